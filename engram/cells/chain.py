@@ -1,0 +1,80 @@
+"""Depth: layers one after the other, recurrent or not."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+from jaxtyping import Array, Bool, Float
+
+from engram.cell import AbstractCell, AbstractCompositeCell, AbstractUnrolledCell, State, unroll
+
+
+class Stateless(AbstractUnrolledCell):
+    """A layer without memory as a cell: a linear map, a normalisation, a function. It is applied to a window at once."""
+
+    layer: Callable[[Any], Any]
+
+    def initial(self) -> State:
+        return ()
+
+    def __call__(self, state: State, x: Any) -> tuple[State, Any]:
+        return state, self.layer(x)
+
+    def unroll(
+        self, state: State, first: Bool[Array, "time batch"], x: Any, flow: Float[Array, "time batch"]
+    ) -> tuple[State, Any]:
+        return state, jax.vmap(jax.vmap(self.layer))(x)
+
+
+class Chain(AbstractCompositeCell):
+    """Layers one after the other; each sees the output of the one before it.
+
+    A layer that is no cell (`eqx.nn.Linear`, `eqx.nn.LayerNorm`, `jnp.tanh`) is lifted into one by `Stateless`. A window
+    passes layer by layer, so whatever does not touch the past is one product over all its steps.
+
+    **Arguments:**
+
+    - `layers`: the layers, from input to output.
+    """
+
+    layers: tuple[AbstractCell, ...]
+
+    def __init__(self, *layers: Callable):
+        self.layers = tuple(lift(layer) for layer in layers)
+
+    def initial(self) -> State:
+        return tuple(layer.initial() for layer in self.layers)
+
+    @property
+    def parts(self) -> tuple[AbstractCell, ...]:
+        return self.layers
+
+    def inputs(self, state: State, x: Any) -> tuple[Any, ...]:
+        seen = [x]
+        for layer, old in zip(self.layers[:-1], state[:-1], strict=True):
+            seen.append(layer(old, seen[-1])[1])
+        return tuple(seen)
+
+    def __call__(self, state: State, x: Any) -> tuple[State, Any]:
+        states = []
+        for layer, old in zip(self.layers, state, strict=True):
+            new, x = layer(old, x)
+            states.append(new)
+        return tuple(states), x
+
+    def unroll(
+        self, state: State, first: Bool[Array, "time batch"], x: Any, flow: Float[Array, "time batch"]
+    ) -> tuple[State, Any]:
+        states = []
+        for layer, old in zip(self.layers, state, strict=True):
+            new, x = unroll(layer, old, first, x, flow)
+            states.append(new)
+        return tuple(states), x
+
+
+def lift(layer: Callable) -> AbstractCell:
+    """The layer as a cell."""
+    if isinstance(layer, AbstractCell):
+        return layer
+    return Stateless(layer if isinstance(layer, eqx.Module) else eqx.nn.Lambda(layer))

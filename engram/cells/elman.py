@@ -1,0 +1,54 @@
+"""The simple recurrent network."""
+
+from typing import ClassVar
+
+from jax import numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from engram.cell import AbstractLeakyCell
+from engram.cells.gates import AbstractGatedCell, Group, draw_weights
+from engram.cells.initialisers import AbstractWeights, Uniform
+
+
+class Elman(AbstractGatedCell, AbstractLeakyCell):
+    """The simple recurrent network: h′ = tanh(W x + U h + b).
+
+    Use it as a baseline: nothing in it protects a memory, which fades or explodes by the powers of U.
+
+    **Arguments:**
+
+    - `input_size`, `size`: the numbers of inputs and of units.
+    - `input_init`, `state_init`: how W and U are drawn.
+
+    Reference: Elman, *Finding structure in time*, 1990.
+    """
+
+    groups: ClassVar = (Group("candidate", "tanh"),)
+
+    input_weight: Float[Array, "inputs 1 units"]
+    state_weight: Float[Array, "units 1 units"]
+    bias: Float[Array, "1 units"]
+
+    def __init__(
+        self,
+        input_size: int,
+        size: int,
+        input_init: AbstractWeights = Uniform(),
+        state_init: AbstractWeights = Uniform(),
+        *,
+        key: PRNGKeyArray,
+    ):
+        self.input_weight, self.state_weight = draw_weights(self.groups, input_size, size, input_init, state_init, key)
+        self.bias = jnp.zeros((1, size))
+
+    def initial(self) -> Float[Array, " units"]:
+        return jnp.zeros_like(self.bias[0])
+
+    def hidden(self, state: Float[Array, " units"]) -> Float[Array, " units"]:
+        return state
+
+    def combine(
+        self, state: Float[Array, " units"], y: tuple[Float[Array, " units"], ...]
+    ) -> Float[Array, " units"]:
+        del state
+        return y[0]

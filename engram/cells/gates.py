@@ -1,0 +1,131 @@
+"""The common form of the Elman, leaky, gated, GRU and LSTM cells: everything but how a unit combines its gates."""
+
+from abc import abstractmethod
+from typing import Any, ClassVar, Literal, NamedTuple, Self
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.lax import stop_gradient
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from engram.cell import AbstractAffineCell, AbstractLocalCell, AbstractUnrolledCell, State, pass_credit, reset
+from engram.cells.initialisers import AbstractWeights
+
+
+class Group(NamedTuple):
+    """A group of pre-activations, one for each unit: its name, its nonlinearity, and what it sees beside its bias."""
+
+    name: str
+    activation: Literal["sigmoid", "tanh", "identity"]
+    sees_input: bool = True
+    sees_state: bool = True
+
+
+class AbstractGatedCell(AbstractAffineCell, AbstractLocalCell, AbstractUnrolledCell):
+    """A cell made of groups of pre-activations, with one of each group for each unit:
+
+        a_g = W_g x + U_g h + b_g,     y_g = activation_g(a_g),     s′_i = φ(s_i, y_1i, ..., y_Gi)
+
+    Weights have shape `[inputs, groups, units]`, so that the unit is the last axis of each array; a group that does not
+    see the input (or the state) has no weights there. A concrete cell names its `groups` and gives `hidden` (h, the part
+    of the state that is fed back and put out) and `combine` (φ).
+    """
+
+    groups: ClassVar[tuple[Group, ...]]
+
+    input_weight: eqx.AbstractVar[Float[Array, "inputs input_groups units"]]
+    state_weight: eqx.AbstractVar[Float[Array, "units state_groups units"]]
+    bias: eqx.AbstractVar[Float[Array, "groups units"]]
+
+    @abstractmethod
+    def hidden(self, state: State) -> Float[Array, " units"]:
+        """h, the part of the state that the cell feeds back and puts out."""
+
+    @abstractmethod
+    def combine(self, state: State, y: tuple[Float[Array, " units"], ...]) -> State:
+        """φ: the next state, unit by unit."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        groups, units = self.bias.shape
+        return groups, units
+
+    def __call__(self, state: State, x: Float[Array, " inputs"]) -> tuple[State, Float[Array, " units"]]:
+        return self._advance(state, self._project(x), self._feed_back(self.hidden(state)))
+
+    def local(self, state: State, x: Float[Array, " inputs"]) -> tuple[State, Float[Array, " units"]]:
+        h = self.hidden(state)
+        own = jnp.einsum("igi->gi", self.state_weight) * (h - stop_gradient(h))
+        return self._advance(state, self._project(x), self._feed_back(stop_gradient(h)) + own)
+
+    def leak(self, state: State, x: Float[Array, " inputs"]) -> tuple[State, Float[Array, " units"]]:
+        return self._advance(state, self._project(x), self._feed_back(stop_gradient(self.hidden(state))))
+
+    def unroll(
+        self,
+        state: State,
+        first: Bool[Array, "time batch"],
+        x: Float[Array, "time batch inputs"],
+        flow: Float[Array, "time batch"],
+    ) -> tuple[State, Float[Array, "time batch units"]]:
+        def one(state, first, z, flow):
+            state = reset(self, pass_credit(state, flow), first)
+            return self._advance(state, z, self._feed_back(self.hidden(state)))
+
+        z = jax.vmap(jax.vmap(self._project))(x)
+        return jax.lax.scan(lambda state, now: jax.vmap(one)(state, *now), state, (first, z, flow))
+
+    def regressors(self, state: State, x: Float[Array, " inputs"]) -> Float[Array, " regressors"]:
+        return jnp.concatenate([x, self.hidden(state), jnp.ones_like(x, shape=1)])
+
+    def shifted(self, state: State, x: Float[Array, " inputs"], shift: Float[Array, "groups units"]) -> State:
+        return self._advance(state, self._project(x), self._feed_back(self.hidden(state)), shift)[0]
+
+    def gather(self, weight: Float[Array, "regressors groups units"]) -> Self:
+        inputs = self.input_weight.shape[0]
+        parts = (weight[:inputs, self._rows("sees_input")], weight[inputs:-1, self._rows("sees_state")], weight[-1])
+        return eqx.tree_at(lambda cell: (cell.input_weight, cell.state_weight, cell.bias), self, parts)
+
+    @classmethod
+    def _rows(cls, sees: str) -> list[int]:
+        return [i for i, group in enumerate(cls.groups) if getattr(group, sees)]
+
+    def _project(self, x):
+        """W x: what the input sends to the groups that see it."""
+        inputs, groups, units = self.input_weight.shape
+        return (x @ self.input_weight.reshape(inputs, groups * units)).reshape(groups, units)
+
+    def _feed_back(self, h):
+        """U h: what the state sends to the groups that see it."""
+        inputs, groups, units = self.state_weight.shape
+        return (h @ self.state_weight.reshape(inputs, groups * units)).reshape(groups, units)
+
+    def _advance(self, state, from_input, from_state, shift=None):
+        a = self.bias if shift is None else self.bias + shift
+        a = a.at[jnp.array(self._rows("sees_input"))].add(from_input)
+        a = a.at[jnp.array(self._rows("sees_state"))].add(from_state)
+        y = tuple(ACTIVATIONS[group.activation](row) for group, row in zip(self.groups, a, strict=True))
+        state = self.combine(state, y)
+        return state, self.hidden(state)
+
+
+ACTIVATIONS = {"sigmoid": jax.nn.sigmoid, "tanh": jnp.tanh, "identity": lambda a: a}
+
+
+def draw_weights(
+    groups: tuple[Group, ...],
+    input_size: int,
+    size: int,
+    input_init: AbstractWeights,
+    state_init: AbstractWeights,
+    key: PRNGKeyArray,
+) -> tuple[Float[Array, "inputs input_groups units"], Float[Array, "units state_groups units"]]:
+    """The input and the state weights of a gated cell, each group drawn by itself."""
+    input_key, state_key = jax.random.split(key)
+
+    def draw(init, key, inputs, sees):
+        keys = jax.random.split(key, sum(getattr(group, sees) for group in groups))
+        return jnp.stack([init(key, inputs, size) for key in keys], axis=1)
+
+    return draw(input_init, input_key, input_size, "sees_input"), draw(state_init, state_key, size, "sees_state")

@@ -1,0 +1,60 @@
+"""Leaky units: a learnable rate for each."""
+
+from typing import ClassVar
+
+import jax
+from jax import numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from engram.cell import AbstractLeakyCell
+from engram.cells.gates import AbstractGatedCell, Group, draw_weights
+from engram.cells.initialisers import AbstractGates, AbstractWeights, Forget, Uniform
+
+
+class Leaky(AbstractGatedCell, AbstractLeakyCell):
+    """Leaky units, each with a learnable rate α = σ(a) of its own, eq. (5.5):
+
+        h′ = α ⊙ tanh(W x + U h + b) + (1 − α) ⊙ h
+
+    Invariant to a uniform slowing down of its inputs, but not to a variable one: the rate does not depend on them.
+
+    **Arguments:**
+
+    - `input_size`, `size`: the numbers of inputs and of units.
+    - `gates`: the log odds of keeping, −a; `Chrono(t_max)` spreads the time constants 1/α over [2, t_max].
+    - `input_init`, `state_init`: how W and U are drawn.
+
+    Reference: Jaeger, 2002; Tallec and Ollivier, *Can recurrent neural networks warp time?*, 2018.
+    """
+
+    groups: ClassVar = (Group("candidate", "tanh"), Group("rate", "sigmoid", sees_input=False, sees_state=False))
+
+    input_weight: Float[Array, "inputs 1 units"]
+    state_weight: Float[Array, "units 1 units"]
+    bias: Float[Array, "2 units"]
+
+    def __init__(
+        self,
+        input_size: int,
+        size: int,
+        gates: AbstractGates = Forget(0.0),
+        input_init: AbstractWeights = Uniform(),
+        state_init: AbstractWeights = Uniform(),
+        *,
+        key: PRNGKeyArray,
+    ):
+        key, gate_key = jax.random.split(key)
+        self.input_weight, self.state_weight = draw_weights(self.groups, input_size, size, input_init, state_init, key)
+        self.bias = jnp.zeros((2, size)).at[1].set(-gates(gate_key, size))
+
+    def initial(self) -> Float[Array, " units"]:
+        return jnp.zeros_like(self.bias[0])
+
+    def hidden(self, state: Float[Array, " units"]) -> Float[Array, " units"]:
+        return state
+
+    def combine(
+        self, state: Float[Array, " units"], y: tuple[Float[Array, " units"], ...]
+    ) -> Float[Array, " units"]:
+        candidate, rate = y
+        return rate * candidate + (1 - rate) * state

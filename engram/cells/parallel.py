@@ -1,0 +1,43 @@
+"""Several memories side by side."""
+
+from collections.abc import Callable
+from typing import Any
+
+from jaxtyping import Array, Bool, Float
+
+from engram.cell import AbstractCell, AbstractCompositeCell, State, unroll
+from engram.cells.chain import lift
+
+
+class Parallel(AbstractCompositeCell):
+    """Several memories that see the same input, such as those of a policy and of a baseline; the output is a tuple.
+
+    **Arguments:**
+
+    - `branches`: the memories; what is no cell is lifted into one, as in a `Chain`.
+    """
+
+    branches: tuple[AbstractCell, ...]
+
+    def __init__(self, *branches: Callable):
+        self.branches = tuple(lift(branch) for branch in branches)
+
+    def initial(self) -> State:
+        return tuple(branch.initial() for branch in self.branches)
+
+    @property
+    def parts(self) -> tuple[AbstractCell, ...]:
+        return self.branches
+
+    def inputs(self, state: State, x: Any) -> tuple[Any, ...]:
+        return (x,) * len(self.branches)
+
+    def __call__(self, state: State, x: Any) -> tuple[State, Any]:
+        pairs = [branch(old, x) for branch, old in zip(self.branches, state, strict=True)]
+        return tuple(new for new, _ in pairs), tuple(output for _, output in pairs)
+
+    def unroll(
+        self, state: State, first: Bool[Array, "time batch"], x: Any, flow: Float[Array, "time batch"]
+    ) -> tuple[State, Any]:
+        pairs = [unroll(branch, old, first, x, flow) for branch, old in zip(self.branches, state, strict=True)]
+        return tuple(new for new, _ in pairs), tuple(output for _, output in pairs)

@@ -1,0 +1,54 @@
+"""What an estimator is: a way of sending credit through time."""
+
+from abc import abstractmethod
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import PRNGKeyArray
+
+from engram.step import AbstractStep, Model
+from engram.types import Carry, Outcome, Window
+
+
+class AbstractEstimator(eqx.Module):
+    """Estimates the gradient of the mean loss of a window's steps, averaged over its batch.
+
+    A model is any pytree; its parameters are its floating-point arrays. The gradient has the structure of the model, with
+    `None` in place of whatever is no parameter, as `equinox.filter_grad` returns it.
+    """
+
+    @abstractmethod
+    def init(self, step: AbstractStep, model: Model, window: Window) -> Carry:
+        """The carry at the beginning: initial states and empty traces. Of the window, only the shapes matter."""
+
+    @abstractmethod
+    def gradient(
+        self, step: AbstractStep, model: Model, carry: Carry, window: Window, key: PRNGKeyArray
+    ) -> tuple[Model, Carry, Outcome]:
+        """The gradient of this window, and the carry for the one after it."""
+
+
+def initial_state(step: AbstractStep, model: Model, window: Window):
+    """The states of a batch of memories at the beginning of an episode."""
+    return step.initial(model, window.first.shape[0])
+
+
+def one_example(window: Window) -> Window:
+    """One step of one example of a window."""
+    return jax.tree.map(lambda leaf: leaf[0, 0], window)
+
+
+def time_major(window: Window) -> Window:
+    """The window with its leading axes `[time, batch]`."""
+    return jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), window)
+
+
+def require_multiple(window: Window, length: int, name: str) -> None:
+    """Refuses a window that cannot be cut into pieces of `length` steps."""
+    steps = window.first.shape[1]
+    if steps % length:
+        raise ValueError(
+            f"A window of {steps} steps cannot be cut into pieces of {length}, as {name} asks: give windows whose length "
+            f"is a multiple of {length}, or change {name}."
+        )

@@ -1,0 +1,75 @@
+"""Backpropagation through time."""
+
+import math
+
+import jax.numpy as jnp
+from jaxtyping import PRNGKeyArray
+
+from engram.estimators.base import AbstractEstimator, initial_state, require_multiple
+from engram.estimators.reverse import reverse_gradient
+from engram.step import AbstractStep, Model
+from engram.types import Carry, Outcome, Window
+
+
+class BPTT(AbstractEstimator):
+    """Backpropagation through time: the exact gradient of the window, whose past before it is taken for a constant.
+
+        δℓ_t = ∂ℓ_t/∂s_t + δℓ_{t+1} ∂s_{t+1}/∂s_t,      g = Σ_t δℓ_t ∂F/∂θ(x_t, s_{t−1}, θ)
+
+    Memory grows with the window. Use it where the window holds the dependency; it learns nothing that is longer. For a
+    window that does not fit memory, give `segmented=True`.
+
+    **Arguments:**
+
+    - `segmented`: store only about √T states and compute the rest again: memory ∝ √T for about a third more time.
+
+    Reference: Werbos, *Backpropagation through time*, 1990; Chen et al., *Training deep nets with sublinear memory cost*,
+    2016.
+    """
+
+    segmented: bool = False
+
+    def init(self, step: AbstractStep, model: Model, window: Window) -> Carry:
+        return Carry(initial_state(step, model, window))
+
+    def gradient(
+        self, step: AbstractStep, model: Model, carry: Carry, window: Window, key: PRNGKeyArray
+    ) -> tuple[Model, Carry, Outcome]:
+        del key
+        steps = window.first.shape[1]
+        segment = math.isqrt(steps) if self.segmented else None
+        return reverse_gradient(step, model, carry, window, jnp.ones(window.first.shape), segment)
+
+
+class TBPTT(AbstractEstimator):
+    """Truncated backpropagation through time: credit stops at every `length`-th step.
+
+        δℓ_t = ∂ℓ_t/∂s_t + 1[length ∤ t] · δℓ_{t+1} ∂s_{t+1}/∂s_t
+
+    Cheap, without noise, and biased towards what acts soon: where an early good is a later harm it goes the wrong way,
+    whatever the step size. Use it where nothing matters for longer than `length`.
+
+    **Arguments:**
+
+    - `length`: the number of steps that credit can pass; a window must be a multiple of it.
+
+    Reference: Williams and Peng, *An efficient gradient-based algorithm for on-line training of recurrent network
+    trajectories*, 1990.
+    """
+
+    length: int
+
+    def __check_init__(self):
+        if self.length < 1:
+            raise ValueError(f"TBPTT(length={self.length}): credit passes at least 1 step; give length >= 1.")
+
+    def init(self, step: AbstractStep, model: Model, window: Window) -> Carry:
+        return Carry(initial_state(step, model, window))
+
+    def gradient(
+        self, step: AbstractStep, model: Model, carry: Carry, window: Window, key: PRNGKeyArray
+    ) -> tuple[Model, Carry, Outcome]:
+        del key
+        require_multiple(window, self.length, f"TBPTT({self.length})")
+        flow = (jnp.arange(window.first.shape[1]) % self.length != 0).astype(float)
+        return reverse_gradient(step, model, carry, window, jnp.broadcast_to(flow, window.first.shape))

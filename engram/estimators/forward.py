@@ -1,0 +1,140 @@
+"""What the forward estimators share: step after step, with a trace of how the past has moved the state.
+
+With s′ = F(s, θ) and ℓ = L(s, θ) for one step (or a few), and a trace that stands for G ≈ ds/dθ,
+
+    g = ∂L/∂θ + ∂L/∂s · G,      G′ ≈ ∂F/∂s · G + ∂F/∂θ
+
+An estimator says what its trace is, how ∂L/∂s is contracted with it, and how it goes through F. The reset at the
+beginning of an episode is inside F, so the chain rule cuts the trace there.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+
+from engram.cell import State
+from engram.estimators.base import initial_state, one_example, time_major
+from engram.estimators.reach import movers
+from engram.step import AbstractStep, Model
+from engram.types import Carry, Outcome, Window
+
+Parameters = PyTree[Array]
+
+
+class Linearised(NamedTuple):
+    """A step, or a few, around (θ, s).
+
+    - `state`, `loss`: what came out of it.
+    - `run`: (θ, s) -> (s′, ℓ).
+    - `pull`: a cotangent of (s′, ℓ) -> the cotangents of (θ, s); as often as wanted.
+    - `moves`: for each of θ, whether it can move s′ (a tree of `bool`).
+    """
+
+    state: State
+    loss: Float[Array, ""]
+    run: Callable[[Parameters, State], tuple[State, Float[Array, ""]]]
+    pull: Callable[[tuple[State, Float[Array, ""]]], tuple[Parameters, State]]
+    moves: PyTree[bool]
+
+    def credit(self) -> tuple[Parameters, State]:
+        """∂L/∂θ and ∂L/∂s."""
+        return self.pull((jax.tree.map(jnp.zeros_like, self.state), jnp.ones_like(self.loss)))
+
+    def pull_state(self, cotangent: State) -> tuple[Parameters, State]:
+        """The cotangent of s′, pulled back to those of θ that move it, and to s."""
+        parameters, state = self.pull((cotangent, jnp.zeros_like(self.loss)))
+        return only(parameters, self.moves), state
+
+
+# (linearised, parameters, state, trace, data, key) -> gradient, trace
+Follow = Callable[[Linearised, Parameters, State, Any, Window, PRNGKeyArray], tuple[Parameters, Any]]
+
+
+def only(parameters: Parameters, moves: PyTree[bool]) -> Parameters:
+    """The parameters that move the state, `None` in place of the others."""
+    return jax.tree.map(lambda leaf, keep: leaf if keep else None, parameters, moves)
+
+
+def map_present(function: Callable[..., Any], tree: PyTree, *others: PyTree) -> PyTree:
+    """Maps over a tree that has `None` for what it leaves out, and over what the others have in the remaining places."""
+    return jax.tree.map(
+        lambda leaf, *more: None if leaf is None else function(leaf, *more), tree, *others, is_leaf=lambda node: node is None
+    )
+
+
+def add_where_present(parameters: Parameters, extra: Parameters) -> Parameters:
+    """The sum of two trees, of which the second has `None` where it adds nothing."""
+    return jax.tree.map(
+        lambda more, leaf: leaf if more is None else leaf + more, extra, parameters, is_leaf=lambda node: node is None
+    )
+
+
+def normaliser(above: Float[Array, ""], below: Float[Array, ""], epsilon: float = 1e-7) -> Float[Array, ""]:
+    """ρ = √(above / (below + ε)) + ε: balances the two factors of a random trace, and is positive where both are zero."""
+    return jnp.sqrt(above / (below + epsilon)) + epsilon
+
+
+def forward_init(
+    step: AbstractStep, model: Model, window: Window, begin: Callable[[Parameters, State], Any]
+) -> Carry:
+    """The carry at the beginning; `begin` makes one example's trace from the parameters that move the state."""
+    state, data = step.memory(model).initial(), one_example(window)
+    moves = movers(step, model, state, data)
+    trace = begin(only(eqx.filter(model, eqx.is_inexact_array), moves), state)
+    batch = window.first.shape[0]
+    trace = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (batch, *leaf.shape)), trace)
+    return Carry(initial_state(step, model, window), trace)
+
+
+def forward_gradient(
+    step: AbstractStep,
+    model: Model,
+    carry: Carry,
+    window: Window,
+    key: PRNGKeyArray,
+    follow: Follow,
+    *,
+    block: int = 1,
+    surrogate: Callable[[Model], Model] = lambda model: model,
+) -> tuple[Model, Carry, Outcome]:
+    """The gradient of a window, `block` steps at a time.
+
+    The steps are those of `surrogate(model)`, a model of the same values whose derivatives are those wanted.
+    """
+    batch, steps = window.first.shape
+    parameters, rest = eqx.partition(model, eqx.is_inexact_array)
+    moves = movers(step, model, jax.tree.map(lambda leaf: leaf[0], carry.state), one_example(window))
+
+    def run(parameters, state, data):
+        model = surrogate(eqx.combine(parameters, rest))
+        state, (loss, metrics) = jax.lax.scan(
+            lambda state, now: step(model, state, now), state, data, unroll=block == 1
+        )
+        return (state, jnp.sum(loss) / steps), metrics
+
+    def one(state, trace, data, key):
+        outputs, pull, metrics = jax.vjp(lambda *at: run(*at, data), parameters, state, has_aux=True)
+        linearised = Linearised(*outputs, lambda *at: run(*at, data)[0], pull, moves)
+        gradient, trace = follow(linearised, parameters, state, trace, data, key)
+        return linearised.state, trace, gradient, (linearised.loss, metrics)
+
+    def batched(running, now):
+        state, trace, total = running
+        data, keys = now
+        state, trace, gradient, sums = jax.vmap(one, in_axes=(0, 0, 1, 0))(state, trace, data, keys)
+        total = jax.tree.map(lambda total, leaf: total + jnp.mean(leaf, axis=0), total, gradient)
+        return (state, trace, total), sums
+
+    blocks = jax.tree.map(lambda leaf: leaf.reshape(-1, block, *leaf.shape[1:]), time_major(window))
+    running = (carry.state, carry.trace, jax.tree.map(jnp.zeros_like, parameters))
+    keys = jax.random.split(key, (steps // block, batch))
+    (state, trace, gradient), (loss, metrics) = jax.lax.scan(batched, running, (blocks, keys))
+    return (
+        gradient,
+        Carry(state, trace),
+        Outcome(jnp.sum(jnp.mean(loss, axis=1)), jax.tree.map(jnp.mean, metrics)),
+    )

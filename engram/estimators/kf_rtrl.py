@@ -1,0 +1,114 @@
+"""Kronecker-factored real-time recurrent learning."""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from engram.cell import AbstractAffineCell, State, element_inputs, elements, reset
+from engram.estimators.base import AbstractEstimator, one_example
+from engram.estimators.forward import Follow, add_where_present, forward_gradient, forward_init, normaliser
+from engram.estimators.local import require_cells
+from engram.estimators.reach import self_contained
+from engram.step import AbstractStep, Model
+from engram.types import Carry, Outcome, Window
+
+
+class Kronecker(NamedTuple):
+    """u ⊗ A, whose expectation is ds/dW for weights W of shape `[regressors, groups, units]`."""
+
+    u: Float[Array, " regressors"]
+    a: Float[Array, "state groups units"]
+
+
+class KFRTRL(AbstractEstimator):
+    """Kronecker-factored RTRL: a random trace u ⊗ A, for cells that are linear in their parameters.
+
+    With s′ = φ(s, W ĥ) and D = ∂s′/∂(W ĥ), so that ∂s′/∂W = ĥ ⊗ D, and independent random signs c₁, c₂,
+
+        u′ = c₁ p₀ u + c₂ p₁ ĥ,      A′ = c₁ J A / p₀ + c₂ D / p₁,      g̃ = u ⊗ (∂ℓ/∂s A) + ∂ℓ/∂θ
+        p₀ = √(‖J A‖ / ‖u‖),      p₁ = √(‖D‖ / ‖ĥ‖)
+
+    Unbiased as UORO, with noise lower by the order of the width, for |state|² · groups · units numbers and their products
+    with J. Use it for one dense layer (`Elman`, `Leaky`, `Gated`, `GRU`, `LSTM`) of at most a few hundred units.
+
+    Reference: Mujika, Meier and Steger, *Approximating real-time recurrent learning with random Kronecker factors*, 2018.
+    """
+
+    def init(self, step: AbstractStep, model: Model, window: Window) -> Carry:
+        why = "KF-RTRL needs a cell that is linear in its parameters"
+        require_cells(step, model, AbstractAffineCell, "KFRTRL()", why)
+        memory, data = step.memory(model), one_example(window)
+        if not self_contained(step, model, memory.initial(), data):
+            raise TypeError(
+                "KFRTRL() cannot serve a recurrent layer whose state other parameters move: stack no recurrent layers and put "
+                "no layer with parameters before it, or use UORO(), which serves any model."
+            )
+
+        def begin(parameters, state):
+            del parameters
+            return tuple(
+                Kronecker(jnp.zeros_like(cell.regressors(own, x)), jnp.zeros((ravel_pytree(own)[0].size, *cell.shape)))
+                for cell, own, x in recurrent(step, model, state, data)
+            )
+
+        return forward_init(step, model, window, begin)
+
+    def gradient(
+        self, step: AbstractStep, model: Model, carry: Carry, window: Window, key: PRNGKeyArray
+    ) -> tuple[Model, Carry, Outcome]:
+        return forward_gradient(step, model, carry, window, key, kronecker_follow(step, model))
+
+
+def recurrent(step: AbstractStep, model: Model, state: State, data: Window) -> list[tuple[AbstractAffineCell, State, Array]]:
+    """The recurrent cells of the model, each with its state and its input at a step."""
+    memory = step.memory(model)
+    seen = element_inputs(memory, state, step.encode(model, data))
+    return [
+        (cell, own, x)
+        for (cell, own), x in zip(elements(memory, state), seen, strict=True)
+        if isinstance(cell, AbstractAffineCell)
+    ]
+
+
+def kronecker_follow(step: AbstractStep, model: Model) -> Follow:
+    """One step of the recursion above, for each recurrent cell of the model by itself."""
+
+    def follow(linearised, parameters, state, trace, data, key):
+        direct, credit = linearised.credit()
+        data = jax.tree.map(lambda leaf: leaf[0], data)
+        credits = [own for cell, own in elements(step.memory(model), credit) if isinstance(cell, AbstractAffineCell)]
+        indirect: dict[int, Array] = {}
+        renewed = []
+        keys = jax.random.split(key, len(trace))
+        for (cell, own, x), (u, a), q, key in zip(
+            recurrent(step, model, state, data), trace, credits, keys, strict=True
+        ):
+            gathered = cell.gather(jnp.multiply.outer(u, jnp.tensordot(ravel_pytree(q)[0], a, 1)))
+            indirect |= zip(map(id, jax.tree.leaves(cell)), jax.tree.leaves(gathered), strict=True)
+            renewed.append(renew(cell, own, x, data.first, Kronecker(u, a), key))
+        placed = jax.tree.map(lambda leaf: indirect.get(id(leaf)), parameters)
+        return add_where_present(direct, placed), tuple(renewed)
+
+    return follow
+
+
+def renew(
+    cell: AbstractAffineCell, state: State, x: Array, first: Array, trace: Kronecker, key: PRNGKeyArray
+) -> Kronecker:
+    """The trace after the step from `state`."""
+    flat, unravel = ravel_pytree(state)
+
+    def advance(state, shift):
+        return ravel_pytree(cell.shifted(reset(cell, unravel(state), first), x, shift))[0]
+
+    jacobian, d = jax.jacrev(advance, argnums=(0, 1))(flat, jnp.zeros(cell.shape, flat.dtype))
+    regressors = cell.regressors(reset(cell, state, first), x)
+    pushed = jnp.tensordot(jacobian, trace.a, 1)
+    c1, c2 = jax.random.rademacher(key, (2,), flat.dtype)
+    p0 = normaliser(jnp.linalg.norm(pushed), jnp.linalg.norm(trace.u))
+    p1 = normaliser(jnp.linalg.norm(d), jnp.linalg.norm(regressors))
+    return Kronecker(c1 * p0 * trace.u + c2 * p1 * regressors, c1 * pushed / p0 + c2 * d / p1)

@@ -1,0 +1,48 @@
+"""Which parameters can move the state: the trace of a forward estimator covers only those."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+from jaxtyping import PyTree
+
+from engram.cell import State, elements
+from engram.step import AbstractStep, Model
+from engram.types import Window
+
+
+def movers(
+    step: AbstractStep, model: Model, state: State, data: Window, part: Callable[[State], Any] = lambda state: state
+) -> PyTree[bool]:
+    """For each parameter of the model, whether (a part of) the state after one step of one example can depend on it.
+
+    Read off the traced step, in which whatever feeds the state is followed backwards; never false where it can.
+    """
+    parameters, rest = eqx.partition(model, eqx.is_inexact_array)
+
+    def advance(parameters):
+        model = eqx.combine(parameters, rest)
+        return part(step.advance(model, state, data.first, step.encode(model, data))[0])
+
+    jaxpr: Any = jax.make_jaxpr(advance)(parameters).jaxpr
+    needed = {id(variable) for variable in jaxpr.outvars}
+    for equation in reversed(jaxpr.eqns):
+        if any(id(variable) in needed for variable in equation.outvars):
+            needed.update(id(variable) for variable in equation.invars)
+    structure = jax.tree.structure(parameters)
+    return jax.tree.unflatten(structure, [id(variable) in needed for variable in jaxpr.invars])
+
+
+def self_contained(step: AbstractStep, model: Model, state: State, data: Window) -> bool:
+    """Whether the state of each elementary cell is moved by no parameters but its own.
+
+    False for stacks, where a layer's parameters move the states above it, and behind an encoder with parameters.
+    """
+    leaves = jax.tree.leaves(eqx.filter(model, eqx.is_inexact_array))
+    for index, (cell, _) in enumerate(elements(step.memory(model), state)):
+        own = {id(leaf) for leaf in jax.tree.leaves(cell)}
+        moved = movers(step, model, state, data, lambda new: elements(step.memory(model), new)[index][1])  # noqa: B023
+        if any(moves and id(leaf) not in own for leaf, moves in zip(leaves, jax.tree.leaves(moved), strict=True)):
+            return False
+    return True

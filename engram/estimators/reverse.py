@@ -1,0 +1,58 @@
+"""Backpropagation through a window, where a factor `flow` rules how much credit passes from each step to the one before.
+
+BPTT, truncated BPTT and ARTBP differ in this factor alone:
+
+    δℓ_t = ∂ℓ_t/∂s_t + flow_{t+1} · δℓ_{t+1} ∂s_{t+1}/∂s_t,      g = Σ_t δℓ_t ∂F/∂θ(x_t, s_{t−1}, θ)
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from engram.estimators.base import time_major
+from engram.step import AbstractStep, Model
+from engram.types import Carry, Outcome, Window
+
+
+def reverse_gradient(
+    step: AbstractStep,
+    model: Model,
+    carry: Carry,
+    window: Window,
+    flow: Float[Array, "batch time"],
+    segment: int | None = None,
+) -> tuple[Model, Carry, Outcome]:
+    """The gradient of a window with the credit factors `flow`, whose first column does not matter.
+
+    With `segment`, only the states between segments of that many steps are stored, and the rest is computed again.
+    """
+    steps = window.first.shape[1]
+    window, flow = time_major(window), flow.T
+
+    def total(model, state, window, flow):
+        state, (loss, metrics) = step.unroll(model, state, window, flow)
+        return state, jax.tree.map(lambda leaf: jnp.sum(jnp.mean(leaf, axis=1), axis=0), (loss, metrics))
+
+    def mean_loss(model):
+        if segment is None or segment >= steps:
+            state, sums = total(model, carry.state, window, flow)
+        else:
+            state, sums = in_segments(eqx.filter_checkpoint(total), model, carry.state, window, flow, segment)
+        loss, metrics = jax.tree.map(lambda leaf: leaf / steps, sums)
+        return loss, (state, metrics)
+
+    (loss, (state, metrics)), gradient = eqx.filter_value_and_grad(mean_loss, has_aux=True)(model)
+    return gradient, Carry(state), Outcome(loss, metrics)
+
+
+def in_segments(total, model, state, window, flow, segment):
+    """Sums `total` over consecutive segments of the window; a last, shorter one takes what is left."""
+    whole = len(flow) // segment * segment
+    pieces = jax.tree.map(lambda leaf: leaf[:whole].reshape(-1, segment, *leaf.shape[1:]), (window, flow))
+    state, sums = jax.lax.scan(lambda state, piece: total(model, state, *piece), state, pieces)
+    sums = jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), sums)
+    if whole < len(flow):
+        state, rest = total(model, state, *jax.tree.map(lambda leaf: leaf[whole:], (window, flow)))
+        sums = jax.tree.map(jnp.add, sums, rest)
+    return state, sums

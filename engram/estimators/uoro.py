@@ -1,0 +1,96 @@
+"""Unbiased online recurrent optimisation."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from engram.cell import State
+from engram.estimators.base import AbstractEstimator, require_multiple
+from engram.estimators.forward import Linearised, Parameters, add_where_present, forward_gradient, forward_init, normaliser
+from engram.step import AbstractStep, Model
+from engram.types import Carry, Outcome, Window
+
+
+class RankOne(NamedTuple):
+    """s̃ ⊗ θ̃, whose expectation is ds/dθ; leaves have a leading axis for the rank."""
+
+    state: State
+    parameters: Parameters
+
+
+class UORO(AbstractEstimator):
+    """Unbiased online recurrent optimisation: a random rank-one trace whose expectation is RTRL's.
+
+        g̃ = (∂ℓ/∂s · s̃) θ̃ + ∂ℓ/∂θ                                                                       (3.19)
+        s̃ ← ρ₀ ∂F/∂s s̃ + ρ₁ ν,      θ̃ ← θ̃/ρ₀ + νᵀ ∂F/∂θ / ρ₁,      ν uniform in {−1, 1}ⁿ           (3.17, 3.18)
+        ρ₀ = √(‖θ̃‖ / (‖∂F/∂s s̃‖ + ε)) + ε,      ρ₁ = √(‖νᵀ ∂F/∂θ‖ / (‖ν‖ + ε)) + ε
+
+    Time and memory of about three one-step truncated updates, whatever the cell and however long the past. The price is
+    noise, which grows with the width: give it smaller steps, small networks, or a higher rank. Use it on streams, where
+    nothing tells how long a dependency is, and where an exact trace (`RTRL`, on a diagonal cell) cannot be had.
+
+    **Arguments:**
+
+    - `rank`: the number of independent traces, whose estimates are averaged: variance ∝ 1/rank.
+    - `memory`: the number of steps taken for one step F of the algorithm (memory-T UORO): credit within them is exact,
+      and a window must be a multiple of it.
+    - `epsilon`: ε.
+    - `epsilon_inside`: take the form of the authors' code, ρ = √((‖·‖ + ε) / (‖·‖ + ε)), for which ε = 10⁻⁵ was used.
+
+    Reference: Tallec and Ollivier, *Unbiased online recurrent optimization*, ICLR 2018; thesis chapter 3.
+    """
+
+    rank: int = 1
+    memory: int = 1
+    epsilon: float = 1e-7
+    epsilon_inside: bool = False
+
+    def __check_init__(self):
+        if self.rank < 1:
+            raise ValueError(f"UORO(rank={self.rank}): a trace has rank 1 at least; give rank >= 1.")
+        if self.memory < 1:
+            raise ValueError(f"UORO(memory={self.memory}): it takes 1 step at a time at least; give memory >= 1.")
+        if self.epsilon <= 0:
+            raise ValueError(f"UORO(epsilon={self.epsilon}): the normalisers need epsilon > 0.")
+
+    def init(self, step: AbstractStep, model: Model, window: Window) -> Carry:
+        def begin(parameters, state):
+            return jax.tree.map(lambda leaf: jnp.zeros((self.rank, *leaf.shape)), RankOne(state, parameters))
+
+        return forward_init(step, model, window, begin)
+
+    def gradient(
+        self, step: AbstractStep, model: Model, carry: Carry, window: Window, key: PRNGKeyArray
+    ) -> tuple[Model, Carry, Outcome]:
+        require_multiple(window, self.memory, f"UORO(memory={self.memory})")
+        return forward_gradient(step, model, carry, window, key, self._follow, block=self.memory)
+
+    def _follow(
+        self, linearised: Linearised, parameters: Parameters, state: State, trace: RankOne, data: Any, key: PRNGKeyArray
+    ) -> tuple[Parameters, RankOne]:
+        del data
+        direct, credit = linearised.credit()
+        each = jax.vmap(lambda tilde: optax.tree.vdot(credit, tilde))(trace.state) / self.rank
+        indirect = jax.tree.map(lambda tilde: jnp.tensordot(each, tilde, 1), trace.parameters)
+
+        def renew(tilde: RankOne, key: PRNGKeyArray) -> RankOne:
+            nu = optax.tree.random_like(key, state, jax.random.rademacher)
+            noise, _ = linearised.pull_state(nu)
+            _, (tangent, _) = jax.jvp(lambda state: linearised.run(parameters, state), (state,), (tilde.state,))
+            rho0 = self._ratio(optax.tree.norm(tilde.parameters), optax.tree.norm(tangent))
+            rho1 = self._ratio(optax.tree.norm(noise), optax.tree.norm(nu))
+            return RankOne(
+                jax.tree.map(lambda pushed, sign: rho0 * pushed + rho1 * sign, tangent, nu),
+                jax.tree.map(lambda old, new: old / rho0 + new / rho1, tilde.parameters, noise),
+            )
+
+        trace = jax.vmap(renew)(trace, jax.random.split(key, self.rank))
+        return add_where_present(direct, indirect), trace
+
+    def _ratio(self, above: Float[Array, ""], below: Float[Array, ""]) -> Float[Array, ""]:
+        if self.epsilon_inside:
+            return jnp.sqrt((above + self.epsilon) / (below + self.epsilon))
+        return normaliser(above, below, self.epsilon)
