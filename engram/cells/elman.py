@@ -47,8 +47,6 @@ class Elman(AbstractGatedCell, AbstractLeakyCell):
     def hidden(self, state: Float[Array, " units"]) -> Float[Array, " units"]:
         return state
 
-    def combine(
-        self, state: Float[Array, " units"], y: tuple[Float[Array, " units"], ...]
-    ) -> Float[Array, " units"]:
+    def combine(self, state: Float[Array, " units"], y: tuple[Float[Array, " units"], ...]) -> Float[Array, " units"]:
         del state
         return y[0]

@@ -53,8 +53,6 @@ class Gated(AbstractGatedCell, AbstractLeakyCell):
     def hidden(self, state: Float[Array, " units"]) -> Float[Array, " units"]:
         return state
 
-    def combine(
-        self, state: Float[Array, " units"], y: tuple[Float[Array, " units"], ...]
-    ) -> Float[Array, " units"]:
+    def combine(self, state: Float[Array, " units"], y: tuple[Float[Array, " units"], ...]) -> Float[Array, " units"]:
         candidate, g = y
         return g * candidate + (1 - g) * state

@@ -1,7 +1,7 @@
 """The common form of the Elman, leaky, gated, GRU and LSTM cells: everything but how a unit combines its gates."""
 
 from abc import abstractmethod
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import ClassVar, Literal, NamedTuple, Self
 
 import equinox as eqx
 import jax

@@ -61,8 +61,6 @@ class GRU(AbstractGatedCell):
     def hidden(self, state: Float[Array, " units"]) -> Float[Array, " units"]:
         return state
 
-    def combine(
-        self, state: Float[Array, " units"], y: tuple[Float[Array, " units"], ...]
-    ) -> Float[Array, " units"]:
+    def combine(self, state: Float[Array, " units"], y: tuple[Float[Array, " units"], ...]) -> Float[Array, " units"]:
         r, z, fresh, recalled = y
         return (1 - z) * jnp.tanh(fresh + r * recalled) + z * state

@@ -62,7 +62,10 @@ def only(parameters: Parameters, moves: PyTree[bool]) -> Parameters:
 def map_present(function: Callable[..., Any], tree: PyTree, *others: PyTree) -> PyTree:
     """Maps over a tree that has `None` for what it leaves out, and over what the others have in the remaining places."""
     return jax.tree.map(
-        lambda leaf, *more: None if leaf is None else function(leaf, *more), tree, *others, is_leaf=lambda node: node is None
+        lambda leaf, *more: None if leaf is None else function(leaf, *more),
+        tree,
+        *others,
+        is_leaf=lambda node: node is None,
     )
 
 
@@ -78,9 +81,7 @@ def normaliser(above: Float[Array, ""], below: Float[Array, ""], epsilon: float 
     return jnp.sqrt(above / (below + epsilon)) + epsilon
 
 
-def forward_init(
-    step: AbstractStep, model: Model, window: Window, begin: Callable[[Parameters, State], Any]
-) -> Carry:
+def forward_init(step: AbstractStep, model: Model, window: Window, begin: Callable[[Parameters, State], Any]) -> Carry:
     """The carry at the beginning; `begin` makes one example's trace from the parameters that move the state."""
     state, data = step.memory(model).initial(), one_example(window)
     moves = movers(step, model, state, data)

@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
@@ -63,7 +62,9 @@ class KFRTRL(AbstractEstimator):
         return forward_gradient(step, model, carry, window, key, kronecker_follow(step, model))
 
 
-def recurrent(step: AbstractStep, model: Model, state: State, data: Window) -> list[tuple[AbstractAffineCell, State, Array]]:
+def recurrent(
+    step: AbstractStep, model: Model, state: State, data: Window
+) -> list[tuple[AbstractAffineCell, State, Array]]:
     """The recurrent cells of the model, each with its state and its input at a step."""
     memory = step.memory(model)
     seen = element_inputs(memory, state, step.encode(model, data))

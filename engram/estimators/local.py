@@ -93,7 +93,9 @@ def local_follow(step: AbstractStep, model: Model) -> Follow:
         del parameters, data, key
         direct, credit = linearised.credit()
         leaves, structure = jax.tree.flatten(state)
-        cells = [index for index, (_, own) in enumerate(elements(step.memory(model), state)) for _ in jax.tree.leaves(own)]
+        cells = [
+            index for index, (_, own) in enumerate(elements(step.memory(model), state)) for _ in jax.tree.leaves(own)
+        ]
         slots = {index: [a for a, cell in enumerate(cells) if cell == index] for index in cells}
         ones = [[jnp.full_like(leaf, a == b) for b, leaf in enumerate(leaves)] for a in range(len(leaves))]
         pulled = [linearised.pull_state(jax.tree.unflatten(structure, row)) for row in ones]

@@ -44,6 +44,4 @@ class SnAp(AbstractEstimator):
         self, step: AbstractStep, model: Model, carry: Carry, window: Window, key: PRNGKeyArray
     ) -> tuple[Model, Carry, Outcome]:
         surrogate = with_derivatives_of("local", AbstractLocalCell)
-        return forward_gradient(
-            step, model, carry, window, key, local_follow(step, model), surrogate=surrogate
-        )
+        return forward_gradient(step, model, carry, window, key, local_follow(step, model), surrogate=surrogate)

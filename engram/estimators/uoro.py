@@ -9,7 +9,14 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from engram.cell import State
 from engram.estimators.base import AbstractEstimator, require_multiple
-from engram.estimators.forward import Linearised, Parameters, add_where_present, forward_gradient, forward_init, normaliser
+from engram.estimators.forward import (
+    Linearised,
+    Parameters,
+    add_where_present,
+    forward_gradient,
+    forward_init,
+    normaliser,
+)
 from engram.step import AbstractStep, Model
 from engram.types import Carry, Outcome, Window
 
