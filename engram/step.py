@@ -18,10 +18,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree
 
 from engram.cell import AbstractCell, State, reset, unroll
-from engram.types import Window
+from engram.types import Tally, Window
 
 Model = PyTree
-Metrics = dict[str, Array]
+Metrics = dict[str, Tally]
 
 
 class AbstractStep(eqx.Module):

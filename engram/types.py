@@ -1,9 +1,16 @@
-"""The named pytrees that travel between the floors of the house."""
+"""The named pytrees that travel between the floors of the house, and the one exception for bad input."""
 
 from typing import Any
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, PyTree
+
+
+class InputError(ValueError):
+    """Something that was asked for cannot be done; the message names the argument, the reason and the remedy."""
 
 
 class Window(eqx.Module):
@@ -20,6 +27,33 @@ class Window(eqx.Module):
     inputs: PyTree[Array]
     targets: PyTree[Array]
 
+    def checked(self) -> "Window":
+        """This window, after making sure that it is one: `[batch, time]` throughout, not empty, no NaN in its inputs."""
+        if self.first.ndim != 2:
+            raise InputError(
+                f"Window.first has shape {self.first.shape}, but the axes of a window are [batch, time]: add the missing "
+                f"axis, for one sequence with first[None]."
+            )
+        for axis, name in enumerate(("batch", "time")):
+            if self.first.shape[axis] == 0:
+                raise InputError(f"The {name} axis of the window is empty: a gradient needs one step of one example.")
+        for path, leaf in jax.tree.leaves_with_path((self.inputs, self.targets)):
+            where = ("inputs", "targets")[path[0].idx] + jax.tree_util.keystr(path[1:])
+            for axis, name in enumerate(("batch", "time")):
+                if leaf.ndim <= axis or leaf.shape[axis] != self.first.shape[axis]:
+                    raise InputError(
+                        f"Window.{where} has shape {leaf.shape}, which does not agree with Window.first, {self.first.shape}, "
+                        f"along the {name} axis (axis {axis})."
+                    )
+            if not isinstance(leaf, jax.core.Tracer) and jnp.issubdtype(leaf.dtype, jnp.inexact):
+                bad = np.argwhere(~np.isfinite(np.asarray(leaf)))
+                if len(bad):
+                    raise InputError(
+                        f"Window.{where} is NaN or infinite at {len(bad)} places, first at [batch, time, ...] = "
+                        f"{bad[0].tolist()}: clean the data before training on it."
+                    )
+        return self
+
 
 class Carry(eqx.Module):
     """What passes from one window to the next: the memory's `state` and, of a forward estimator, the `trace`."""
@@ -28,8 +62,20 @@ class Carry(eqx.Module):
     trace: Any = None
 
 
-class Outcome(eqx.Module):
-    """What a window cost: the mean loss of its steps, and the metrics that the step reported, averaged likewise."""
+class Tally(eqx.Module):
+    """A mean in the making: tallies of several steps add up, and steps that have nothing to say count for nothing."""
 
-    loss: Float[Array, ""]
-    metrics: dict[str, Array]
+    total: Float[Array, "*batch"]
+    count: Float[Array, "*batch"]
+
+    @property
+    def mean(self) -> Float[Array, "*batch"]:
+        """The mean over whatever was counted; NaN if nothing was."""
+        return self.total / self.count
+
+
+class Outcome(eqx.Module):
+    """What a window cost: the mean loss of its steps, and the metrics that its steps reported."""
+
+    loss: Float[Array, "*updates"]
+    metrics: dict[str, Tally]

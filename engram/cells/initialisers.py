@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from engram.types import InputError
+
 
 class AbstractWeights(eqx.Module):
     """Draws a weight matrix."""
@@ -95,9 +97,9 @@ class Chrono(AbstractGates):
 
     def __check_init__(self):
         if self.t_max < 2:
-            raise ValueError(f"Chrono(t_max={self.t_max}): a memory lasts at least 2 steps; give t_max >= 2.")
+            raise InputError(f"Chrono(t_max={self.t_max}): a memory lasts at least 2 steps; give t_max >= 2.")
         if not 2 <= self.t_min <= self.t_max:
-            raise ValueError(f"Chrono(t_min={self.t_min}): must lie between 2 and t_max = {self.t_max}.")
+            raise InputError(f"Chrono(t_min={self.t_min}): must lie between 2 and t_max = {self.t_max}.")
 
     def __call__(self, key: PRNGKeyArray, units: int) -> Float[Array, " units"]:
         return jnp.log(jax.random.uniform(key, (units,), minval=self.t_min, maxval=self.t_max) - 1)

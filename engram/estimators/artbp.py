@@ -7,7 +7,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from engram.estimators.base import AbstractEstimator, initial_state
 from engram.estimators.reverse import reverse_gradient
 from engram.step import AbstractStep, Model
-from engram.types import Carry, Outcome, Window
+from engram.types import Carry, InputError, Outcome, Window
 
 
 class ARTBP(AbstractEstimator):
@@ -37,11 +37,11 @@ class ARTBP(AbstractEstimator):
 
     def __check_init__(self):
         if self.mean_length < 1:
-            raise ValueError(
+            raise InputError(
                 f"ARTBP(mean_length={self.mean_length}): credit passes at least 1 step; give mean_length >= 1."
             )
         if self.alpha <= 2:
-            raise ValueError(
+            raise InputError(
                 f"ARTBP(alpha={self.alpha}): the law of truncations (4.14) needs alpha > 2; the thesis uses 4 and 6."
             )
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
 from engram.step import AbstractStep, Model
-from engram.types import Carry, Outcome, Window
+from engram.types import Carry, InputError, Outcome, Window
 
 
 class AbstractEstimator(eqx.Module):
@@ -48,7 +48,7 @@ def require_multiple(window: Window, length: int, name: str) -> None:
     """Refuses a window that cannot be cut into pieces of `length` steps."""
     steps = window.first.shape[1]
     if steps % length:
-        raise ValueError(
+        raise InputError(
             f"A window of {steps} steps cannot be cut into pieces of {length}, as {name} asks: give windows whose length "
             f"is a multiple of {length}, or change {name}."
         )

@@ -8,7 +8,7 @@ from jaxtyping import PRNGKeyArray
 from engram.estimators.base import AbstractEstimator, initial_state, require_multiple
 from engram.estimators.reverse import reverse_gradient
 from engram.step import AbstractStep, Model
-from engram.types import Carry, Outcome, Window
+from engram.types import Carry, InputError, Outcome, Window
 
 
 class BPTT(AbstractEstimator):
@@ -61,7 +61,7 @@ class TBPTT(AbstractEstimator):
 
     def __check_init__(self):
         if self.length < 1:
-            raise ValueError(f"TBPTT(length={self.length}): credit passes at least 1 step; give length >= 1.")
+            raise InputError(f"TBPTT(length={self.length}): credit passes at least 1 step; give length >= 1.")
 
     def init(self, step: AbstractStep, model: Model, window: Window) -> Carry:
         return Carry(initial_state(step, model, window))

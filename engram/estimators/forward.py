@@ -137,5 +137,5 @@ def forward_gradient(
     return (
         gradient,
         Carry(state, trace),
-        Outcome(jnp.sum(jnp.mean(loss, axis=1)), jax.tree.map(jnp.mean, metrics)),
+        Outcome(jnp.sum(loss) / batch, jax.tree.map(jnp.sum, metrics)),
     )

@@ -13,7 +13,7 @@ from engram.estimators.forward import Follow, add_where_present, forward_gradien
 from engram.estimators.local import require_cells
 from engram.estimators.reach import self_contained
 from engram.step import AbstractStep, Model
-from engram.types import Carry, Outcome, Window
+from engram.types import Carry, InputError, Outcome, Window
 
 
 class Kronecker(NamedTuple):
@@ -42,7 +42,7 @@ class KFRTRL(AbstractEstimator):
         require_cells(step, model, AbstractAffineCell, "KFRTRL()", why)
         memory, data = step.memory(model), one_example(window)
         if not self_contained(step, model, memory.initial(), data):
-            raise TypeError(
+            raise InputError(
                 "KFRTRL() cannot serve a recurrent layer whose state other parameters move: stack no recurrent layers and put "
                 "no layer with parameters before it, or use UORO(), which serves any model."
             )

@@ -16,6 +16,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
+from engram.types import InputError
+
 from engram.cell import AbstractCell, AbstractLocalCell, State, elements
 from engram.estimators.forward import Follow, Parameters, add_where_present, map_present
 from engram.step import AbstractStep, Model
@@ -52,7 +54,7 @@ def require_cells(step: AbstractStep, model: Model, kind: type, name: str, why: 
     memory = step.memory(model)
     for cell, state in elements(memory, memory.initial()):
         if jax.tree.leaves(state) and not isinstance(cell, kind):
-            raise TypeError(
+            raise InputError(
                 f"{name} cannot serve {type(cell).__name__}: {why}. Use RTRL() (exact, small models) or UORO() (unbiased), "
                 f"which serve any cell."
             )

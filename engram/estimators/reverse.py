@@ -31,16 +31,16 @@ def reverse_gradient(
     window, flow = time_major(window), flow.T
 
     def total(model, state, window, flow):
-        state, (loss, metrics) = step.unroll(model, state, window, flow)
-        return state, jax.tree.map(lambda leaf: jnp.sum(jnp.mean(leaf, axis=1), axis=0), (loss, metrics))
+        state, charges = step.unroll(model, state, window, flow)
+        return state, jax.tree.map(jnp.sum, charges)
 
     def mean_loss(model):
         if segment is None or segment >= steps:
             state, sums = total(model, carry.state, window, flow)
         else:
             state, sums = in_segments(eqx.filter_checkpoint(total), model, carry.state, window, flow, segment)
-        loss, metrics = jax.tree.map(lambda leaf: leaf / steps, sums)
-        return loss, (state, metrics)
+        loss, metrics = sums
+        return loss / window.first.size, (state, metrics)
 
     (loss, (state, metrics)), gradient = eqx.filter_value_and_grad(mean_loss, has_aux=True)(model)
     return gradient, Carry(state), Outcome(loss, metrics)

@@ -7,7 +7,7 @@ from engram.estimators.base import AbstractEstimator
 from engram.estimators.forward import forward_gradient, forward_init
 from engram.estimators.local import local_begin, local_follow, require_cells, with_derivatives_of
 from engram.step import AbstractStep, Model
-from engram.types import Carry, Outcome, Window
+from engram.types import Carry, InputError, Outcome, Window
 
 
 class SnAp(AbstractEstimator):
@@ -30,7 +30,7 @@ class SnAp(AbstractEstimator):
 
     def __check_init__(self):
         if self.steps != 1:
-            raise ValueError(
+            raise InputError(
                 f"SnAp(steps={self.steps}): for dense cells an influence reaches every unit in 2 steps, where SnAp is RTRL; "
                 f"give SnAp(1) or RTRL()."
             )

@@ -18,7 +18,7 @@ from engram.estimators.forward import (
     normaliser,
 )
 from engram.step import AbstractStep, Model
-from engram.types import Carry, Outcome, Window
+from engram.types import Carry, InputError, Outcome, Window
 
 
 class RankOne(NamedTuple):
@@ -57,11 +57,11 @@ class UORO(AbstractEstimator):
 
     def __check_init__(self):
         if self.rank < 1:
-            raise ValueError(f"UORO(rank={self.rank}): a trace has rank 1 at least; give rank >= 1.")
+            raise InputError(f"UORO(rank={self.rank}): a trace has rank 1 at least; give rank >= 1.")
         if self.memory < 1:
-            raise ValueError(f"UORO(memory={self.memory}): it takes 1 step at a time at least; give memory >= 1.")
+            raise InputError(f"UORO(memory={self.memory}): it takes 1 step at a time at least; give memory >= 1.")
         if self.epsilon <= 0:
-            raise ValueError(f"UORO(epsilon={self.epsilon}): the normalisers need epsilon > 0.")
+            raise InputError(f"UORO(epsilon={self.epsilon}): the normalisers need epsilon > 0.")
 
     def init(self, step: AbstractStep, model: Model, window: Window) -> Carry:
         def begin(parameters, state):

@@ -1,0 +1,5 @@
+"""Supervised sequences and endless streams, one task a file."""
+
+from engram.tasks.an_bn import AnBn as AnBn
+from engram.tasks.base import AbstractTask as AbstractTask
+from engram.tasks.recall import Recall as Recall

@@ -1,0 +1,84 @@
+"""What a task is: a source of steps, and how an output is charged."""
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+
+from engram.types import Tally, Window
+
+Source = PyTree[Array]
+
+
+class AbstractTask(eqx.Module):
+    """A supervised task, generated step by step inside the compiled program.
+
+    A task states what can be hoped for, in the unit of its loss and averaged over all steps: `optimum`, the expected loss
+    of the best predictor, and `memoryless`, that of the best one that sees the present step alone.
+    """
+
+    @property
+    @abstractmethod
+    def input_size(self) -> int:
+        """The number of inputs."""
+
+    @property
+    @abstractmethod
+    def output_size(self) -> int:
+        """The number of outputs that the model is to give."""
+
+    @property
+    @abstractmethod
+    def optimum(self) -> float:
+        """The expected loss of the best predictor."""
+
+    @property
+    @abstractmethod
+    def memoryless(self) -> float:
+        """The expected loss of the best predictor that has no memory."""
+
+    @abstractmethod
+    def begin(self, key: PRNGKeyArray) -> Source:
+        """A source of one endless sequence."""
+
+    @abstractmethod
+    def emit(self, source: Source) -> tuple[Source, Window]:
+        """The next step of a sequence."""
+
+    @abstractmethod
+    def loss(self, output: Any, targets: Any) -> tuple[Float[Array, ""], dict[str, Tally]]:
+        """What one step's output is charged, and what else is worth knowing about it."""
+
+    def sources(self, batch: int, key: PRNGKeyArray) -> Source:
+        """The sources of a batch of sequences."""
+        return jax.vmap(self.begin)(jax.random.split(key, batch))
+
+    def window(self, sources: Source, length: int) -> tuple[Source, Window]:
+        """The next `length` steps of each sequence, axes `[batch, time]`."""
+
+        def one(source):
+            return jax.lax.scan(lambda source, _: self.emit(source), source, None, length)
+
+        return jax.vmap(one)(sources)
+
+    def windows(self, length: int, batch: int, *, key: PRNGKeyArray) -> Iterator[Window]:
+        """Endless consecutive windows of a batch of sequences."""
+        sources = self.sources(batch, key)
+        draw = jax.jit(lambda sources: self.window(sources, length))
+        while True:
+            sources, window = draw(sources)
+            yield window
+
+
+def classification(
+    logits: Float[Array, " classes"], label: Int[Array, ""], weight: Float[Array, ""]
+) -> tuple[Float[Array, ""], dict[str, Tally]]:
+    """Cross-entropy in nats, and the accuracy over the steps that are charged."""
+    loss = weight * optax.softmax_cross_entropy_with_integer_labels(logits, label)
+    correct = weight * (jnp.argmax(logits) == label).astype(weight.dtype)
+    return loss, {"accuracy": Tally(correct, weight)}
