@@ -1,6 +1,7 @@
 """Ways of sending credit through time, one a file."""
 
 from engram.estimators.artbp import ARTBP as ARTBP
+from engram.estimators.base import AbstractEstimator as AbstractEstimator
 from engram.estimators.bptt import BPTT as BPTT
 from engram.estimators.bptt import TBPTT as TBPTT
 from engram.estimators.kf_rtrl import KFRTRL as KFRTRL

@@ -1,0 +1,130 @@
+"""Aggregated memory: an LSTM, half of whose output is aggregated over the episode."""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.lax import stop_gradient
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from engram.cell import AbstractUnrolledCell
+from engram.cells.chain import Chain
+from engram.cells.initialisers import AbstractGates, AbstractWeights, Forget, Uniform
+from engram.cells.lstm import LSTM, LSTMState
+from engram.cells.projected import AbstractSteppedCell
+
+
+class Aggregate(NamedTuple):
+    """What is known of the outputs of the episode so far: their sum or maximum, and their number."""
+
+    value: Float[Array, " units"]
+    count: Float[Array, ""]
+
+
+class AMRL(AbstractUnrolledCell):
+    """Aggregated memory: an LSTM (h, c), whose units of the second half are put out as an aggregate over the episode,
+    which does not depend on their order:
+
+        y = [h_plain, M],   avg: M = Σ_k h_k / t,   sum: M = Σ_k h_k,   max: M = max(0, h_1, ..., h_t)
+
+    With `straight_through`, the derivatives of M are those of the sum, ∂M/∂h_k = 1, whatever the aggregate: credit reaches
+    every step undiminished. Such a gradient is not that of the loss, and estimators agree with each other on it.
+
+    Use it where one observation in noise must be remembered for an episode. It cannot tell the order of what it
+    aggregated, nor forget within an episode: unfit for streams without episodes.
+
+    **Arguments:**
+
+    - `input_size`, `size`: the numbers of inputs and of units, of which size // 2 are aggregated.
+    - `aggregate`: `avg`, `sum` or `max`.
+    - `straight_through`: see above.
+    - `gates`, `input_init`, `state_init`: those of the `LSTM`.
+
+    Reference: Beck et al., *AMRL: aggregated memory for reinforcement learning*, ICLR 2020.
+    """
+
+    chain: Chain
+
+    def __init__(
+        self,
+        input_size: int,
+        size: int,
+        aggregate: str = "max",
+        straight_through: bool = True,
+        gates: AbstractGates = Forget(1.0),
+        input_init: AbstractWeights = Uniform(),
+        state_init: AbstractWeights = Uniform(),
+        *,
+        key: PRNGKeyArray,
+    ):
+        if aggregate not in ("avg", "sum", "max"):
+            raise ValueError(f"AMRL(aggregate={aggregate!r}): it is no aggregate; give 'avg', 'sum' or 'max'.")
+        if size < 2:
+            raise ValueError(f"AMRL(size={size}): one half of the units is aggregated; give size >= 2.")
+        lstm = LSTM(input_size, size, gates, input_init, state_init, key=key)
+        self.chain = Chain(lstm, Aggregator(size // 2, aggregate, straight_through))
+
+    def initial(self) -> tuple[LSTMState, Aggregate]:
+        return self.chain.initial()
+
+    def __call__(
+        self, state: tuple[LSTMState, Aggregate], x: Float[Array, " inputs"]
+    ) -> tuple[tuple[LSTMState, Aggregate], Float[Array, " units"]]:
+        return self.chain(state, x)
+
+    def unroll(
+        self,
+        state: tuple[LSTMState, Aggregate],
+        first: Bool[Array, "time batch"],
+        x: Float[Array, "time batch inputs"],
+        flow: Float[Array, "time batch"],
+    ) -> tuple[tuple[LSTMState, Aggregate], Float[Array, "time batch units"]]:
+        return self.chain.unroll(state, first, x, flow)
+
+
+class Aggregator(AbstractSteppedCell):
+    """Puts out the last `size` of its inputs as their aggregate over the episode, and the others as they are."""
+
+    size: int = eqx.field(static=True)
+    aggregate: str = eqx.field(static=True)
+    straight_through: bool = eqx.field(static=True)
+
+    def initial(self) -> Aggregate:
+        return Aggregate(jnp.zeros(self.size), jnp.zeros(()))
+
+    def project(self, x: Float[Array, " inputs"]) -> Float[Array, " units"]:
+        return x[-self.size :]
+
+    def advance(self, state: Aggregate, z: Float[Array, " units"]) -> Aggregate:
+        maximum = straight_maximum if self.straight_through else jnp.maximum
+        value = maximum(state.value, z) if self.aggregate == "max" else state.value + z
+        return Aggregate(value, stop_gradient(state.count) + 1)
+
+    def read(self, state: Aggregate, x: Float[Array, " inputs"]) -> Float[Array, " inputs"]:
+        divide = straight_divide if self.straight_through else jnp.divide
+        value = divide(state.value, stop_gradient(state.count)) if self.aggregate == "avg" else state.value
+        return jnp.concatenate([x[: -self.size], value])
+
+
+@jax.custom_jvp
+def straight_maximum(a: Float[Array, " units"], b: Float[Array, " units"]) -> Float[Array, " units"]:
+    """max(a, b), with the derivatives of a + b."""
+    return jnp.maximum(a, b)
+
+
+@straight_maximum.defjvp
+def _straight_maximum_jvp(primals, tangents):
+    a_dot, b_dot = tangents
+    return straight_maximum(*primals), a_dot + b_dot
+
+
+@jax.custom_jvp
+def straight_divide(a: Float[Array, " units"], count: Float[Array, ""]) -> Float[Array, " units"]:
+    """a / count, with the derivative of a."""
+    return a / count
+
+
+@straight_divide.defjvp
+def _straight_divide_jvp(primals, tangents):
+    return straight_divide(*primals), tangents[0]

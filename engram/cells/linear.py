@@ -1,0 +1,99 @@
+"""What the linear cells share: a state that each unit scales and adds to, and the scan that runs it in parallel."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Inexact
+
+from engram.cell import AbstractDiagonalCell, State, pass_credit
+from engram.cells.projected import AbstractProjectedCell
+
+
+class Complex(NamedTuple):
+    """A complex state as two real leaves."""
+
+    re: Float[Array, "*batch units"]
+    im: Float[Array, "*batch units"]
+
+
+def join(state: State) -> Inexact[Array, "*batch units"]:
+    """The state as one array, complex where the state is `Complex`."""
+    return jax.lax.complex(state.re, state.im) if isinstance(state, Complex) else state
+
+
+def split(h: Inexact[Array, "*batch units"]) -> State:
+    """The inverse of `join`."""
+    return Complex(h.real, h.imag) if jnp.iscomplexobj(h) else h
+
+
+class AbstractLinearCell(AbstractProjectedCell, AbstractDiagonalCell):
+    """A cell whose projected input (a, b) moves each unit of the state by itself, linearly: h′ = a(x) ⊙ h + b(x).
+
+    The state begins at zero, and a window is run by `linear_scan`. A complex h is carried as two real leaves.
+    """
+
+    def advance(self, state: State, z: tuple[Inexact[Array, " units"], Inexact[Array, " units"]]) -> State:
+        a, b = z
+        return split(a * join(state) + b)
+
+    def local(self, state: State, x: Any) -> tuple[State, Any]:
+        return self(state, x)
+
+    def run(self, state: State, first: Bool[Array, "time batch"], z: Any, flow: Float[Array, "time batch"]) -> State:
+        a, b = z
+        return split(linear_scan(a, b, join(state), first, flow))
+
+
+def linear_scan(
+    a: Inexact[Array, "time batch units"],
+    b: Inexact[Array, "time batch units"],
+    state: Inexact[Array, "batch units"],
+    first: Bool[Array, "time batch"],
+    flow: Float[Array, "time batch"],
+) -> Inexact[Array, "time batch units"]:
+    """All states of the recurrence h_t = a_t ⊙ h_{t−1} + b_t, where h_{t−1} = 0 at the first step of an episode.
+
+    Credit goes the same way backwards, δ_t = ∂ℓ/∂h_t + flow_{t+1} a_{t+1} ⊙ δ_{t+1}, both in O(log time) parallel steps.
+
+    **Arguments:**
+
+    - `a`, `b`: the factors and the terms of each step, real or complex.
+    - `state`: the state before the window.
+    - `first`, `flow`: as in `engram.cell.unroll`.
+
+    Reference: Blelloch, *Prefix sums and their applications*, 1990; Martin and Cundy, *Parallelizing linear recurrent
+    neural nets over sequence length*, ICLR 2018.
+    """
+    a = jnp.where(first[..., None], jnp.zeros_like(a), a)
+    before = jax.vmap(pass_credit)(state, flow[0])
+    return _scan(a, b.at[0].add(a[0] * before), flow)
+
+
+@jax.custom_vjp
+def _scan(a, b, flow):
+    """h_0 = b_0, h_t = a_t h_{t−1} + b_t."""
+    del flow
+    return jax.lax.associative_scan(_compose, (a, b))[1]
+
+
+def _scan_fwd(a, b, flow):
+    h = _scan(a, b, flow)
+    return h, (a, h, flow)
+
+
+def _scan_bwd(saved, credit):
+    a, h, flow = saved
+    zero = jnp.zeros_like(a[:1])
+    passed = jnp.concatenate([flow[1:, :, None].astype(a.dtype) * a[1:], zero])
+    _, delta = jax.lax.associative_scan(_compose, (passed, credit), reverse=True)
+    return delta * jnp.concatenate([zero, h[:-1]]), delta, jnp.zeros_like(flow)
+
+
+_scan.defvjp(_scan_fwd, _scan_bwd)
+
+
+def _compose(left, right):
+    """The map h ↦ a h + b of `left`, and then that of `right`."""
+    (a, b), (c, d) = left, right
+    return a * c, b * c + d

@@ -1,0 +1,66 @@
+"""The linear recurrent unit."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Complex as ComplexArray
+
+from engram.cells.linear import AbstractLinearCell, Complex
+from engram.cells.ring import Ring, drive
+
+
+class LRU(AbstractLinearCell):
+    """The linear recurrent unit: a complex diagonal recurrence, and a linear read-out of it:
+
+        λ = exp(−exp(ν) + i exp(θ)),  h′ = λ ⊙ h + exp(γ) ⊙ (B x),  y = Re(C h′) + D x
+
+    where γ begins at log √(1 − |λ|²). Use it for long memories, on streams (units never meet, so `RTRL()` costs as much as
+    backpropagation) and on long windows (one parallel scan). All is linear: put nonlinear layers between and after. It
+    cannot choose by content what to keep, as `MinGRU` can.
+
+    **Arguments:**
+
+    - `input_size`, `size`: the numbers of inputs and of complex units.
+    - `r_min`, `r_max`, `max_phase`: the ring over which the λ are drawn; for long sequences the paper takes r_min = 0.9,
+      r_max = 0.999, max_phase = π/10.
+    - `output_size`: the number of outputs; `size` if not given.
+
+    Reference: Orvieto et al., *Resurrecting recurrent neural networks for long sequences*, ICML 2023.
+    """
+
+    ring: Ring
+    gamma_log: Float[Array, " units"]
+    input_weight: Float[Array, "inputs 2 units"]
+    output_weight: Float[Array, "2 units outputs"]
+    skip_weight: Float[Array, "inputs outputs"]
+
+    def __init__(
+        self,
+        input_size: int,
+        size: int,
+        r_min: float = 0.0,
+        r_max: float = 1.0,
+        max_phase: float = 2 * math.pi,
+        output_size: int | None = None,
+        *,
+        key: PRNGKeyArray,
+    ):
+        outputs = size if output_size is None else output_size
+        ring_key, input_key, output_key, skip_key = jax.random.split(key, 4)
+        self.ring = Ring(size, r_min, r_max, max_phase, key=ring_key)
+        self.gamma_log = jnp.log(self.ring.normaliser())
+        self.input_weight = jax.random.normal(input_key, (input_size, 2, size)) * (2 * input_size) ** -0.5
+        self.output_weight = jax.random.normal(output_key, (2, size, outputs)) * size**-0.5
+        self.skip_weight = jax.random.normal(skip_key, (input_size, outputs)) * input_size**-0.5
+
+    def initial(self) -> Complex:
+        zero = jnp.zeros_like(self.gamma_log)
+        return Complex(zero, zero)
+
+    def project(self, x: Float[Array, " inputs"]) -> tuple[ComplexArray[Array, " units"], ComplexArray[Array, " units"]]:
+        return self.ring.eigenvalues(), drive(jnp.exp(self.gamma_log), self.input_weight, x)
+
+    def read(self, state: Complex, x: Float[Array, " inputs"]) -> Float[Array, " outputs"]:
+        return state.re @ self.output_weight[0] - state.im @ self.output_weight[1] + x @ self.skip_weight

@@ -1,0 +1,63 @@
+"""Weight normalisation: the length of a weight vector, and its direction, as separate parameters."""
+
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from engram.cell import AbstractCell, AbstractLocalCell, AbstractUnrolledCell, State
+from engram.cells.gates import AbstractGatedCell
+
+
+class WeightNorm(AbstractLocalCell, AbstractUnrolledCell):
+    """A gated cell, each of whose weight vectors w (those of one group and one unit) is g v / ‖v‖.
+
+    g begins at ‖v‖, so at first the cell does what it did. The gradient in v is orthogonal to v, and shrinks as ‖v‖ grows:
+    steps find their own size. Use it where training is sensitive to the step size. W and U have a g each; biases and
+    the structure that `SnAp(1)` asks for are left as they are.
+
+    **Arguments:**
+
+    - `cell`: the cell to normalise: `Elman`, `Leaky`, `Gated`, `GRU` or `LSTM`.
+
+    Reference: Salimans and Kingma, *Weight normalization*, NeurIPS 2016.
+    """
+
+    cell: AbstractGatedCell
+    input_gain: Float[Array, "input_groups units"]
+    state_gain: Float[Array, "state_groups units"]
+
+    def __init__(self, cell: AbstractCell):
+        if not isinstance(cell, AbstractGatedCell):
+            raise ValueError(
+                f"WeightNorm(cell={type(cell).__name__}): it has no input and state weights of the common form; give Elman, "
+                f"Leaky, Gated, GRU or LSTM."
+            )
+        self.cell = cell
+        self.input_gain = jnp.linalg.norm(cell.input_weight, axis=0)
+        self.state_gain = jnp.linalg.norm(cell.state_weight, axis=0)
+
+    def normalised(self) -> AbstractGatedCell:
+        """The cell with the weights g v / ‖v‖."""
+        weights = (scaled(self.cell.input_weight, self.input_gain), scaled(self.cell.state_weight, self.state_gain))
+        return eqx.tree_at(lambda cell: (cell.input_weight, cell.state_weight), self.cell, weights)
+
+    def initial(self) -> State:
+        return self.cell.initial()
+
+    def __call__(self, state: State, x: Float[Array, " inputs"]) -> tuple[State, Float[Array, " units"]]:
+        return self.normalised()(state, x)
+
+    def local(self, state: State, x: Float[Array, " inputs"]) -> tuple[State, Float[Array, " units"]]:
+        return self.normalised().local(state, x)
+
+    def unroll(
+        self, state: State, first: Bool[Array, "time batch"], x: Any, flow: Float[Array, "time batch"]
+    ) -> tuple[State, Float[Array, "time batch units"]]:
+        return self.normalised().unroll(state, first, x, flow)
+
+
+def scaled(v: Float[Array, "inputs groups units"], g: Float[Array, "groups units"]) -> Float[Array, "inputs groups units"]:
+    """g v / ‖v‖ for each group and unit."""
+    return v * (g / jnp.linalg.norm(v, axis=0))[None]

@@ -1,0 +1,177 @@
+"""What an estimator costs and what it biases, measured on your model and data at frozen parameters."""
+
+import statistics
+import time
+from collections.abc import Sequence
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from engram.estimators import BPTT, AbstractEstimator
+from engram.runs.spec import express
+from engram.step import AbstractStep, Model
+from engram.types import InputError, Window
+
+
+class Diagnosis(eqx.Module):
+    """How one estimator's gradient ĝ compares with the exact gradient g of a window, and what it costs.
+
+    - `bias`: ‖E ĝ − g‖ / ‖g‖, corrected for the noise of a finite number of draws; `bias_floor` is about the smallest bias
+      that those draws can tell from none.
+    - `variance`: E ‖ĝ − E ĝ‖² / ‖E ĝ‖², the relative variance of eq. (3.22); `None` of an estimator without noise.
+    - `cosine`: the mean cosine of the angle between ĝ and g.
+    - `seconds_per_step`: of one step of the whole batch, forwards and backwards.
+    - `bytes`: what lies in memory at once beside model and data: activations, traces, gradients.
+    - `compile_seconds`: until the first gradient can be computed.
+    """
+
+    estimator: str
+    bias: float
+    bias_floor: float
+    variance: float | None
+    cosine: float
+    seconds_per_step: float
+    bytes: int
+    compile_seconds: float
+
+
+class Reach(eqx.Module):
+    """How far credit reaches: the root mean square norm of ∂ℓ_t/∂s_{t−k} for k = 0, 1, ..., over t and the batch.
+
+    The state s_{t−k} is the one from which step t − k starts. Only steps that are charged count.
+    """
+
+    norms: Float[Array, " lags"]
+
+
+def diagnose(
+    step: AbstractStep,
+    model: Model,
+    window: Window,
+    estimators: Sequence[AbstractEstimator],
+    *,
+    draws: int = 256,
+    key: PRNGKeyArray,
+) -> list[Diagnosis]:
+    """Compares estimators with BPTT over the whole window, from the beginning of an episode.
+
+    **Arguments:**
+
+    - `step`, `model`, `window`: what the gradient is taken of.
+    - `estimators`: what is compared.
+    - `draws`: how often a random estimator is drawn, each time from an empty trace.
+    """
+    if draws < 2:
+        raise InputError(f"draws={draws}: a variance needs 2 draws at least; give draws >= 2.")
+    window = window.checked()
+    carries = [estimator.init(step, model, window) for estimator in estimators]  # refusals come before anything is run
+    exact = _exact(step, model, window)
+    if not bool(jnp.linalg.norm(exact) > 0):
+        raise InputError("The exact gradient of this window is zero: nothing in it is charged, or nothing depends on θ.")
+    return [
+        _diagnose_one(step, model, window, estimator, carry, exact, draws, key)
+        for estimator, carry in zip(estimators, carries, strict=True)
+    ]
+
+
+def reach(step: AbstractStep, model: Model, window: Window, lags: int | None = None) -> Reach:
+    """Measures how far credit reaches at these parameters.
+
+    **Arguments:**
+
+    - `lags`: the longest lag; by default half of the window, so that each lag is an average over as many steps.
+    """
+    window = window.checked()
+    steps = window.first.shape[1]
+    lags = steps // 2 if lags is None else lags
+    if not 1 <= lags < steps:
+        raise InputError(f"lags={lags}: a window of {steps} steps shows lags of 1 to {steps - 1}.")
+    return Reach(_reach(step, model, window, lags))
+
+
+@eqx.filter_jit
+def _exact(step, model, window):
+    estimator = BPTT()
+    carry = estimator.init(step, model, window)
+    gradient, _, _ = estimator.gradient(step, model, carry, window, jax.random.key(0))
+    return ravel_pytree(gradient)[0]
+
+
+def _diagnose_one(step, model, window, estimator, carry, exact, draws, key):
+    parameters, rest = eqx.partition((step, model, window, estimator, carry), eqx.is_array)
+
+    def gradient(parameters, key):
+        step, model, window, estimator, carry = eqx.combine(parameters, rest)
+        gradient, carry, _ = estimator.gradient(step, model, carry, window, key)
+        return ravel_pytree(gradient)[0], carry
+
+    start = time.perf_counter()
+    compiled = jax.jit(gradient).lower(parameters, key).compile()
+    compile_seconds = time.perf_counter() - start
+    keys = jax.random.split(key, draws)
+    first, _ = jax.block_until_ready(compiled(parameters, keys[0]))
+    second, _ = jax.block_until_ready(compiled(parameters, keys[1]))
+    noisy = bool(jnp.any(first != second))
+    total, square, cosine = jnp.zeros_like(exact), 0.0, 0.0
+    times = []
+    for draw in keys if noisy else keys[:5]:
+        start = time.perf_counter()
+        estimate, _ = jax.block_until_ready(compiled(parameters, draw))
+        times.append(time.perf_counter() - start)
+        total, square, cosine = _add(total, square, cosine, estimate, exact)
+    count = len(times)
+    mean = total / count
+    scatter = float(square / count - jnp.vdot(mean, mean)) * count / (count - 1) if noisy else 0.0
+    distance = float(jnp.sum((mean - exact) ** 2))
+    scale = float(jnp.sum(exact**2))
+    memory = compiled.memory_analysis()
+    return Diagnosis(
+        estimator=express(estimator),
+        bias=(max(distance - scatter / count, 0.0) / scale) ** 0.5,
+        bias_floor=(scatter / count / scale) ** 0.5,
+        variance=scatter / float(jnp.vdot(mean, mean)) if noisy else None,
+        cosine=float(cosine / count),
+        seconds_per_step=statistics.median(times) / window.first.shape[1],
+        bytes=memory.temp_size_in_bytes + memory.output_size_in_bytes,
+        compile_seconds=compile_seconds,
+    )
+
+
+@jax.jit
+def _add(total, square, cosine, estimate, exact):
+    norm = jnp.linalg.norm(estimate)
+    angle = jnp.vdot(estimate, exact) / jnp.maximum(norm * jnp.linalg.norm(exact), jnp.finfo(norm.dtype).tiny)
+    return total + estimate, square + norm**2, cosine + angle
+
+
+@eqx.filter_jit
+def _reach(step, model, window, lags):
+    steps = window.first.shape[1]
+
+    def one(data):
+        state = step.memory(model).initial()
+
+        def losses(nudges):
+            def advance(state, now):
+                data, nudge = now
+                state, (loss, _) = step(model, jax.tree.map(jnp.add, state, nudge), data)
+                return state, loss
+
+            return jax.lax.scan(advance, state, (data, nudges))[1]
+
+        nudges = jax.tree.map(lambda leaf: jnp.zeros((steps, *leaf.shape), leaf.dtype), state)
+        loss, pull = jax.vjp(losses, nudges)
+
+        def squares(t):
+            (credit,) = pull(jax.nn.one_hot(t, steps, dtype=loss.dtype))
+            norms = sum(jnp.sum(leaf.reshape(steps, -1) ** 2, axis=1) for leaf in jax.tree.leaves(credit))
+            return jax.lax.dynamic_slice_in_dim(norms, t - lags, lags + 1)[::-1]
+
+        return jax.lax.map(squares, jnp.arange(lags, steps))
+
+    squares = jax.vmap(one)(window).reshape(-1, lags + 1)
+    charged = jnp.sum(jnp.any(squares > 0, axis=1))
+    return jnp.sqrt(jnp.sum(squares, axis=0) / jnp.maximum(charged, 1).astype(squares.dtype))

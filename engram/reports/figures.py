@@ -1,0 +1,50 @@
+"""Pictures of results."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Array, Float
+
+from engram.types import InputError
+
+
+def figure(width: float = 7.0, height: float = 4.0):
+    """An empty figure and its axes, drawn without any window system."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise InputError("Pictures need matplotlib: pip install 'engram[plots]', or leave out --plot.") from None
+    picture = Figure(figsize=(width, height), layout="constrained")
+    axes = picture.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    return picture, axes
+
+
+def draw_reach(norms: Float[Array, " lags"], title: str, path: Path) -> None:
+    """Draws how the norm of ∂ℓ_t/∂s_{t−k} falls with k."""
+    picture, axes = figure()
+    values = np.asarray(norms)
+    axes.semilogy(np.arange(len(values)), np.where(values > 0, values, np.nan), marker="o", markersize=3)
+    axes.set(xlabel="lag k, steps", ylabel="‖∂ℓₜ/∂sₜ₋ₖ‖, root mean square", title=title)
+    picture.savefig(path, dpi=150)
+
+
+def draw_curves(
+    curves: Mapping[str, Float[Array, " points"]],
+    steps: Float[Array, " points"],
+    levels: Mapping[str, float],
+    labels: tuple[str, str],
+    title: str,
+    path: Path,
+) -> None:
+    """Draws curves over steps, with horizontal lines for what can be hoped for."""
+    picture, axes = figure()
+    for name, values in curves.items():
+        axes.plot(np.asarray(steps), np.asarray(values), label=name)
+    for name, level in levels.items():
+        axes.axhline(level, color="gray", linestyle=":", linewidth=1)
+        axes.annotate(name, (1, level), xycoords=("axes fraction", "data"), ha="right", va="bottom", color="gray")
+    axes.set(xlabel=labels[0], ylabel=labels[1], title=title)
+    axes.legend(frameon=False)
+    picture.savefig(path, dpi=150)

@@ -1,0 +1,206 @@
+"""Constructor expressions, `GRU(64, gates=Chrono(300))`: parsed, never evaluated, and built with what a run supplies."""
+
+import ast
+import dataclasses
+import difflib
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import PRNGKeyArray
+
+import engram
+from engram.cell import AbstractCell
+from engram.types import InputError
+
+
+class Spec(NamedTuple):
+    """A constructor's name and its arguments, which are numbers, strings, `True`, `False`, `None`, or specs."""
+
+    name: str
+    positional: tuple[Any, ...]
+    named: tuple[tuple[str, Any], ...]
+
+    def __str__(self) -> str:
+        values = [_show(value) for value in self.positional] + [f"{name}={_show(value)}" for name, value in self.named]
+        return f"{self.name}({', '.join(values)})"
+
+
+def parse(text: str) -> Spec:
+    """Reads one constructor expression."""
+    specs = parse_all(text)
+    if len(specs) != 1:
+        raise InputError(f"'{text}' has {len(specs)} expressions where one is wanted.")
+    return specs[0]
+
+
+def parse_all(text: str) -> list[Spec]:
+    """Reads constructor expressions, separated by commas."""
+    try:
+        body = ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError) as error:
+        raise InputError(f"'{text}' is no constructor expression such as GRU(64): {error.args[0]}.") from None
+    nodes = body.elts if isinstance(body, ast.Tuple) else [body]
+    return [_read(node, text) for node in nodes]
+
+
+def build(text: str, kind: type, **supplied: Any) -> Any:
+    """The object of a given kind that an expression describes.
+
+    `supplied` are arguments that constructors take when they ask for them by name and the expression does not give them.
+    """
+    made = _make(parse(text), supplied)
+    return _of_kind(made, kind, text)
+
+
+def build_all(text: str, kind: type) -> list[Any]:
+    """The objects that expressions separated by commas describe."""
+    return [_of_kind(_make(spec, {}), kind, str(spec)) for spec in parse_all(text)]
+
+
+def build_cell(text: str, input_size: int, *, key: PRNGKeyArray) -> tuple[AbstractCell, int]:
+    """A cell and the number of its outputs; the layers of a `Chain` take their input sizes from the layer before."""
+    cell = _of_kind(_make_cell(parse(text), input_size, key), AbstractCell, text)
+    return cell, output_size(cell, input_size)
+
+
+def output_size(cell: AbstractCell, input_size: int) -> int:
+    """The number of outputs of a cell; it must put out one vector."""
+    output = jax.eval_shape(lambda: cell(cell.initial(), jnp.zeros(input_size))[1])
+    if not isinstance(output, jax.ShapeDtypeStruct) or len(output.shape) != 1:
+        raise InputError(f"{type(cell).__name__} puts out {output}, but one vector is needed for a readout to follow it.")
+    return output.shape[0]
+
+
+def express(made: eqx.Module) -> str:
+    """The expression of an object whose fields are its arguments: what is required by position, what is changed by name."""
+    shown = []
+    for field in dataclasses.fields(made):
+        value = getattr(made, field.name)
+        text = express(value) if isinstance(value, eqx.Module) else repr(value)
+        if field.default is dataclasses.MISSING:
+            shown.append(text)
+        elif value != field.default:
+            shown.append(f"{field.name}={text}")
+    return f"{type(made).__name__}({', '.join(shown)})"
+
+
+def names() -> dict[str, Callable]:
+    """What an expression may name: the public classes that can be constructed."""
+    found = {name: value for name, value in vars(engram).items() if inspect.isclass(value)}
+    return {name: value for name, value in found.items() if issubclass(value, eqx.Module) and not inspect.isabstract(value)}
+
+
+def _make_cell(spec, input_size, key):
+    if spec.name not in ("Chain", "Parallel"):
+        return _make(spec, {"input_size": input_size, "key": key})
+    parts = []
+    for index, part in enumerate(spec.positional):
+        if not isinstance(part, Spec):
+            raise InputError(f"{spec}: {part!r} is no cell.")
+        cell = _make_cell(part, input_size, jax.random.fold_in(key, index))
+        if spec.name == "Chain":
+            input_size = output_size(_of_kind(cell, AbstractCell, str(part)), input_size)
+        parts.append(cell)
+    return names()[spec.name](*parts)
+
+
+def _make(spec: Spec, supplied: Mapping[str, Any]) -> Any:
+    known = names()
+    if spec.name not in known:
+        raise InputError(f"There is no '{spec.name}'. {_nearest(spec.name, known)}")
+    constructor = known[spec.name]
+    signature = inspect.signature(constructor)
+    accepted = signature.parameters
+    for name, _ in spec.named:
+        if name not in accepted:
+            usual = [known for known in accepted if known not in supplied]
+            raise InputError(
+                f"{spec.name}{_signature(signature, supplied)} has no argument '{name}'. {_nearest(name, usual)}"
+            )
+    given = {name: _value(value) for name, value in spec.named}
+    extra = {name: value for name, value in supplied.items() if name in accepted and name not in given}
+    open_slots = [
+        parameter.name
+        for parameter in accepted.values()
+        if parameter.kind is parameter.POSITIONAL_OR_KEYWORD and parameter.name not in extra
+    ]
+    if len(spec.positional) > len(open_slots):
+        raise InputError(f"{spec} has too many arguments; {spec.name} takes {_signature(signature, supplied)}.")
+    positional = {name: _value(value) for name, value in zip(open_slots, spec.positional, strict=False)}
+    try:
+        bound = signature.bind(**given, **extra, **positional)
+    except TypeError as error:
+        raise InputError(f"{spec}: {error}; {spec.name} takes {_signature(signature, supplied)}.") from None
+    for name, value in bound.arguments.items():
+        _check_type(spec, name, value, accepted[name].annotation)
+    return constructor(*bound.args, **bound.kwargs)
+
+
+def _value(value):
+    return _make(value, {}) if isinstance(value, Spec) else value
+
+
+def _check_type(spec, name, value, annotation):
+    wrong = {
+        int: not isinstance(value, int) or isinstance(value, bool),
+        float: not isinstance(value, int | float) or isinstance(value, bool),
+        bool: not isinstance(value, bool),
+        str: not isinstance(value, str),
+    }.get(annotation)
+    if inspect.isclass(annotation) and issubclass(annotation, eqx.Module):
+        wrong = not isinstance(value, annotation)
+    if wrong:
+        raise InputError(f"{spec}: {name} must be a {annotation.__name__}, not {value!r}.")
+
+
+def _of_kind(made, kind, text):
+    if not isinstance(made, kind):
+        wanted = kind.__name__.removeprefix("Abstract").lower()
+        article = "an" if wanted[0] in "aeiou" else "a"
+        options = ", ".join(sorted(name for name, value in names().items() if issubclass(value, kind)))
+        raise InputError(f"'{text}' is no {wanted}; where {article} {wanted} is wanted, there are {options}.")
+    return made
+
+
+def _read(node: ast.expr, text: str) -> Any:
+    match node:
+        case ast.Constant(value=bool() | int() | float() | str() | None as value):
+            return value
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)):
+            return -value
+        case ast.Name(id=name):
+            return Spec(name, (), ())
+        case ast.Call(func=ast.Name(id=name), args=positional, keywords=named) if all(word.arg for word in named):
+            return Spec(
+                name,
+                tuple(_read(value, text) for value in positional),
+                tuple((str(word.arg), _read(word.value, text)) for word in named),
+            )
+    raise InputError(
+        f"'{ast.unparse(node)}' in '{text}' cannot be read: an expression is a name with arguments, such as GRU(64), and "
+        f"an argument is a number, a string, True, False, None, or another such expression."
+    )
+
+
+def _show(value: Any) -> str:
+    return str(value) if isinstance(value, Spec) else repr(value)
+
+
+def _nearest(name: str, options: Any) -> str:
+    lower = {option.lower(): option for option in options}
+    match = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
+    return f"Did you mean '{lower[match[0]]}'?" if match else f"There are {', '.join(sorted(options))}."
+
+
+def _signature(signature, supplied):
+    shown = []
+    for parameter in signature.parameters.values():
+        if parameter.name in supplied or parameter.name in ("input_size", "key"):
+            continue
+        default = parameter.default
+        shown.append(parameter.name if default is parameter.empty else f"{parameter.name}={default}")
+    return f"({', '.join(shown)})"
