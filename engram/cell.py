@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree
 
+from engram.types import InputError
+
 State = PyTree[Array]
 
 
@@ -112,6 +114,22 @@ def element_inputs(cell: AbstractCell, state: State, x: Any) -> list[Any]:
         return [x]
     each = zip(cell.parts, state, cell.inputs(state, x), strict=True)
     return [seen for part in each for seen in element_inputs(*part)]
+
+
+def require_vector(cell: AbstractCell, x: Any, size: int) -> None:
+    """Refuses an input that a cell of `size` inputs cannot see."""
+    name = type(cell).__name__
+    if jnp.shape(x) != (size,):
+        raise InputError(f"{name} takes {size} inputs, but it sees an array of shape {jnp.shape(x)}: {_width(x)}.")
+    if not jnp.issubdtype(jnp.result_type(x), jnp.floating):
+        raise InputError(
+            f"{name} takes floating-point inputs, but it sees {jnp.result_type(x)}: give one-hot vectors for symbols "
+            f"(jax.nn.one_hot), or convert with astype(float)."
+        )
+
+
+def _width(x):
+    return f"{jnp.shape(x)[-1]} inputs want a cell made for them" if jnp.ndim(x) == 1 else "one vector a step is wanted"
 
 
 def reset(cell: AbstractCell, state: State, first: Bool[Array, ""]) -> State:

@@ -16,7 +16,6 @@ class Diagnose:
     """Measure bias, variance, cosine, time and memory of estimators on a cell and a task, at its initial parameters.
 
     Examples:
-
       engram diagnose
 
       engram diagnose --task 'AnBn(1, 8)' --cell 'GRU(12)' --estimators 'BPTT(), RTRL(), UORO(), ARTBP(8), TBPTT(2)'
@@ -78,7 +77,9 @@ def show_diagnoses(found: list[Any], title: str) -> None:
     """Prints a table of diagnoses."""
     from rich.table import Table
 
-    table = Table(title=title, caption="bias: ‖E ĝ − g‖ / ‖g‖ · variance: relative, eq. (3.22) · bytes: activations and traces")
+    table = Table(
+        title=title, caption="bias: ‖E ĝ − g‖ / ‖g‖ · variance: relative, eq. (3.22) · bytes: activations and traces"
+    )
     table.add_column("estimator")
     for column in ("bias", "variance", "cosine", "µs/step", "memory", "compile"):
         table.add_column(column, justify="right")

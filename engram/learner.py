@@ -1,7 +1,5 @@
 """One update on a stream: a task's step, an estimator, an optimiser."""
 
-from typing import Any
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -11,7 +9,7 @@ from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 from engram.estimators.base import AbstractEstimator
 from engram.step import Model, Supervised
 from engram.tasks.base import AbstractTask, Source
-from engram.types import Carry, Outcome, Window
+from engram.types import Carry, InputError, Outcome, Window
 
 
 class Learning(eqx.Module):
@@ -51,7 +49,11 @@ class Learner(eqx.Module):
 
     def update(self, state: Learning, window: Window) -> tuple[Learning, Outcome]:
         """One update on a window, which is looked at for shapes and NaN first."""
-        return _update(self, state, window.checked())
+        window.checked()
+        expected, given = jax.tree.leaves(state.carry.state)[0].shape[0], window.first.shape[0]
+        if given != expected:
+            raise InputError(f"The window has {given} sequences, but the learner was made for {expected}: init it anew.")
+        return _update(self, state, window)
 
     @eqx.filter_jit
     def train(self, state: Learning, sources: Source, updates: int, length: int) -> tuple[Learning, Source, Outcome]:

@@ -6,6 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, PyTree
 
 
@@ -42,10 +43,10 @@ class Window(eqx.Module):
             for axis, name in enumerate(("batch", "time")):
                 if leaf.ndim <= axis or leaf.shape[axis] != self.first.shape[axis]:
                     raise InputError(
-                        f"Window.{where} has shape {leaf.shape}, which does not agree with Window.first, {self.first.shape}, "
-                        f"along the {name} axis (axis {axis})."
+                        f"Window.{where} has shape {leaf.shape}, which does not agree with Window.first, "
+                        f"{self.first.shape}, along the {name} axis (axis {axis})."
                     )
-            if not isinstance(leaf, jax.core.Tracer) and jnp.issubdtype(leaf.dtype, jnp.inexact):
+            if not isinstance(leaf, Tracer) and jnp.issubdtype(leaf.dtype, jnp.inexact):
                 bad = np.argwhere(~np.isfinite(np.asarray(leaf)))
                 if len(bad):
                     raise InputError(

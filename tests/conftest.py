@@ -1,14 +1,13 @@
-"""Every test runs in float64, with annotations checked, warnings as errors, and strict promotion."""
+"""Every test runs in float64, with annotations checked, warnings as errors, and strict dtype promotion."""
 
 import jax
 import pytest
 from jaxtyping import install_import_hook
 
 jax.config.update("jax_enable_x64", True)
-jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
-hook = install_import_hook("engram", "beartype.beartype")
+hook = install_import_hook("engram", "typechecker.check")
 hook.__enter__()
 
 

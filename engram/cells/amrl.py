@@ -13,23 +13,24 @@ from engram.cells.chain import Chain
 from engram.cells.initialisers import AbstractGates, AbstractWeights, Forget, Uniform
 from engram.cells.lstm import LSTM, LSTMState
 from engram.cells.projected import AbstractSteppedCell
+from engram.types import InputError
 
 
 class Aggregate(NamedTuple):
-    """What is known of the outputs of the episode so far: their sum or maximum, and their number."""
+    """The sum or the maximum of the outputs of the episode so far, and their number."""
 
     value: Float[Array, " units"]
-    count: Float[Array, ""]
+    steps: Float[Array, ""]
 
 
 class AMRL(AbstractUnrolledCell):
     """Aggregated memory: an LSTM (h, c), whose units of the second half are put out as an aggregate over the episode,
     which does not depend on their order:
 
-        y = [h_plain, M],   avg: M = Σ_k h_k / t,   sum: M = Σ_k h_k,   max: M = max(0, h_1, ..., h_t)
+        y = [h_first, M],   avg: M = Σ_k h_k / t,   sum: M = Σ_k h_k,   max: M = max(0, h_1, ..., h_t)
 
-    With `straight_through`, the derivatives of M are those of the sum, ∂M/∂h_k = 1, whatever the aggregate: credit reaches
-    every step undiminished. Such a gradient is not that of the loss, and estimators agree with each other on it.
+    With `straight_through`, the derivatives of M are those of the sum, ∂M/∂h_k = 1, whatever the aggregate: credit
+    reaches every step undiminished. It is not the gradient of the loss, but all exact estimators agree on it.
 
     Use it where one observation in noise must be remembered for an episode. It cannot tell the order of what it
     aggregated, nor forget within an episode: unfit for streams without episodes.
@@ -44,7 +45,9 @@ class AMRL(AbstractUnrolledCell):
     Reference: Beck et al., *AMRL: aggregated memory for reinforcement learning*, ICLR 2020.
     """
 
-    chain: Chain
+    lstm: LSTM
+    aggregate: str = eqx.field(static=True)
+    straight_through: bool = eqx.field(static=True)
 
     def __init__(
         self,
@@ -59,19 +62,24 @@ class AMRL(AbstractUnrolledCell):
         key: PRNGKeyArray,
     ):
         if aggregate not in ("avg", "sum", "max"):
-            raise ValueError(f"AMRL(aggregate={aggregate!r}): it is no aggregate; give 'avg', 'sum' or 'max'.")
+            raise InputError(f"AMRL(aggregate={aggregate!r}): it is no aggregate; give 'avg', 'sum' or 'max'.")
         if size < 2:
-            raise ValueError(f"AMRL(size={size}): one half of the units is aggregated; give size >= 2.")
-        lstm = LSTM(input_size, size, gates, input_init, state_init, key=key)
-        self.chain = Chain(lstm, Aggregator(size // 2, aggregate, straight_through))
+            raise InputError(f"AMRL(size={size}): one half of the units is aggregated; give size >= 2.")
+        self.lstm = LSTM(input_size, size, gates, input_init, state_init, key=key)
+        self.aggregate = aggregate
+        self.straight_through = straight_through
+
+    def chain(self) -> Chain:
+        """The LSTM, and the aggregator of its output."""
+        return Chain(self.lstm, Aggregator(self.aggregate, self.straight_through, self.lstm.initial().h))
 
     def initial(self) -> tuple[LSTMState, Aggregate]:
-        return self.chain.initial()
+        return self.chain().initial()
 
     def __call__(
         self, state: tuple[LSTMState, Aggregate], x: Float[Array, " inputs"]
     ) -> tuple[tuple[LSTMState, Aggregate], Float[Array, " units"]]:
-        return self.chain(state, x)
+        return self.chain()(state, x)
 
     def unroll(
         self,
@@ -80,36 +88,36 @@ class AMRL(AbstractUnrolledCell):
         x: Float[Array, "time batch inputs"],
         flow: Float[Array, "time batch"],
     ) -> tuple[tuple[LSTMState, Aggregate], Float[Array, "time batch units"]]:
-        return self.chain.unroll(state, first, x, flow)
+        return self.chain().unroll(state, first, x, flow)
 
 
 class Aggregator(AbstractSteppedCell):
-    """Puts out the last `size` of its inputs as their aggregate over the episode, and the others as they are."""
+    """Puts out the second half of its inputs as their aggregate over the episode, and the first half as it is."""
 
-    size: int = eqx.field(static=True)
     aggregate: str = eqx.field(static=True)
     straight_through: bool = eqx.field(static=True)
+    zero: Float[Array, " inputs"]
 
     def initial(self) -> Aggregate:
-        return Aggregate(jnp.zeros(self.size), jnp.zeros(()))
+        return Aggregate(self.project(self.zero), jnp.zeros_like(self.zero[0]))
 
     def project(self, x: Float[Array, " inputs"]) -> Float[Array, " units"]:
-        return x[-self.size :]
+        return x[(len(x) + 1) // 2 :]
 
     def advance(self, state: Aggregate, z: Float[Array, " units"]) -> Aggregate:
         maximum = straight_maximum if self.straight_through else jnp.maximum
         value = maximum(state.value, z) if self.aggregate == "max" else state.value + z
-        return Aggregate(value, stop_gradient(state.count) + 1)
+        return Aggregate(value, stop_gradient(state.steps) + 1)
 
     def read(self, state: Aggregate, x: Float[Array, " inputs"]) -> Float[Array, " inputs"]:
         divide = straight_divide if self.straight_through else jnp.divide
-        value = divide(state.value, stop_gradient(state.count)) if self.aggregate == "avg" else state.value
-        return jnp.concatenate([x[: -self.size], value])
+        value = divide(state.value, stop_gradient(state.steps)) if self.aggregate == "avg" else state.value
+        return jnp.concatenate([x[: -len(value)], value])
 
 
 @jax.custom_jvp
 def straight_maximum(a: Float[Array, " units"], b: Float[Array, " units"]) -> Float[Array, " units"]:
-    """max(a, b), with the derivatives of a + b."""
+    """Is max(a, b), with the derivatives of a + b."""
     return jnp.maximum(a, b)
 
 
@@ -120,9 +128,9 @@ def _straight_maximum_jvp(primals, tangents):
 
 
 @jax.custom_jvp
-def straight_divide(a: Float[Array, " units"], count: Float[Array, ""]) -> Float[Array, " units"]:
-    """a / count, with the derivative of a."""
-    return a / count
+def straight_divide(a: Float[Array, " units"], by: Float[Array, ""]) -> Float[Array, " units"]:
+    """Is a / by, with the derivative of a."""
+    return a / by
 
 
 @straight_divide.defjvp

@@ -15,9 +15,9 @@ class ELSTM(AbstractSteppedCell, AbstractDiagonalCell):
         f = σ(W_f x + w_f ⊙ c + b_f),  z = tanh(W_z x + w_z ⊙ c + b_z),  c′ = f ⊙ c + (1 − f) ⊙ z
         o = σ(W_o x + U_o c′ + b_o),   h = o ⊙ c′
 
-    The output gate, which sees the new cells of all units, is outside of the recurrence. Use it on streams where the gates
-    must depend on what is remembered: units never meet, so `RTRL()` costs as much as backpropagation. On long windows
-    `MinGRU` is faster, which goes through them in parallel.
+    The output gate, which sees the new cells of all units, is outside of the recurrence. Use it on streams where the
+    gates must depend on what is remembered: units never meet, so `RTRL()` costs as much as backpropagation. On long
+    windows `MinGRU` is faster, which goes through them in parallel.
 
     **Arguments:**
 

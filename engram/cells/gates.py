@@ -1,16 +1,25 @@
 """The common form of the Elman, leaky, gated, GRU and LSTM cells: everything but how a unit combines its gates."""
 
 from abc import abstractmethod
-from typing import ClassVar, Literal, NamedTuple, Self
+from typing import ClassVar, Literal, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.lax import stop_gradient
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray, Shaped
 
-from engram.cell import AbstractAffineCell, AbstractLocalCell, AbstractUnrolledCell, State, pass_credit, reset
+from engram.cell import (
+    AbstractAffineCell,
+    AbstractLocalCell,
+    AbstractUnrolledCell,
+    State,
+    pass_credit,
+    require_vector,
+    reset,
+)
 from engram.cells.initialisers import AbstractWeights
+from engram.types import InputError
 
 
 class Group(NamedTuple):
@@ -51,22 +60,22 @@ class AbstractGatedCell(AbstractAffineCell, AbstractLocalCell, AbstractUnrolledC
         groups, units = self.bias.shape
         return groups, units
 
-    def __call__(self, state: State, x: Float[Array, " inputs"]) -> tuple[State, Float[Array, " units"]]:
+    def __call__(self, state: State, x: Shaped[Array, " inputs"]) -> tuple[State, Float[Array, " units"]]:
         return self._advance(state, self._project(x), self._feed_back(self.hidden(state)))
 
-    def local(self, state: State, x: Float[Array, " inputs"]) -> tuple[State, Float[Array, " units"]]:
+    def local(self, state: State, x: Shaped[Array, " inputs"]) -> tuple[State, Float[Array, " units"]]:
         h = self.hidden(state)
         own = jnp.einsum("igi->gi", self.state_weight) * (h - stop_gradient(h))
         return self._advance(state, self._project(x), self._feed_back(stop_gradient(h)) + own)
 
-    def leak(self, state: State, x: Float[Array, " inputs"]) -> tuple[State, Float[Array, " units"]]:
+    def leak(self, state: State, x: Shaped[Array, " inputs"]) -> tuple[State, Float[Array, " units"]]:
         return self._advance(state, self._project(x), self._feed_back(stop_gradient(self.hidden(state))))
 
     def unroll(
         self,
         state: State,
         first: Bool[Array, "time batch"],
-        x: Float[Array, "time batch inputs"],
+        x: Shaped[Array, "time batch inputs"],
         flow: Float[Array, "time batch"],
     ) -> tuple[State, Float[Array, "time batch units"]]:
         def one(state, first, z, flow):
@@ -76,13 +85,13 @@ class AbstractGatedCell(AbstractAffineCell, AbstractLocalCell, AbstractUnrolledC
         z = jax.vmap(jax.vmap(self._project))(x)
         return jax.lax.scan(lambda state, now: jax.vmap(one)(state, *now), state, (first, z, flow))
 
-    def regressors(self, state: State, x: Float[Array, " inputs"]) -> Float[Array, " regressors"]:
+    def regressors(self, state: State, x: Shaped[Array, " inputs"]) -> Float[Array, " regressors"]:
         return jnp.concatenate([x, self.hidden(state), jnp.ones_like(x, shape=1)])
 
-    def shifted(self, state: State, x: Float[Array, " inputs"], shift: Float[Array, "groups units"]) -> State:
+    def shifted(self, state: State, x: Shaped[Array, " inputs"], shift: Float[Array, "groups units"]) -> State:
         return self._advance(state, self._project(x), self._feed_back(self.hidden(state)), shift)[0]
 
-    def gather(self, weight: Float[Array, "regressors groups units"]) -> Self:
+    def gather(self, weight: Float[Array, "regressors groups units"]) -> "AbstractGatedCell":
         inputs = self.input_weight.shape[0]
         parts = (weight[:inputs, self._rows("sees_input")], weight[inputs:-1, self._rows("sees_state")], weight[-1])
         return eqx.tree_at(lambda cell: (cell.input_weight, cell.state_weight, cell.bias), self, parts)
@@ -94,6 +103,7 @@ class AbstractGatedCell(AbstractAffineCell, AbstractLocalCell, AbstractUnrolledC
     def _project(self, x):
         """W x: what the input sends to the groups that see it."""
         inputs, groups, units = self.input_weight.shape
+        require_vector(self, x, inputs)
         return (x @ self.input_weight.reshape(inputs, groups * units)).reshape(groups, units)
 
     def _feed_back(self, h):
@@ -122,6 +132,9 @@ def draw_weights(
     key: PRNGKeyArray,
 ) -> tuple[Float[Array, "inputs input_groups units"], Float[Array, "units state_groups units"]]:
     """The input and the state weights of a gated cell, each group drawn by itself."""
+    for name, value in (("input_size", input_size), ("size", size)):
+        if value < 1:
+            raise InputError(f"{name}={value}: a cell has 1 input and 1 unit at least; give {name} >= 1.")
     input_key, state_key = jax.random.split(key)
 
     def draw(init, key, inputs, sees):

@@ -5,9 +5,11 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from engram.cell import AbstractCell
+from engram.types import InputError
 
 
 class GTrXLState(NamedTuple):
@@ -25,9 +27,9 @@ class GTrXL(AbstractCell):
         gate(x, y): r = σ(W_r y + U_r x),  z = σ(W_z y + U_z x − b_g),  ĥ = tanh(W_g y + U_g (r ⊙ x)),
                     (1 − z) ⊙ x + z ⊙ ĥ
 
-    E is at first a linear map of the observation. The paper stops the gradient at the kept past; here nothing does, and how
-    far credit goes is the estimator's choice: BPTT's ends with its window by nature, and one of `memory` steps or more
-    comes close to the paper. The state is large (layers × memory × size): RTRL is for tests only.
+    E is at first a linear map of the observation, and b_g is learnt. The paper stops the gradient at the kept past;
+    here nothing does, and how far credit goes is the estimator's choice; that of BPTT, at the beginning of its window.
+    The state is large (layers × memory × size): RTRL is for tests only.
 
     Use it as the baseline with attention, on dependencies that `memory` covers. Through `layers` layers, what an
     output knows reaches back layers × memory steps and no further.
@@ -61,11 +63,11 @@ class GTrXL(AbstractCell):
         key: PRNGKeyArray,
     ):
         if memory < 1:
-            raise ValueError(f"GTrXL(memory={memory}): it keeps 1 past step at least; give memory >= 1.")
+            raise InputError(f"GTrXL(memory={memory}): it keeps 1 past step at least; give memory >= 1.")
         if layers < 1:
-            raise ValueError(f"GTrXL(layers={layers}): it has 1 layer at least; give layers >= 1.")
+            raise InputError(f"GTrXL(layers={layers}): it has 1 layer at least; give layers >= 1.")
         if heads < 1 or size % heads:
-            raise ValueError(f"GTrXL(heads={heads}): the heads share the {size} units equally; give a divisor of {size}.")
+            raise InputError(f"GTrXL(heads={heads}): the heads share the {size} units equally; give a divisor of {size}.")
         embed_key, *keys = jax.random.split(key, layers + 1)
         width = 4 * size if width is None else width
         self.embed = eqx.nn.Linear(input_size, size, key=embed_key)
@@ -134,7 +136,7 @@ class RelativeAttention(eqx.Module):
         steps, size = seen.shape
         q = jnp.tensordot(seen[-1], self.weight[:, 0], 1)
         k, v = jnp.tensordot(seen, self.weight[:, 1], 1), jnp.tensordot(seen, self.weight[:, 2], 1)
-        p = jnp.tensordot(sinusoids(steps, size).astype(seen.dtype)[::-1], self.position_weight, 1)
+        p = jnp.tensordot(jnp.asarray(sinusoids(steps, size)[::-1], seen.dtype), self.position_weight, 1)
         by_content = jnp.einsum("hd,jhd->hj", q + self.content_bias, k)
         by_distance = jnp.einsum("hd,jhd->hj", q + self.position_bias, p)
         score = (by_content + by_distance) * q.shape[-1] ** -0.5
@@ -143,11 +145,10 @@ class RelativeAttention(eqx.Module):
         return self.out(jnp.einsum("hj,jhd->hd", attention, v).reshape(size))
 
 
-def sinusoids(steps: int, size: int) -> Float[Array, "steps units"]:
+def sinusoids(steps: int, size: int) -> Float[np.ndarray, "steps units"]:
     """The distances 0, 1, ... as sines and cosines, of wavelengths from 2π to 2π · 10⁴."""
-    frequencies = 10_000.0 ** (-jnp.arange(0, size, 2) / size)
-    angles = jnp.arange(steps)[:, None] * frequencies[None]
-    return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=1)[:, :size]
+    angles = np.arange(steps)[:, None] * 10_000.0 ** (-np.arange(0, size, 2) / size)
+    return np.concatenate([np.sin(angles), np.cos(angles)], axis=1)[:, :size]
 
 
 class Gate(eqx.Module):

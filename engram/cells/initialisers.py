@@ -5,6 +5,7 @@ keeps its state over one step; a cell translates them into its own biases.
 """
 
 from abc import abstractmethod
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -69,7 +70,7 @@ class AbstractGates(eqx.Module):
 class Forget(AbstractGates):
     """The same constant for each unit; an LSTM's forget bias of 1 is the usual standard (Jozefowicz et al., 2015)."""
 
-    tied = False
+    tied: ClassVar[bool] = False
     bias: float = 1.0
 
     def __call__(self, key: PRNGKeyArray, units: int) -> Float[Array, " units"]:
@@ -91,7 +92,7 @@ class Chrono(AbstractGates):
     Reference: Tallec and Ollivier, *Can recurrent neural networks warp time?*, ICLR 2018; thesis section 5.2.
     """
 
-    tied = True
+    tied: ClassVar[bool] = True
     t_max: float
     t_min: float = 2.0
 
@@ -114,7 +115,7 @@ class ChronoUnknown(AbstractGates):
     Reference: thesis section 5.2, footnote 7.
     """
 
-    tied = True
+    tied: ClassVar[bool] = True
 
     def __call__(self, key: PRNGKeyArray, units: int) -> Float[Array, " units"]:
         k = np.arange(1, 1_000_001, dtype=np.float64)

@@ -54,7 +54,7 @@ def linear_scan(
 ) -> Inexact[Array, "time batch units"]:
     """All states of the recurrence h_t = a_t ⊙ h_{t−1} + b_t, where h_{t−1} = 0 at the first step of an episode.
 
-    Credit goes the same way backwards, δ_t = ∂ℓ/∂h_t + flow_{t+1} a_{t+1} ⊙ δ_{t+1}, both in O(log time) parallel steps.
+    Credit goes back in the same way, δ_t = ∂ℓ/∂h_t + flow_{t+1} a_{t+1} ⊙ δ_{t+1}: both in O(log time) parallel steps.
 
     **Arguments:**
 

@@ -16,15 +16,15 @@ class LRU(AbstractLinearCell):
 
         λ = exp(−exp(ν) + i exp(θ)),  h′ = λ ⊙ h + exp(γ) ⊙ (B x),  y = Re(C h′) + D x
 
-    where γ begins at log √(1 − |λ|²). Use it for long memories, on streams (units never meet, so `RTRL()` costs as much as
-    backpropagation) and on long windows (one parallel scan). All is linear: put nonlinear layers between and after. It
-    cannot choose by content what to keep, as `MinGRU` can.
+    where γ begins at log √(1 − |λ|²). Use it for long memories, on streams (units never meet, so `RTRL()` costs as much
+    as backpropagation) and on long windows (one parallel scan). All is linear: put nonlinear layers between and after.
+    It cannot choose by content what to keep, as `MinGRU` can.
 
     **Arguments:**
 
     - `input_size`, `size`: the numbers of inputs and of complex units.
-    - `r_min`, `r_max`, `max_phase`: the ring over which the λ are drawn; for long sequences the paper takes r_min = 0.9,
-      r_max = 0.999, max_phase = π/10.
+    - `r_min`, `r_max`, `max_phase`: the `Ring` over which the λ are drawn; for long sequences, for example 0.9,
+      0.999 and π/10.
     - `output_size`: the number of outputs; `size` if not given.
 
     Reference: Orvieto et al., *Resurrecting recurrent neural networks for long sequences*, ICML 2023.

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float, PRNGKeyArray
 
+from engram.types import InputError
+
 
 class Ring(eqx.Module):
     """One eigenvalue for each unit, stable whatever its parameters are: λ = exp(−exp(ν) + i exp(θ)).
@@ -27,12 +29,12 @@ class Ring(eqx.Module):
 
     def __init__(self, size: int, r_min: float, r_max: float, max_phase: float, *, key: PRNGKeyArray):
         if not 0 <= r_min <= r_max <= 1:
-            raise ValueError(
+            raise InputError(
                 f"r_min={r_min}, r_max={r_max}: eigenvalues are drawn between two circles within the unit circle; give "
                 f"0 <= r_min <= r_max <= 1."
             )
         if not 0 < max_phase <= 2 * math.pi:
-            raise ValueError(f"max_phase={max_phase}: phases are drawn up to it; give 0 < max_phase <= 2π.")
+            raise InputError(f"max_phase={max_phase}: phases are drawn up to it; give 0 < max_phase <= 2π.")
         radius_key, phase_key = jax.random.split(key)
         u = jax.random.uniform(radius_key, (size,))
         tiny = jnp.finfo(u.dtype).tiny

@@ -20,8 +20,8 @@ class RTU(AbstractLinearCell):
         h₁′ = g ⊙ h₁ − φ ⊙ h₂ + γ ⊙ (W₁ x),  h₂′ = g ⊙ h₂ + φ ⊙ h₁ + γ ⊙ (W₂ x),  y = ReLU([h₁′, h₂′])
 
     The LRU's recurrence with a read-out that keeps both halves, and with γ tied to r. Use it in online reinforcement
-    learning: units never meet, so `RTRL()` costs as much as backpropagation; and a window is one parallel scan. A learnt
-    mixture of the units, or a choice by content, is left to the layers around it.
+    learning: units never meet, so `RTRL()` costs as much as backpropagation; and a window is one parallel scan. Mixing
+    the units, and choosing by content what enters, is left to the layers around it.
 
     **Arguments:**
 

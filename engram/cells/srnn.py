@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from engram.cells.projected import AbstractSteppedCell
+from engram.types import InputError
 
 
 class SRNN(AbstractSteppedCell):
@@ -30,7 +31,7 @@ class SRNN(AbstractSteppedCell):
 
     def __init__(self, input_size: int, size: int, width: int = 64, depth: int = 1, *, key: PRNGKeyArray):
         if depth < 1:
-            raise ValueError(f"SRNN(depth={depth}): f_r has 1 hidden layer at least; give depth >= 1.")
+            raise InputError(f"SRNN(depth={depth}): f_r has 1 hidden layer at least; give depth >= 1.")
         perceptron_key, gate_key = jax.random.split(key)
         self.perceptron = eqx.nn.MLP(input_size, size, width, depth, jax.nn.relu, key=perceptron_key)
         self.gate = eqx.nn.Linear(input_size, size, key=gate_key)

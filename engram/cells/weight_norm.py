@@ -8,14 +8,15 @@ from jaxtyping import Array, Bool, Float
 
 from engram.cell import AbstractCell, AbstractLocalCell, AbstractUnrolledCell, State
 from engram.cells.gates import AbstractGatedCell
+from engram.types import InputError
 
 
 class WeightNorm(AbstractLocalCell, AbstractUnrolledCell):
     """A gated cell, each of whose weight vectors w (those of one group and one unit) is g v / ‖v‖.
 
-    g begins at ‖v‖, so at first the cell does what it did. The gradient in v is orthogonal to v, and shrinks as ‖v‖ grows:
-    steps find their own size. Use it where training is sensitive to the step size. W and U have a g each; biases and
-    the structure that `SnAp(1)` asks for are left as they are.
+    g begins at ‖v‖, so at first the cell does what it did. The gradient in v is orthogonal to v, and shrinks as ‖v‖
+    grows: steps find their own size. Use it where training is sensitive to the step size. W and U have a g each; biases
+    and the structure that `SnAp(1)` asks for are left as they are. `RFLO` and `KFRTRL` do not serve it.
 
     **Arguments:**
 
@@ -30,9 +31,9 @@ class WeightNorm(AbstractLocalCell, AbstractUnrolledCell):
 
     def __init__(self, cell: AbstractCell):
         if not isinstance(cell, AbstractGatedCell):
-            raise ValueError(
-                f"WeightNorm(cell={type(cell).__name__}): it has no input and state weights of the common form; give Elman, "
-                f"Leaky, Gated, GRU or LSTM."
+            raise InputError(
+                f"WeightNorm(cell={type(cell).__name__}): it has no input and state weights of the common form; give "
+                f"Elman, Leaky, Gated, GRU or LSTM."
             )
         self.cell = cell
         self.input_gain = jnp.linalg.norm(cell.input_weight, axis=0)
@@ -59,5 +60,5 @@ class WeightNorm(AbstractLocalCell, AbstractUnrolledCell):
 
 
 def scaled(v: Float[Array, "inputs groups units"], g: Float[Array, "groups units"]) -> Float[Array, "inputs groups units"]:
-    """g v / ‖v‖ for each group and unit."""
+    """The weights g v / ‖v‖, each group and unit by itself."""
     return v * (g / jnp.linalg.norm(v, axis=0))[None]

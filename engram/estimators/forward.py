@@ -9,6 +9,7 @@ beginning of an episode is inside F, so the chain rule cuts the trace there.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -110,16 +111,14 @@ def forward_gradient(
     parameters, rest = eqx.partition(model, eqx.is_inexact_array)
     moves = movers(step, model, jax.tree.map(lambda leaf: leaf[0], carry.state), one_example(window))
 
-    def run(parameters, state, data):
+    def run(data, parameters, state):
         model = surrogate(eqx.combine(parameters, rest))
-        state, (loss, metrics) = jax.lax.scan(
-            lambda state, now: step(model, state, now), state, data, unroll=block == 1
-        )
+        state, (loss, metrics) = jax.lax.scan(lambda state, now: step(model, state, now), state, data, unroll=block == 1)
         return (state, jnp.sum(loss) / steps), metrics
 
     def one(state, trace, data, key):
-        outputs, pull, metrics = jax.vjp(lambda *at: run(*at, data), parameters, state, has_aux=True)
-        linearised = Linearised(*outputs, lambda *at: run(*at, data)[0], pull, moves)
+        outputs, pull, metrics = jax.vjp(partial(run, data), parameters, state, has_aux=True)
+        linearised = Linearised(*outputs, lambda parameters, state: run(data, parameters, state)[0], pull, moves)
         gradient, trace = follow(linearised, parameters, state, trace, data, key)
         return linearised.state, trace, gradient, (linearised.loss, metrics)
 

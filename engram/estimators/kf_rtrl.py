@@ -43,8 +43,8 @@ class KFRTRL(AbstractEstimator):
         memory, data = step.memory(model), one_example(window)
         if not self_contained(step, model, memory.initial(), data):
             raise InputError(
-                "KFRTRL() cannot serve a recurrent layer whose state other parameters move: stack no recurrent layers and put "
-                "no layer with parameters before it, or use UORO(), which serves any model."
+                "KFRTRL() cannot serve a recurrent layer whose state other parameters move: stack no recurrent layers and "
+                "put no layer with parameters before it, or use UORO(), which serves any model."
             )
 
         def begin(parameters, state):
@@ -85,9 +85,7 @@ def kronecker_follow(step: AbstractStep, model: Model) -> Follow:
         indirect: dict[int, Array] = {}
         renewed = []
         keys = jax.random.split(key, len(trace))
-        for (cell, own, x), (u, a), q, key in zip(
-            recurrent(step, model, state, data), trace, credits, keys, strict=True
-        ):
+        for (cell, own, x), (u, a), q, key in zip(recurrent(step, model, state, data), trace, credits, keys, strict=True):
             gathered = cell.gather(jnp.multiply.outer(u, jnp.tensordot(ravel_pytree(q)[0], a, 1)))
             indirect |= zip(map(id, jax.tree.leaves(cell)), jax.tree.leaves(gathered), strict=True)
             renewed.append(renew(cell, own, x, data.first, Kronecker(u, a), key))
@@ -97,9 +95,7 @@ def kronecker_follow(step: AbstractStep, model: Model) -> Follow:
     return follow
 
 
-def renew(
-    cell: AbstractAffineCell, state: State, x: Array, first: Array, trace: Kronecker, key: PRNGKeyArray
-) -> Kronecker:
+def renew(cell: AbstractAffineCell, state: State, x: Array, first: Array, trace: Kronecker, key: PRNGKeyArray) -> Kronecker:
     """The trace after the step from `state`."""
     flat, unravel = ravel_pytree(state)
 

@@ -16,11 +16,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from engram.types import InputError
-
 from engram.cell import AbstractCell, AbstractLocalCell, State, elements
 from engram.estimators.forward import Follow, Parameters, add_where_present, map_present
 from engram.step import AbstractStep, Model
+from engram.types import InputError
 
 
 class Surrogate(AbstractCell):
@@ -95,9 +94,7 @@ def local_follow(step: AbstractStep, model: Model) -> Follow:
         del parameters, data, key
         direct, credit = linearised.credit()
         leaves, structure = jax.tree.flatten(state)
-        cells = [
-            index for index, (_, own) in enumerate(elements(step.memory(model), state)) for _ in jax.tree.leaves(own)
-        ]
+        cells = [index for index, (_, own) in enumerate(elements(step.memory(model), state)) for _ in jax.tree.leaves(own)]
         slots = {index: [a for a, cell in enumerate(cells) if cell == index] for index in cells}
         ones = [[jnp.full_like(leaf, a == b) for b, leaf in enumerate(leaves)] for a in range(len(leaves))]
         pulled = [linearised.pull_state(jax.tree.unflatten(structure, row)) for row in ones]

@@ -23,9 +23,7 @@ class RFLO(AbstractEstimator):
     """
 
     def init(self, step: AbstractStep, model: Model, window: Window) -> Carry:
-        require_cells(
-            step, model, AbstractLeakyCell, "RFLO()", "RFLO follows a leak, which Leaky, Gated and Elman have"
-        )
+        require_cells(step, model, AbstractLeakyCell, "RFLO()", "RFLO follows a leak, which Leaky, Gated and Elman have")
         return forward_init(step, model, window, local_begin(step, model))
 
     def gradient(

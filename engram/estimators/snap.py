@@ -31,8 +31,8 @@ class SnAp(AbstractEstimator):
     def __check_init__(self):
         if self.steps != 1:
             raise InputError(
-                f"SnAp(steps={self.steps}): for dense cells an influence reaches every unit in 2 steps, where SnAp is RTRL; "
-                f"give SnAp(1) or RTRL()."
+                f"SnAp(steps={self.steps}): for dense cells an influence reaches every unit in 2 steps, where SnAp is "
+                f"RTRL; give SnAp(1) or RTRL()."
             )
 
     def init(self, step: AbstractStep, model: Model, window: Window) -> Carry:

@@ -135,7 +135,7 @@ def _diagnose_one(step, model, window, estimator, carry, exact, draws, key):
         variance=scatter / float(jnp.vdot(mean, mean)) if noisy else None,
         cosine=float(cosine / count),
         seconds_per_step=statistics.median(times) / window.first.shape[1],
-        bytes=memory.temp_size_in_bytes + memory.output_size_in_bytes,
+        bytes=memory.temp_size_in_bytes + memory.output_size_in_bytes if memory else 0,
         compile_seconds=compile_seconds,
     )
 
@@ -167,7 +167,8 @@ def _reach(step, model, window, lags):
 
         def squares(t):
             (credit,) = pull(jax.nn.one_hot(t, steps, dtype=loss.dtype))
-            norms = sum(jnp.sum(leaf.reshape(steps, -1) ** 2, axis=1) for leaf in jax.tree.leaves(credit))
+            squares = [jnp.sum(leaf.reshape(steps, -1) ** 2, axis=1) for leaf in jax.tree.leaves(credit)]
+            norms = jnp.sum(jnp.stack(squares), axis=0)
             return jax.lax.dynamic_slice_in_dim(norms, t - lags, lags + 1)[::-1]
 
         return jax.lax.map(squares, jnp.arange(lags, steps))

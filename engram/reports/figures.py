@@ -37,6 +37,8 @@ def draw_curves(
     labels: tuple[str, str],
     title: str,
     path: Path,
+    *,
+    log: bool = False,
 ) -> None:
     """Draws curves over steps, with horizontal lines for what can be hoped for."""
     picture, axes = figure()
@@ -45,6 +47,6 @@ def draw_curves(
     for name, level in levels.items():
         axes.axhline(level, color="gray", linestyle=":", linewidth=1)
         axes.annotate(name, (1, level), xycoords=("axes fraction", "data"), ha="right", va="bottom", color="gray")
-    axes.set(xlabel=labels[0], ylabel=labels[1], title=title)
+    axes.set(xlabel=labels[0], ylabel=labels[1], title=title, yscale="log" if log else "linear")
     axes.legend(frameon=False)
     picture.savefig(path, dpi=150)

@@ -4,7 +4,7 @@ import ast
 import dataclasses
 import difflib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -88,7 +88,7 @@ def express(made: eqx.Module) -> str:
     return f"{type(made).__name__}({', '.join(shown)})"
 
 
-def names() -> dict[str, Callable]:
+def names() -> dict[str, type]:
     """What an expression may name: the public classes that can be constructed."""
     found = {name: value for name, value in vars(engram).items() if inspect.isclass(value)}
     return {name: value for name, value in found.items() if issubclass(value, eqx.Module) and not inspect.isabstract(value)}

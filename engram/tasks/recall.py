@@ -80,7 +80,5 @@ class Recall(AbstractTask):
         inputs = jnp.append(shown, weight)
         return following, Window(source.age == 0, inputs, Question(source.symbol, weight))
 
-    def loss(
-        self, output: Float[Array, " symbols"], targets: Question
-    ) -> tuple[Float[Array, ""], dict[str, Tally]]:
+    def loss(self, output: Float[Array, " symbols"], targets: Question) -> tuple[Float[Array, ""], dict[str, Tally]]:
         return classification(output, targets.label, targets.weight.astype(output.dtype))

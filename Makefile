@@ -1,0 +1,34 @@
+# Every target does its own set-up: a virtual environment in .venv with pinned packages.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test lint docs bench clean
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("Engram needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Give another: make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: $(READY)  ## diagnose estimators, then learn a stream where truncation fails; leaves pictures in out/
+	$(BIN)/python -m engram.demo out
+
+test: $(READY)  ## every test
+	$(BIN)/python -m pytest
+
+lint: $(READY)  ## style, types, and the one direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/python -m pytest tests/test_architecture.py
+
+docs: $(READY)  ## the pages in docs/, their code run
+	$(BIN)/python -m pytest tests/test_docs.py
+
+bench: $(READY)  ## speed and memory beside other libraries, each in its own environment; writes docs/results/speed.md
+	$(BIN)/python benchmarks/run.py
+
+clean:
+	rm -rf $(VENV) out benchmarks/.envs

@@ -1,0 +1,114 @@
+"""The tables of implementations: a new cell or estimator is one line here, and inherits every law."""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+
+import engram
+from engram.cells import Chain, Parallel
+from engram.types import Tally, Window
+
+INPUTS, UNITS, OUTPUTS = 3, 4, 2
+
+# Each makes a cell of UNITS units that sees INPUTS inputs.
+CELLS: dict[str, Callable] = {
+    "Elman": lambda key: engram.Elman(INPUTS, UNITS, key=key),
+    "Leaky": lambda key: engram.Leaky(INPUTS, UNITS, key=key),
+    "Gated": lambda key: engram.Gated(INPUTS, UNITS, key=key),
+    "GRU": lambda key: engram.GRU(INPUTS, UNITS, key=key),
+    "LSTM": lambda key: engram.LSTM(INPUTS, UNITS, key=key),
+}
+
+DIAGONAL: list[str] = []
+
+
+def stack(*kinds):
+    """Recurrent layers with a linear map between them."""
+
+    def make(key):
+        layers, inputs = [], INPUTS
+        for kind in kinds:
+            key, cell_key, map_key = jax.random.split(key, 3)
+            layers.append(kind(inputs, UNITS, key=cell_key))
+            layers += [eqx.nn.Linear(UNITS, UNITS, key=map_key), jnp.tanh]
+            inputs = UNITS
+        return Chain(*layers)
+
+    return make
+
+
+STACKS: dict[str, Callable] = {
+    "GRU-GRU": stack(engram.GRU, engram.GRU),
+    "LSTM-Elman-GRU": stack(engram.LSTM, engram.Elman, engram.GRU),
+    "Linear-GRU": lambda key: Chain(eqx.nn.Linear(INPUTS, INPUTS, key=key), engram.GRU(INPUTS, UNITS, key=key)),
+    "Parallel": lambda key: Chain(
+        Parallel(engram.GRU(INPUTS, UNITS, key=key), engram.Elman(INPUTS, 3, key=key)), jnp.concatenate
+    ),
+}
+
+
+def model_of(make: Callable, key) -> Chain:
+    """A recurrent part followed by a linear readout."""
+    cell = make(key)
+    width = jax.eval_shape(lambda: cell(cell.initial(), jnp.zeros(INPUTS))[1]).shape[0]
+    return Chain(cell, eqx.nn.Linear(width, OUTPUTS, key=jax.random.fold_in(key, 1)))
+
+
+def squared_error(output, target):
+    """A loss on each step."""
+    error = jnp.sum((output - target) ** 2)
+    return error, {"error": Tally(error, jnp.ones_like(error))}
+
+
+def last_step_error(output, targets):
+    """A loss on the steps that carry a flag."""
+    target, charged = targets
+    return charged * jnp.sum((output - target) ** 2), {}
+
+
+def random_window(key, batch=2, steps=6, resets=0.2) -> Window:
+    """Random inputs and targets, with episodes that begin anywhere."""
+    keys = jax.random.split(key, 3)
+    return Window(
+        jax.random.bernoulli(keys[0], resets, (batch, steps)).at[:, 0].set(True),
+        jax.random.normal(keys[1], (batch, steps, INPUTS)),
+        jax.random.normal(keys[2], (batch, steps, OUTPUTS)),
+    )
+
+
+def pieces(window: Window, length: int) -> list[Window]:
+    """The window, cut into consecutive ones."""
+    steps = window.first.shape[1]
+    cuts = [slice(at, at + length) for at in range(0, steps, length)]
+    return [jax.tree.map(lambda leaf, cut=cut: leaf[:, cut], window) for cut in cuts]
+
+
+@eqx.filter_jit
+def gradient_over(estimator, step, model, windows, key):
+    """The gradient of the mean loss over consecutive windows, at frozen parameters, and that loss."""
+    carry = estimator.init(step, model, windows[0])
+    total, loss = None, 0.0
+    for window in windows:
+        key, now = jax.random.split(key)
+        gradient, carry, outcome = estimator.gradient(step, model, carry, window, now)
+        total = gradient if total is None else jax.tree.map(jnp.add, total, gradient)
+        loss += outcome.loss
+    return jax.tree.map(lambda leaf: leaf / len(windows), total), loss / len(windows)
+
+
+def distances(gradient, exact) -> dict[str, float]:
+    """The relative distance of each leaf of a gradient from the exact one; each exact leaf must not vanish."""
+    found = {}
+    for (path, leaf), reference in zip(jax.tree.leaves_with_path(gradient), jax.tree.leaves(exact), strict=True):
+        name, scale = jax.tree_util.keystr(path), jnp.linalg.norm(reference.ravel())
+        assert scale > 0, f"the exact gradient of {name} vanishes: the law would be empty"
+        found[name] = float(jnp.linalg.norm((leaf - reference).ravel()) / scale)
+    return found
+
+
+def flat(tree):
+    """All numbers of a tree."""
+    return ravel_pytree(tree)[0]

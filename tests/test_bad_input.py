@@ -1,0 +1,110 @@
+"""What cannot be done is refused before anything is compiled, by name, with the reason and the remedy."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+import pytest
+from tables import CELLS, model_of, random_window, squared_error
+
+from engram import (
+    BPTT,
+    GRU,
+    KFRTRL,
+    RFLO,
+    RTRL,
+    TBPTT,
+    UORO,
+    AnBn,
+    Chain,
+    InputError,
+    Learner,
+    SnAp,
+    Supervised,
+    Window,
+)
+from engram.reports.diagnosis import diagnose, reach
+
+STEP = Supervised(squared_error)
+
+
+class Unstructured(eqx.Module):
+    """Stands for a user's cell that has no structure to offer."""
+
+
+def refusal(call):
+    with pytest.raises(InputError) as caught:
+        call()
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "cell", "message"),
+    [
+        (RFLO(), "GRU", "RFLO() cannot serve GRU"),
+        (RFLO(), "LSTM", "RFLO() cannot serve LSTM"),
+    ],
+)
+def test_an_estimator_that_a_cell_cannot_serve(estimator, cell, message, key):
+    said = refusal(lambda: estimator.init(STEP, model_of(CELLS[cell], key), random_window(key)))
+    assert message in said
+    assert "UORO()" in said
+
+
+def test_kf_rtrl_refuses_stacks(key):
+    model = Chain(GRU(3, 4, key=key), GRU(4, 4, key=key), eqx.nn.Linear(4, 2, key=key))
+    assert "stack no recurrent layers" in refusal(lambda: KFRTRL().init(STEP, model, random_window(key)))
+
+
+@pytest.mark.parametrize("estimator", [TBPTT(4), UORO(memory=4)], ids=str)
+def test_a_window_that_does_not_fit(estimator, key):
+    model, window = model_of(CELLS["GRU"], key), random_window(key)
+    carry = estimator.init(STEP, model, window)
+    said = refusal(lambda: estimator.gradient(STEP, model, carry, window, key))
+    assert "6 steps" in said
+    assert "pieces of 4" in said
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda w: Window(w.first[0], w.inputs[0], w.targets[0]), "[batch, time]"),
+        (lambda w: Window(w.first, w.inputs[:, :5], w.targets), "along the time axis"),
+        (lambda w: Window(w.first, w.inputs, w.targets[:1]), "along the batch axis"),
+        (lambda w: jax.tree.map(lambda leaf: leaf[:, :0], w), "time axis of the window is empty"),
+        (lambda w: jax.tree.map(lambda leaf: leaf[:0], w), "batch axis of the window is empty"),
+        (lambda w: Window(w.first, w.inputs.at[1, 2, 0].set(jnp.nan), w.targets), "[1, 2, 0]"),
+        (lambda w: Window(w.first, w.inputs, w.targets.at[0, 1, 1].set(jnp.inf)), "Window.targets is NaN or infinite"),
+    ],
+)
+def test_a_window_that_is_none(change, message, key):
+    model, window = model_of(CELLS["GRU"], key), random_window(key)
+    assert message in refusal(lambda: diagnose(STEP, model, change(window), [BPTT()], key=key))
+
+
+def test_a_learner_looks_at_its_windows(key):
+    task = AnBn(1, 4)
+    learner = Learner(task, BPTT(), optax.sgd(0.1))
+    model = Chain(GRU(3, 4, key=key), eqx.nn.Linear(4, 3, key=key))
+    state = learner.init(model, 2, key=key)
+    window = next(iter(task.windows(5, 2, key=key)))
+    learner.update(state, window)
+    broken = Window(window.first, window.inputs.at[0, 0, 0].set(jnp.nan), window.targets)
+    assert "clean the data" in refusal(lambda: learner.update(state, broken))
+    assert "3 sequences" in refusal(lambda: learner.update(state, next(iter(task.windows(5, 3, key=key)))))
+
+
+def test_inputs_of_another_width_or_dtype(key):
+    model, window = model_of(CELLS["GRU"], key), random_window(key)
+    wide = Window(window.first, jnp.zeros((2, 6, 9)), window.targets)
+    assert "9 inputs" in refusal(lambda: diagnose(STEP, model, wide, [RTRL()], key=key))
+    whole = Window(window.first, jnp.zeros((2, 6, 3), int), window.targets)
+    assert "floating" in refusal(lambda: diagnose(STEP, model, whole, [SnAp()], key=key))
+
+
+def test_diagnosing_too_little(key):
+    model, window = model_of(CELLS["GRU"], key), random_window(key)
+    assert "draws >= 2" in refusal(lambda: diagnose(STEP, model, window, [UORO()], draws=1, key=key))
+    assert "lags of 1 to 5" in refusal(lambda: reach(STEP, model, window, lags=6))
+    free = Supervised(lambda output, target: (jnp.zeros(()), {}))
+    assert "gradient of this window is zero" in refusal(lambda: diagnose(free, model, window, [BPTT()], key=key))

@@ -1,0 +1,85 @@
+"""A whole window is its steps one by one: in value, in gradient, with resets, with any credit factor."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import pytest
+from tables import CELLS, INPUTS, STACKS, flat, model_of, random_window
+
+from engram.cell import pass_credit, reset, unroll
+
+MODELS = CELLS | STACKS
+
+
+def by_steps(cell, state, first, x, flow):
+    """The definition that every `unroll` must equal."""
+
+    def one(state, first, x, flow):
+        return cell(reset(cell, pass_credit(state, flow), first), x)
+
+    return jax.lax.scan(lambda state, now: jax.vmap(one)(state, *now), state, (first, x, flow))
+
+
+def setting(name, key, steps=7, batch=3):
+    keys = jax.random.split(key, 4)
+    model = model_of(MODELS[name], key)
+    first = jax.random.bernoulli(keys[0], 0.2, (steps, batch))
+    x = jax.random.normal(keys[1], (steps, batch, INPUTS))
+    flow = jax.random.uniform(keys[2], (steps, batch)) * 2
+    state = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (batch, *leaf.shape)), model.initial())
+    state, _ = by_steps(model, state, first, x, flow)  # a state that is not the initial one
+    return model, state, first, x, flow
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_unroll_is_stepping(name, key):
+    model, state, first, x, flow = setting(name, key)
+
+    def charged(run):
+        def loss(arguments):
+            model, state, x = arguments
+            last, output = run(model, state, first, x, flow)
+            weights = jnp.cos(jnp.arange(output.size, dtype=float)).reshape(output.shape)
+            return jnp.sum(weights * output) + sum(jnp.sum(jnp.sin(leaf)) for leaf in jax.tree.leaves(last))
+
+        return eqx.filter_jit(eqx.filter_value_and_grad(loss))((model, state, x))
+
+    (value, gradient), (expected, reference) = charged(unroll), charged(by_steps)
+    assert jnp.allclose(value, expected, rtol=1e-10)
+    for leaf, other in zip(jax.tree.leaves(gradient), jax.tree.leaves(reference), strict=True):
+        assert jnp.allclose(leaf, other, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_reset_is_a_fresh_start(name, key):
+    model, state, _, x, flow = setting(name, key)
+    first = jnp.zeros(x.shape[:2], bool).at[3].set(True)
+    fresh = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (3, *leaf.shape)), model.initial())
+    _, flagged = unroll(model, state, first, x, flow)
+    _, apart = unroll(model, fresh, jnp.zeros_like(first[3:]), x[3:], flow[3:])
+    assert jnp.allclose(flagged[3:], apart, rtol=1e-12)
+    _, unflagged = unroll(model, state, jnp.zeros_like(first), x, flow)
+    assert not jnp.allclose(unflagged[3:], apart, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_no_credit_passes_where_the_flow_is_zero(name, key):
+    model, state, _, x, flow = setting(name, key)
+
+    def late(x, flow):
+        _, output = unroll(model, state, jnp.zeros(x.shape[:2], bool), x, flow)
+        return jnp.sum(output[4:] ** 2)
+
+    assert not jnp.any(jax.grad(late)(x, flow.at[4].set(0.0))[:4])
+    assert jnp.any(jax.grad(late)(x, jnp.ones_like(flow))[:4])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_states_are_floats(name, key):
+    assert all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(model_of(MODELS[name], key).initial()))
+
+
+def test_windows_are_what_the_laws_assume(key):
+    assert random_window(key).first[:, 0].all()
+    assert random_window(key, steps=50).first[:, 1:].any()
+    assert flat(random_window(key).inputs).size == 2 * 6 * INPUTS

@@ -1,0 +1,89 @@
+"""Expressions: read, never evaluated; what is wrong is said with the nearest valid name."""
+
+import jax
+import pytest
+
+import engram
+from engram import AbstractCell, AbstractEstimator, AbstractTask, InputError
+from engram.runs.spec import build, build_all, build_cell, express, parse
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["GRU(64)", "Chain(GRU(12), LSTM(8, gates=Chrono(300.0)))", "UORO(rank=2, epsilon=1e-05)", "F('a', -1, None)"],
+)
+def test_an_expression_prints_as_it_was_read(text):
+    assert str(parse(text)) == text
+
+
+def test_expressions_build_objects_with_what_is_supplied(key):
+    cell, width = build_cell("Chain(GRU(5), LSTM(size=7, gates=Chrono(30)))", 3, key=key)
+    assert width == 7
+    assert cell.layers[1].input_weight.shape == (5, 4, 7)
+    assert build("AnBn(1, 8)", AbstractTask) == engram.AnBn(1, 8)
+    assert build("AnBn(high=8, low=1)", AbstractTask) == engram.AnBn(1, 8)
+    assert build_all("BPTT, UORO(rank=2)", AbstractEstimator) == [engram.BPTT(), engram.UORO(2)]
+
+
+def test_the_same_key_builds_the_same_cell(key):
+    one, other = (build_cell("GRU(5)", 3, key=key)[0] for _ in range(2))
+    assert all((a == b).all() for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True))
+
+
+@pytest.mark.parametrize("made", [engram.ARTBP(8), engram.UORO(memory=2), engram.TBPTT(3), engram.BPTT(), engram.RTRL()])
+def test_express_is_the_inverse_of_build(made):
+    assert build(express(made), AbstractEstimator) == made
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "message"),
+    [
+        ("UOR()", AbstractEstimator, "Did you mean 'UORO'"),
+        ("uoro()", AbstractEstimator, "Did you mean 'UORO'"),
+        ("UORO(ranks=2)", AbstractEstimator, "Did you mean 'rank'"),
+        ("UORO(rank='a')", AbstractEstimator, "rank must be a int"),
+        ("UORO(rank=True)", AbstractEstimator, "rank must be a int"),
+        ("UORO(1, 2, 3, True, 5)", AbstractEstimator, "too many arguments"),
+        ("TBPTT()", AbstractEstimator, "missing a required argument: 'length'"),
+        ("GRU(3)", AbstractEstimator, "missing a required argument"),
+        ("AnBn(1, 8)", AbstractEstimator, "is no estimator"),
+        ("TBPTT(0)", AbstractEstimator, "give length >= 1"),
+        ("UORO(0)", AbstractEstimator, "give rank >= 1"),
+        ("UORO(memory=0)", AbstractEstimator, "give memory >= 1"),
+        ("UORO(epsilon=0)", AbstractEstimator, "epsilon > 0"),
+        ("ARTBP(0.5)", AbstractEstimator, "give mean_length >= 1"),
+        ("ARTBP(8, alpha=2)", AbstractEstimator, "needs alpha > 2"),
+        ("SnAp(2)", AbstractEstimator, "give SnAp(1) or RTRL()"),
+        ("AnBn(3, 2)", AbstractTask, "1 <= low <= high"),
+        ("Recall(0)", AbstractTask, "delay >= 1"),
+        ("Recall(3, symbols=1)", AbstractTask, "symbols >= 2"),
+        ("GRU(", AbstractCell, "no constructor expression"),
+        ("", AbstractCell, "no constructor expression"),
+        ("__import__('os').system('true')", AbstractCell, "cannot be read"),
+        ("GRU(2 ** 99)", AbstractCell, "cannot be read"),
+        ("GRU(*[1])", AbstractCell, "cannot be read"),
+        ("(" * 5000, AbstractCell, "no constructor expression"),
+        ("GRU(3), GRU(4)", AbstractCell, "2 expressions"),
+    ],
+)
+def test_what_is_wrong_is_said(text, kind, message):
+    with pytest.raises(InputError) as caught:
+        build(text, kind)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("LSTM(5, gates=Chrono(1.5))", "give t_max >= 2"),
+        ("LSTM(5, gates=Chrono(9, t_min=1))", "between 2 and t_max"),
+        ("GRU(0)", "size >= 1"),
+        ("Parallel(GRU(3), GRU(4))", "one vector is needed"),
+        ("Chain(3)", "is no cell"),
+        ("LSTM(5, gates=GRU(3))", "missing a required argument"),
+    ],
+)
+def test_what_is_wrong_with_a_cell_is_said(text, message, key):
+    with pytest.raises(InputError) as caught:
+        build_cell(text, 3, key=key)
+    assert message in str(caught.value)
