@@ -15,9 +15,7 @@ from engram.types import InputError
 class Diagnose:
     """Measure bias, variance, cosine, time and memory of estimators on a cell and a task, at its initial parameters.
 
-    Examples:
-      engram diagnose
-
+    Two examples that work:
       engram diagnose --task 'AnBn(1, 8)' --cell 'GRU(12)' --estimators 'BPTT(), RTRL(), UORO(), ARTBP(8), TBPTT(2)'
 
       engram diagnose --cell 'Chain(LSTM(16), LRU(16))' --estimators 'RTRL(), UORO(rank=4)' --plot reach.png
@@ -49,14 +47,16 @@ class Diagnose:
         from engram.cells import Chain
         from engram.estimators import AbstractEstimator
         from engram.reports.diagnosis import diagnose, reach
-        from engram.reports.figures import draw_reach
+        from engram.reports.figures import check_picture, draw_reach
         from engram.runs.spec import build, build_all, build_cell
         from engram.step import Supervised
         from engram.tasks import AbstractTask
 
-        for name, value in (("steps", self.steps), ("batch", self.batch)):
-            if value < 1:
-                raise InputError(f"--{name} {value}: give 1 at least.")
+        for name, value, least in (("steps", self.steps, 3), ("batch", self.batch, 1)):
+            if value < least:
+                raise InputError(f"--{name} {value}: give {least} at least.")
+        if self.plot is not None:
+            check_picture(self.plot)
         task = build(self.task, AbstractTask)
         estimators = build_all(self.estimators, AbstractEstimator)
         cell_key, readout_key, data_key, draw_key = jax.random.split(jax.random.key(self.seed), 4)
@@ -140,3 +140,7 @@ def use_compilation_cache() -> None:
         jax.config.update("jax_compilation_cache_dir", str(home / "engram" / "xla"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+
+
+if __name__ == "__main__":
+    main()

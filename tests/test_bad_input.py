@@ -105,6 +105,6 @@ def test_inputs_of_another_width_or_dtype(key):
 def test_diagnosing_too_little(key):
     model, window = model_of(CELLS["GRU"], key), random_window(key)
     assert "draws >= 2" in refusal(lambda: diagnose(STEP, model, window, [UORO()], draws=1, key=key))
-    assert "lags of 1 to 5" in refusal(lambda: reach(STEP, model, window, lags=6))
+    assert "longer by 2 steps" in refusal(lambda: reach(STEP, model, window, lags=6))
     free = Supervised(lambda output, target: (jnp.zeros(()), {}))
     assert "gradient of this window is zero" in refusal(lambda: diagnose(free, model, window, [BPTT()], key=key))

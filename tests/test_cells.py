@@ -12,7 +12,7 @@ from engram.cells.elstm import ELSTM
 from engram.cells.gru import GRU
 from engram.cells.gtrxl import GTrXL
 from engram.cells.initialisers import Chrono, Forget
-from engram.cells.linear import linear_scan
+from engram.cells.linear import in_parallel, in_turn, linear_scan
 from engram.cells.lru import LRU
 from engram.cells.lstm import LSTM
 from engram.cells.min_gru import MinGRU
@@ -82,6 +82,12 @@ def test_linear_scan_is_the_recurrence(dtype, key):
     for t in range(STEPS):
         h = a[t] * np.where(first[t][:, None], 0, h) + b[t]
         close(found[t], h)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_both_ways_to_scan_agree(reverse, key):
+    a, b = jax.random.normal(key, (2, 11, 2, UNITS))
+    close(in_parallel(a, b, reverse=reverse), in_turn(a, b, reverse=reverse))
 
 
 def test_the_flow_of_linear_scan_multiplies_the_credit_of_the_past_alone():

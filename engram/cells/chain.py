@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import equinox as eqx
 import jax
 from jaxtyping import Array, Bool, Float
 
@@ -77,4 +76,4 @@ def lift(layer: Callable) -> AbstractCell:
     """The layer as a cell."""
     if isinstance(layer, AbstractCell):
         return layer
-    return Stateless(layer if isinstance(layer, eqx.Module) else eqx.nn.Lambda(layer))
+    return Stateless(layer)

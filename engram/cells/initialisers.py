@@ -61,7 +61,7 @@ class AbstractGates(eqx.Module):
     With `tied`, an input gate that is separate from the forget gate begins at the opposite log odds.
     """
 
-    tied: eqx.AbstractClassVar[bool]
+    tied: ClassVar[bool]
 
     @abstractmethod
     def __call__(self, key: PRNGKeyArray, units: int) -> Float[Array, " units"]: ...

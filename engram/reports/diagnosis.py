@@ -82,13 +82,13 @@ def reach(step: AbstractStep, model: Model, window: Window, lags: int | None = N
 
     **Arguments:**
 
-    - `lags`: the longest lag; by default half of the window, so that each lag is an average over as many steps.
+    - `lags`: the longest lag; by default half of the window. Each lag is an average over the same steps t.
     """
     window = window.checked()
     steps = window.first.shape[1]
     lags = steps // 2 if lags is None else lags
-    if not 1 <= lags < steps:
-        raise InputError(f"lags={lags}: a window of {steps} steps shows lags of 1 to {steps - 1}.")
+    if not 1 <= lags <= steps - 2:
+        raise InputError(f"lags={lags}: lags need a window longer by 2 steps, and this one has {steps}.")
     return Reach(_reach(step, model, window, lags))
 
 
@@ -171,7 +171,7 @@ def _reach(step, model, window, lags):
             norms = jnp.sum(jnp.stack(squares), axis=0)
             return jax.lax.dynamic_slice_in_dim(norms, t - lags, lags + 1)[::-1]
 
-        return jax.lax.map(squares, jnp.arange(lags, steps))
+        return jax.lax.map(squares, jnp.arange(lags + 1, steps))
 
     squares = jax.vmap(one)(window).reshape(-1, lags + 1)
     charged = jnp.sum(jnp.any(squares > 0, axis=1))

@@ -21,13 +21,30 @@ def figure(width: float = 7.0, height: float = 4.0):
     return picture, axes
 
 
+def check_picture(path: Path) -> None:
+    """Refuses a path that no picture can be written to."""
+    if path.suffix not in (".png", ".svg", ".pdf"):
+        raise InputError(f"'{path}' is no picture: give a name that ends in .png, .svg or .pdf.")
+    if not path.parent.is_dir():
+        raise InputError(f"'{path}' cannot be written: there is no folder '{path.parent}'; make it first.")
+
+
+def save(picture, path: Path) -> None:
+    """Writes a picture."""
+    check_picture(path)
+    try:
+        picture.savefig(path, dpi=150)
+    except OSError as error:
+        raise InputError(f"'{path}' cannot be written: {error.strerror}.") from None
+
+
 def draw_reach(norms: Float[Array, " lags"], title: str, path: Path) -> None:
     """Draws how the norm of ∂ℓ_t/∂s_{t−k} falls with k."""
     picture, axes = figure()
     values = np.asarray(norms)
     axes.semilogy(np.arange(len(values)), np.where(values > 0, values, np.nan), marker="o", markersize=3)
     axes.set(xlabel="lag k, steps", ylabel="‖∂ℓₜ/∂sₜ₋ₖ‖, root mean square", title=title)
-    picture.savefig(path, dpi=150)
+    save(picture, path)
 
 
 def draw_curves(
@@ -49,4 +66,4 @@ def draw_curves(
         axes.annotate(name, (1, level), xycoords=("axes fraction", "data"), ha="right", va="bottom", color="gray")
     axes.set(xlabel=labels[0], ylabel=labels[1], title=title, yscale="log" if log else "linear")
     axes.legend(frameon=False)
-    picture.savefig(path, dpi=150)
+    save(picture, path)
