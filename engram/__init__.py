@@ -4,19 +4,29 @@ Any recurrent cell × any way of sending credit through time × any task, chosen
 """
 
 from engram.cell import AbstractCell as AbstractCell
+from engram.cells import AMRL as AMRL
+from engram.cells import ELSTM as ELSTM
 from engram.cells import GRU as GRU
+from engram.cells import LRU as LRU
 from engram.cells import LSTM as LSTM
+from engram.cells import RTU as RTU
+from engram.cells import SRNN as SRNN
 from engram.cells import Chain as Chain
 from engram.cells import Chrono as Chrono
 from engram.cells import ChronoUnknown as ChronoUnknown
 from engram.cells import Elman as Elman
 from engram.cells import Forget as Forget
 from engram.cells import Gated as Gated
+from engram.cells import GTrXL as GTrXL
 from engram.cells import Leaky as Leaky
+from engram.cells import MinGRU as MinGRU
+from engram.cells import NonlinearRTU as NonlinearRTU
 from engram.cells import Normal as Normal
 from engram.cells import Orthogonal as Orthogonal
 from engram.cells import Parallel as Parallel
+from engram.cells import Stateless as Stateless
 from engram.cells import Uniform as Uniform
+from engram.cells import WeightNorm as WeightNorm
 from engram.cells import Xavier as Xavier
 from engram.estimators import ARTBP as ARTBP
 from engram.estimators import BPTT as BPTT

@@ -68,6 +68,9 @@ class AbstractLocalCell(AbstractCell):
 class AbstractDiagonalCell(AbstractLocalCell):
     """A local cell whose units truly never meet in the state: `local` is the cell itself, and exact."""
 
+    def local(self, state: State, x: Any) -> tuple[State, Any]:
+        return self(state, x)
+
 
 class AbstractLeakyCell(AbstractLocalCell):
     """A local cell that keeps its past by a leak: s′ = (1 − α) ⊙ s + α ⊙ φ(W_x x + W_h h + b)."""

@@ -20,9 +20,19 @@ CELLS: dict[str, Callable] = {
     "Gated": lambda key: engram.Gated(INPUTS, UNITS, key=key),
     "GRU": lambda key: engram.GRU(INPUTS, UNITS, key=key),
     "LSTM": lambda key: engram.LSTM(INPUTS, UNITS, key=key),
+    "MinGRU": lambda key: engram.MinGRU(INPUTS, UNITS, key=key),
+    "LRU": lambda key: engram.LRU(INPUTS, UNITS, key=key),
+    "RTU": lambda key: engram.RTU(INPUTS, UNITS, key=key),
+    "NonlinearRTU": lambda key: engram.NonlinearRTU(INPUTS, UNITS, key=key),
+    "ELSTM": lambda key: engram.ELSTM(INPUTS, UNITS, key=key),
+    "SRNN": lambda key: engram.SRNN(INPUTS, UNITS, width=6, key=key),
+    "AMRL": lambda key: engram.AMRL(INPUTS, UNITS, key=key),
+    "GTrXL": lambda key: engram.GTrXL(INPUTS, UNITS, memory=2, layers=1, heads=1, width=6, key=key),
+    "WeightNorm": lambda key: engram.WeightNorm(engram.GRU(INPUTS, UNITS, key=key)),
 }
 
-DIAGONAL: list[str] = []
+# Those whose units never meet in the state.
+DIAGONAL = ["MinGRU", "LRU", "RTU", "NonlinearRTU", "ELSTM"]
 
 
 def stack(*kinds):
@@ -43,6 +53,7 @@ def stack(*kinds):
 STACKS: dict[str, Callable] = {
     "GRU-GRU": stack(engram.GRU, engram.GRU),
     "LSTM-Elman-GRU": stack(engram.LSTM, engram.Elman, engram.GRU),
+    "LRU-LRU": stack(engram.LRU, engram.LRU),
     "Linear-GRU": lambda key: Chain(eqx.nn.Linear(INPUTS, INPUTS, key=key), engram.GRU(INPUTS, UNITS, key=key)),
     "Parallel": lambda key: Chain(
         Parallel(engram.GRU(INPUTS, UNITS, key=key), engram.Elman(INPUTS, 3, key=key)), jnp.concatenate

@@ -67,8 +67,3 @@ class ELSTM(AbstractSteppedCell, AbstractDiagonalCell):
     def read(self, state: Float[Array, " units"], x: Float[Array, " inputs"]) -> Float[Array, " units"]:
         o = x @ self.output_input_weight + state @ self.output_state_weight + self.output_bias
         return jax.nn.sigmoid(o) * state
-
-    def local(
-        self, state: Float[Array, " units"], x: Float[Array, " inputs"]
-    ) -> tuple[Float[Array, " units"], Float[Array, " units"]]:
-        return self(state, x)

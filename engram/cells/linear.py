@@ -38,9 +38,6 @@ class AbstractLinearCell(AbstractProjectedCell, AbstractDiagonalCell):
         a, b = z
         return split(a * join(state) + b)
 
-    def local(self, state: State, x: Any) -> tuple[State, Any]:
-        return self(state, x)
-
     def run(self, state: State, first: Bool[Array, "time batch"], z: Any, flow: Float[Array, "time batch"]) -> State:
         a, b = z
         return split(linear_scan(a, b, join(state), first, flow))

@@ -121,7 +121,7 @@ def _make(spec: Spec, supplied: Mapping[str, Any]) -> Any:
             raise InputError(
                 f"{spec.name}{_signature(signature, supplied)} has no argument '{name}'. {_nearest(name, usual)}"
             )
-    given = {name: _value(value) for name, value in spec.named}
+    given = {name: _value(value, supplied) for name, value in spec.named}
     extra = {name: value for name, value in supplied.items() if name in accepted and name not in given}
     open_slots = [
         parameter.name
@@ -130,7 +130,7 @@ def _make(spec: Spec, supplied: Mapping[str, Any]) -> Any:
     ]
     if len(spec.positional) > len(open_slots):
         raise InputError(f"{spec} has too many arguments; {spec.name} takes {_signature(signature, supplied)}.")
-    positional = {name: _value(value) for name, value in zip(open_slots, spec.positional, strict=False)}
+    positional = {name: _value(value, supplied) for name, value in zip(open_slots, spec.positional, strict=False)}
     try:
         bound = signature.bind(**given, **extra, **positional)
     except TypeError as error:
@@ -140,8 +140,11 @@ def _make(spec: Spec, supplied: Mapping[str, Any]) -> Any:
     return constructor(*bound.args, **bound.kwargs)
 
 
-def _value(value):
-    return _make(value, {}) if isinstance(value, Spec) else value
+def _value(value, supplied):
+    """An argument's value; a cell within a cell (`WeightNorm(GRU(8))`) is supplied as the outer one."""
+    if not isinstance(value, Spec):
+        return value
+    return _make(value, supplied if issubclass(names().get(value.name, int), AbstractCell) else {})
 
 
 def _check_type(spec, name, value, annotation):
