@@ -36,6 +36,7 @@ from engram.estimators import RTRL as RTRL
 from engram.estimators import TBPTT as TBPTT
 from engram.estimators import UORO as UORO
 from engram.estimators import AbstractEstimator as AbstractEstimator
+from engram.estimators import Sharded as Sharded
 from engram.estimators import SnAp as SnAp
 from engram.learner import Learner as Learner
 from engram.learner import Learning as Learning

@@ -27,7 +27,7 @@ def setting(name, key, steps=7, batch=3):
     x = jax.random.normal(keys[1], (steps, batch, INPUTS))
     flow = jax.random.uniform(keys[2], (steps, batch)) * 2
     state = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (batch, *leaf.shape)), model.initial())
-    state, _ = by_steps(model, state, first, x, flow)  # a state that is not the initial one
+    state = jax.tree.map(lambda leaf: leaf + jax.random.uniform(keys[3], leaf.shape, minval=0.5), state)
     return model, state, first, x, flow
 
 

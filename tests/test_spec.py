@@ -80,7 +80,7 @@ def test_what_is_wrong_is_said(text, kind, message):
         ("GRU(0)", "size >= 1"),
         ("Parallel(GRU(3), GRU(4))", "one vector is needed"),
         ("Chain(3)", "is no cell"),
-        ("LSTM(5, gates=GRU(3))", "missing a required argument"),
+        ("LSTM(5, gates=GRU(3))", "gates must be a AbstractGates"),
     ],
 )
 def test_what_is_wrong_with_a_cell_is_said(text, message, key):

@@ -6,7 +6,7 @@ from jax import numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from engram.cell import AbstractLeakyCell
-from engram.cells.gates import AbstractGatedCell, Group, draw_weights
+from engram.cells.gates import AbstractGatedCell, Group, Units, draw_weights
 from engram.cells.initialisers import AbstractWeights, Uniform
 
 
@@ -44,9 +44,11 @@ class Elman(AbstractGatedCell, AbstractLeakyCell):
     def initial(self) -> Float[Array, " units"]:
         return jnp.zeros_like(self.bias[0])
 
-    def hidden(self, state: Float[Array, " units"]) -> Float[Array, " units"]:
+    @staticmethod
+    def hidden(state: Units) -> Units:
         return state
 
-    def combine(self, state: Float[Array, " units"], y: tuple[Float[Array, " units"], ...]) -> Float[Array, " units"]:
+    @staticmethod
+    def combine(state: Units, y: tuple[Units, ...]) -> Units:
         del state
         return y[0]

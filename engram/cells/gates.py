@@ -14,12 +14,13 @@ from engram.cell import (
     AbstractLocalCell,
     AbstractUnrolledCell,
     State,
-    pass_credit,
     require_vector,
-    reset,
 )
+from engram.cells.gate_scan import ACTIVATIONS, gate_scan, project
 from engram.cells.initialisers import AbstractWeights
 from engram.types import InputError
+
+Units = Float[Array, "*batch units"]
 
 
 class Group(NamedTuple):
@@ -47,13 +48,15 @@ class AbstractGatedCell(AbstractAffineCell, AbstractLocalCell, AbstractUnrolledC
     state_weight: eqx.AbstractVar[Float[Array, "units state_groups units"]]
     bias: eqx.AbstractVar[Float[Array, "groups units"]]
 
+    @staticmethod
     @abstractmethod
-    def hidden(self, state: State) -> Float[Array, " units"]:
+    def hidden(state: State) -> Units:
         """h, the part of the state that the cell feeds back and puts out."""
 
+    @staticmethod
     @abstractmethod
-    def combine(self, state: State, y: tuple[Float[Array, " units"], ...]) -> State:
-        """φ: the next state, unit by unit."""
+    def combine(state: State, y: tuple[Units, ...]) -> State:
+        """φ: the next state, unit by unit, without parameters; with any batch axes."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -78,12 +81,12 @@ class AbstractGatedCell(AbstractAffineCell, AbstractLocalCell, AbstractUnrolledC
         x: Shaped[Array, "time batch inputs"],
         flow: Float[Array, "time batch"],
     ) -> tuple[State, Float[Array, "time batch units"]]:
-        def one(state, first, z, flow):
-            state = reset(self, pass_credit(state, flow), first)
-            return self._advance(state, z, self._feed_back(self.hidden(state)))
-
-        z = jax.vmap(jax.vmap(self._project))(x)
-        return jax.lax.scan(lambda state, now: jax.vmap(one)(state, *now), state, (first, z, flow))
+        require_vector(self, x[0, 0], self.input_weight.shape[0])
+        rows = self._rows("sees_input")
+        bias = tuple(self.bias[i] for i in range(len(self.groups)) if i not in rows)
+        initial = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (first.shape[1], *leaf.shape)), self.initial())
+        z = project(x, self.input_weight, self.bias[jnp.array(rows)])
+        return gate_scan(type(self), self.state_weight, z, bias, state, initial, first, flow)
 
     def regressors(self, state: State, x: Shaped[Array, " inputs"]) -> Float[Array, " regressors"]:
         return jnp.concatenate([x, self.hidden(state), jnp.ones_like(x, shape=1)])
@@ -115,12 +118,9 @@ class AbstractGatedCell(AbstractAffineCell, AbstractLocalCell, AbstractUnrolledC
         a = self.bias if shift is None else self.bias + shift
         a = a.at[jnp.array(self._rows("sees_input"))].add(from_input)
         a = a.at[jnp.array(self._rows("sees_state"))].add(from_state)
-        y = tuple(ACTIVATIONS[group.activation](row) for group, row in zip(self.groups, a, strict=True))
+        y = tuple(ACTIVATIONS[group.activation][0](row) for group, row in zip(self.groups, a, strict=True))
         state = self.combine(state, y)
         return state, self.hidden(state)
-
-
-ACTIVATIONS = {"sigmoid": jax.nn.sigmoid, "tanh": jnp.tanh, "identity": lambda a: a}
 
 
 def draw_weights(

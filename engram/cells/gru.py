@@ -6,7 +6,7 @@ import jax
 from jax import numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from engram.cells.gates import AbstractGatedCell, Group, draw_weights
+from engram.cells.gates import AbstractGatedCell, Group, Units, draw_weights
 from engram.cells.initialisers import AbstractGates, AbstractWeights, Forget, Uniform
 
 
@@ -58,9 +58,11 @@ class GRU(AbstractGatedCell):
     def initial(self) -> Float[Array, " units"]:
         return jnp.zeros_like(self.bias[0])
 
-    def hidden(self, state: Float[Array, " units"]) -> Float[Array, " units"]:
+    @staticmethod
+    def hidden(state: Units) -> Units:
         return state
 
-    def combine(self, state: Float[Array, " units"], y: tuple[Float[Array, " units"], ...]) -> Float[Array, " units"]:
+    @staticmethod
+    def combine(state: Units, y: tuple[Units, ...]) -> Units:
         r, z, fresh, recalled = y
         return (1 - z) * jnp.tanh(fresh + r * recalled) + z * state

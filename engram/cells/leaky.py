@@ -7,7 +7,7 @@ from jax import numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from engram.cell import AbstractLeakyCell
-from engram.cells.gates import AbstractGatedCell, Group, draw_weights
+from engram.cells.gates import AbstractGatedCell, Group, Units, draw_weights
 from engram.cells.initialisers import AbstractGates, AbstractWeights, Forget, Uniform
 
 
@@ -50,9 +50,11 @@ class Leaky(AbstractGatedCell, AbstractLeakyCell):
     def initial(self) -> Float[Array, " units"]:
         return jnp.zeros_like(self.bias[0])
 
-    def hidden(self, state: Float[Array, " units"]) -> Float[Array, " units"]:
+    @staticmethod
+    def hidden(state: Units) -> Units:
         return state
 
-    def combine(self, state: Float[Array, " units"], y: tuple[Float[Array, " units"], ...]) -> Float[Array, " units"]:
+    @staticmethod
+    def combine(state: Units, y: tuple[Units, ...]) -> Units:
         candidate, rate = y
         return rate * candidate + (1 - rate) * state

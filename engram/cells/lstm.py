@@ -6,15 +6,15 @@ import jax
 from jax import numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from engram.cells.gates import AbstractGatedCell, Group, draw_weights
+from engram.cells.gates import AbstractGatedCell, Group, Units, draw_weights
 from engram.cells.initialisers import AbstractGates, AbstractWeights, Forget, Uniform
 
 
 class LSTMState(NamedTuple):
     """Both halves of an LSTM's state; credit passes through each of them."""
 
-    h: Float[Array, " units"]
-    c: Float[Array, " units"]
+    h: Units
+    c: Units
 
 
 class LSTM(AbstractGatedCell):
@@ -65,10 +65,12 @@ class LSTM(AbstractGatedCell):
         zero = jnp.zeros_like(self.bias[0])
         return LSTMState(zero, zero)
 
-    def hidden(self, state: LSTMState) -> Float[Array, " units"]:
+    @staticmethod
+    def hidden(state: LSTMState) -> Units:
         return state.h
 
-    def combine(self, state: LSTMState, y: tuple[Float[Array, " units"], ...]) -> LSTMState:
+    @staticmethod
+    def combine(state: LSTMState, y: tuple[Units, ...]) -> LSTMState:
         i, f, g, o = y
         c = f * state.c + i * g
         return LSTMState(o * jnp.tanh(c), c)

@@ -1,0 +1,63 @@
+"""The batch of an estimator, laid over several devices."""
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, PartitionSpec
+from jaxtyping import PRNGKeyArray
+
+from engram.estimators.base import AbstractEstimator
+from engram.step import AbstractStep, Model
+from engram.types import Carry, InputError, Outcome, Window
+
+
+class Sharded(AbstractEstimator):
+    """Any estimator, with each device taking an equal part of the batch; the gradients are averaged.
+
+        g = 1/N Σ_i g_i,      g_i from the examples of device i
+
+    Of an exact estimator the same gradient as on one device, up to the order of summation; of a random one another draw
+    with the same law. CPU cores count as devices if asked for before anything else is computed, and training with
+    small matrices gains most, which one product cannot spread over cores:
+    `jax.config.update("jax_num_cpu_devices", 2)`.
+
+    **Arguments:**
+
+    - `estimator`: what estimates the gradient of each part.
+    - `devices`: their number; it must divide the batch.
+    """
+
+    estimator: AbstractEstimator
+    devices: int
+
+    def __check_init__(self):
+        if not 1 <= self.devices <= jax.device_count():
+            raise InputError(
+                f"Sharded(devices={self.devices}): there are {jax.device_count()} devices. To count CPU cores as "
+                f"devices, call jax.config.update('jax_num_cpu_devices', {max(self.devices, 1)}) before anything is computed."
+            )
+
+    def init(self, step: AbstractStep, model: Model, window: Window) -> Carry:
+        return self.estimator.init(step, model, window)
+
+    def gradient(
+        self, step: AbstractStep, model: Model, carry: Carry, window: Window, key: PRNGKeyArray
+    ) -> tuple[Model, Carry, Outcome]:
+        batch = window.first.shape[0]
+        if batch % self.devices:
+            raise InputError(f"A batch of {batch} cannot be shared by {self.devices} devices: give a multiple of them.")
+
+        def part(carry, window, key):
+            key = jax.random.fold_in(key, jax.lax.axis_index("batch"))
+            gradient, carry, outcome = self.estimator.gradient(step, model, carry, window, key)
+            mean = jax.lax.pmean((gradient, outcome.loss), "batch")
+            return mean, carry, jax.lax.psum(outcome.metrics, "batch")
+
+        whole, share = PartitionSpec(), PartitionSpec("batch")
+        (gradient, loss), carry, metrics = jax.shard_map(
+            part,
+            mesh=Mesh(np.array(jax.devices()[: self.devices]), ("batch",)),
+            in_specs=(share, share, whole),
+            out_specs=(whole, share, whole),
+            check_vma=False,
+        )(carry, window, key)
+        return gradient, carry, Outcome(loss, metrics)

@@ -1,0 +1,47 @@
+"""A batch over two devices is the batch on one: the gradient up to the order of summation, the carry to the last bit."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import pytest
+from tables import CELLS, STACKS, distances, flat, model_of, random_window, squared_error
+
+from engram import ARTBP, BPTT, RTRL, UORO, InputError, Sharded, Supervised
+
+STEP = Supervised(squared_error)
+
+
+@pytest.mark.parametrize("estimator", [BPTT(), RTRL()], ids=str)
+@pytest.mark.parametrize("name", ["LSTM", "LRU", "GRU-GRU"])
+def test_exact_estimators_agree(estimator, name, key):
+    model, window = model_of((CELLS | STACKS)[name], key), random_window(key, batch=4)
+    one, many = (eqx.filter_jit(e.gradient) for e in (estimator, Sharded(estimator, 2)))
+    carry = estimator.init(STEP, model, window)
+    gradient, after, outcome = many(STEP, model, carry, window, key)
+    exact, expected, outcome_of_one = one(STEP, model, carry, window, key)
+    assert max(distances(gradient, exact).values()) < 1e-12
+    assert jnp.allclose(flat(after), flat(expected), rtol=1e-12)
+    assert jnp.allclose(outcome.loss, outcome_of_one.loss, rtol=1e-12)
+    assert outcome.metrics["error"].count == outcome_of_one.metrics["error"].count
+
+
+@pytest.mark.parametrize("estimator", [ARTBP(3), UORO()], ids=str)
+def test_random_estimators_draw_apart_on_each_device(estimator, key):
+    model, window = model_of(CELLS["GRU"], key), random_window(key, batch=1, resets=0.0)
+    twice = jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf]), window)
+    carry = estimator.init(STEP, model, twice)
+    gradient, _, _ = Sharded(estimator, 2).gradient(STEP, model, carry, twice, key)
+    alone = [
+        estimator.gradient(STEP, model, estimator.init(STEP, model, window), window, jax.random.fold_in(key, device))[0]
+        for device in range(2)
+    ]
+    assert jnp.allclose(flat(gradient), (flat(alone[0]) + flat(alone[1])) / 2, rtol=1e-10, atol=1e-12)
+    assert not jnp.allclose(flat(alone[0]), flat(alone[1]))
+
+
+def test_what_does_not_fit_is_refused(key):
+    with pytest.raises(InputError, match="jax_num_cpu_devices"):
+        Sharded(BPTT(), 3)
+    model, window = model_of(CELLS["GRU"], key), random_window(key, batch=3)
+    with pytest.raises(InputError, match="batch of 3"):
+        Sharded(BPTT(), 2).gradient(STEP, model, BPTT().init(STEP, model, window), window, key)
