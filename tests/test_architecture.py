@@ -62,4 +62,6 @@ def test_the_public_names_say_what_they_are():
         if inspect.isclass(value):
             assert value.__doc__, f"{name} has no docstring"
             if issubclass(value, engram.AbstractCell | engram.AbstractEstimator) and not inspect.isabstract(value):
-                assert "Reference:" in value.__doc__ or name in ("Chain", "Parallel", "Stateless", "Sharded"), f"{name} cites nothing"
+                assert "Reference:" in value.__doc__ or name in ("Chain", "Parallel", "Stateless", "Sharded"), (
+                    f"{name} cites nothing"
+                )

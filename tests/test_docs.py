@@ -1,5 +1,6 @@
 """The code in the README and in the pages of docs/ runs as it stands there."""
 
+import inspect
 import re
 import shlex
 import subprocess
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import jax
 import pytest
+
+import engram
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -39,6 +42,13 @@ def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
         if not target.startswith("http"):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_every_public_name_is_on_the_api_page():
+    page = (ROOT / "docs" / "api.md").read_text().splitlines()
+    for name, value in vars(engram).items():
+        if inspect.isclass(value):
+            assert f"::: {value.__module__}" in page, f"{name} of {value.__module__} is missing"
 
 
 def test_the_example_shows_what_it_says(tmp_path):

@@ -27,23 +27,31 @@ Parameters = PyTree[Array]
 
 
 class Linearised(NamedTuple):
-    """A step, or a few, around (θ, s).
+    """A step of one example, or a few, and its derivatives at (θ, s).
 
-    - `state`, `loss`: what came out of it.
+    - `parameters`, `state`: θ and s.
+    - `data`: the steps, axis `[time]`.
+    - `moves`: for each of θ, whether it can move s′ (a tree of `bool`).
+    - `loss`: ℓ.
     - `run`: (θ, s) -> (s′, ℓ).
     - `pull`: a cotangent of (s′, ℓ) -> the cotangents of (θ, s); as often as wanted.
-    - `moves`: for each of θ, whether it can move s′ (a tree of `bool`).
     """
 
+    parameters: Parameters
     state: State
+    data: Window
+    moves: PyTree[bool]
     loss: Float[Array, ""]
     run: Callable[[Parameters, State], tuple[State, Float[Array, ""]]]
     pull: Callable[[tuple[State, Float[Array, ""]]], tuple[Parameters, State]]
-    moves: PyTree[bool]
 
     def credit(self) -> tuple[Parameters, State]:
         """∂L/∂θ and ∂L/∂s."""
         return self.pull((jax.tree.map(jnp.zeros_like, self.state), jnp.ones_like(self.loss)))
+
+    def push_state(self, tangent: State) -> State:
+        """The tangent ∂F/∂s of s′ for one of s."""
+        return jax.jvp(lambda state: self.run(self.parameters, state)[0], (self.state,), (tangent,))[1]
 
     def pull_state(self, cotangent: State) -> tuple[Parameters, State]:
         """The cotangent of s′, pulled back to those of θ that move it, and to s."""
@@ -51,8 +59,8 @@ class Linearised(NamedTuple):
         return only(parameters, self.moves), state
 
 
-# (linearised, parameters, state, trace, data, key) -> gradient, trace
-Follow = Callable[[Linearised, Parameters, State, Any, Window, PRNGKeyArray], tuple[Parameters, Any]]
+# How a trace goes through a step, and what it makes of the credit: (linearised, trace, key) -> gradient, trace.
+Follow = Callable[[Linearised, Any, PRNGKeyArray], tuple[Parameters, Any]]
 
 
 def only(parameters: Parameters, moves: PyTree[bool]) -> Parameters:
@@ -117,10 +125,10 @@ def forward_gradient(
         return (state, jnp.sum(loss) / steps), metrics
 
     def one(state, trace, data, key):
-        outputs, pull, metrics = jax.vjp(partial(run, data), parameters, state, has_aux=True)
-        linearised = Linearised(*outputs, lambda parameters, state: run(data, parameters, state)[0], pull, moves)
-        gradient, trace = follow(linearised, parameters, state, trace, data, key)
-        return linearised.state, trace, gradient, (linearised.loss, metrics)
+        (new_state, loss), pull, metrics = jax.vjp(partial(run, data), parameters, state, has_aux=True)
+        linearised = Linearised(parameters, state, data, moves, loss, lambda *at: run(data, *at)[0], pull)
+        gradient, trace = follow(linearised, trace, key)
+        return new_state, trace, gradient, (loss, metrics)
 
     def batched(running, now):
         state, trace, total = running

@@ -78,18 +78,19 @@ def recurrent(
 def kronecker_follow(step: AbstractStep, model: Model) -> Follow:
     """One step of the recursion above, for each recurrent cell of the model by itself."""
 
-    def follow(linearised, parameters, state, trace, data, key):
+    def follow(linearised, trace, key):
         direct, credit = linearised.credit()
-        data = jax.tree.map(lambda leaf: leaf[0], data)
+        data = jax.tree.map(lambda leaf: leaf[0], linearised.data)
         credits = [own for cell, own in elements(step.memory(model), credit) if isinstance(cell, AbstractAffineCell)]
         indirect: dict[int, Array] = {}
         renewed = []
         keys = jax.random.split(key, len(trace))
-        for (cell, own, x), (u, a), q, key in zip(recurrent(step, model, state, data), trace, credits, keys, strict=True):
+        cells = recurrent(step, model, linearised.state, data)
+        for (cell, own, x), (u, a), q, key in zip(cells, trace, credits, keys, strict=True):
             gathered = cell.gather(jnp.multiply.outer(u, jnp.tensordot(ravel_pytree(q)[0], a, 1)))
             indirect |= zip(map(id, jax.tree.leaves(cell)), jax.tree.leaves(gathered), strict=True)
             renewed.append(renew(cell, own, x, data.first, Kronecker(u, a), key))
-        placed = jax.tree.map(lambda leaf: indirect.get(id(leaf)), parameters)
+        placed = jax.tree.map(lambda leaf: indirect.get(id(leaf)), linearised.parameters)
         return add_where_present(direct, placed), tuple(renewed)
 
     return follow

@@ -90,11 +90,15 @@ def local_follow(step: AbstractStep, model: Model) -> Follow:
     """One step of the recursion above, for each recurrent cell of the model by itself."""
     owner = owners(step, model)
 
-    def follow(linearised, parameters, state, trace, data, key):
-        del parameters, data, key
+    def follow(linearised, trace, key):
+        del key
         direct, credit = linearised.credit()
-        leaves, structure = jax.tree.flatten(state)
-        cells = [index for index, (_, own) in enumerate(elements(step.memory(model), state)) for _ in jax.tree.leaves(own)]
+        leaves, structure = jax.tree.flatten(linearised.state)
+        cells = [
+            index
+            for index, (_, own) in enumerate(elements(step.memory(model), linearised.state))
+            for _ in jax.tree.leaves(own)
+        ]
         slots = {index: [a for a, cell in enumerate(cells) if cell == index] for index in cells}
         ones = [[jnp.full_like(leaf, a == b) for b, leaf in enumerate(leaves)] for a in range(len(leaves))]
         pulled = [linearised.pull_state(jax.tree.unflatten(structure, row)) for row in ones]

@@ -1,13 +1,11 @@
 """Real-time recurrent learning."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import PRNGKeyArray
 
-from engram.cell import AbstractDiagonalCell, State, elements
+from engram.cell import AbstractDiagonalCell, elements
 from engram.estimators.base import AbstractEstimator, one_example
 from engram.estimators.forward import Linearised, Parameters, add_where_present, forward_gradient, forward_init
 from engram.estimators.local import local_begin, local_follow
@@ -56,13 +54,11 @@ def is_diagonal(step: AbstractStep, model: Model, window: Window) -> bool:
     )
 
 
-def follow_densely(
-    linearised: Linearised, parameters: Parameters, state: State, trace: Parameters, data: Any, key: PRNGKeyArray
-) -> tuple[Parameters, Parameters]:
+def follow_densely(linearised: Linearised, trace: Parameters, key: PRNGKeyArray) -> tuple[Parameters, Parameters]:
     """One step of RTRL with the whole of ds/dθ; each leaf of the trace has a leading axis for the state's numbers."""
-    del parameters, data, key
+    del key
     direct, credit = linearised.credit()
-    flat, unravel = ravel_pytree(state)
+    flat, unravel = ravel_pytree(linearised.state)
     indirect = jax.tree.map(lambda g: jnp.tensordot(ravel_pytree(credit)[0], g, 1), trace)
     immediate, rows = jax.vmap(lambda row: linearised.pull_state(unravel(row)))(jnp.eye(flat.size, dtype=flat.dtype))
     jacobian = jax.vmap(lambda row: ravel_pytree(row)[0])(rows)

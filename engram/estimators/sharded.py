@@ -32,8 +32,8 @@ class Sharded(AbstractEstimator):
     def __check_init__(self):
         if not 1 <= self.devices <= jax.device_count():
             raise InputError(
-                f"Sharded(devices={self.devices}): there are {jax.device_count()} devices. To count CPU cores as "
-                f"devices, call jax.config.update('jax_num_cpu_devices', {max(self.devices, 1)}) before anything is computed."
+                f"Sharded(devices={self.devices}): there are {jax.device_count()} devices. To count CPU cores as devices, "
+                f"call jax.config.update('jax_num_cpu_devices', {max(self.devices, 1)}) before anything is computed."
             )
 
     def init(self, step: AbstractStep, model: Model, window: Window) -> Carry:

@@ -1,6 +1,6 @@
 """Unbiased online recurrent optimisation."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -75,18 +75,15 @@ class UORO(AbstractEstimator):
         require_multiple(window, self.memory, f"UORO(memory={self.memory})")
         return forward_gradient(step, model, carry, window, key, self._follow, block=self.memory)
 
-    def _follow(
-        self, linearised: Linearised, parameters: Parameters, state: State, trace: RankOne, data: Any, key: PRNGKeyArray
-    ) -> tuple[Parameters, RankOne]:
-        del data
+    def _follow(self, linearised: Linearised, trace: RankOne, key: PRNGKeyArray) -> tuple[Parameters, RankOne]:
         direct, credit = linearised.credit()
         each = jax.vmap(lambda tilde: optax.tree.vdot(credit, tilde))(trace.state) / self.rank
         indirect = jax.tree.map(lambda tilde: jnp.tensordot(each, tilde, 1), trace.parameters)
 
         def renew(tilde: RankOne, key: PRNGKeyArray) -> RankOne:
-            nu = optax.tree.random_like(key, state, jax.random.rademacher)
+            nu = optax.tree.random_like(key, linearised.state, jax.random.rademacher)
             noise, _ = linearised.pull_state(nu)
-            _, (tangent, _) = jax.jvp(lambda state: linearised.run(parameters, state), (state,), (tilde.state,))
+            tangent = linearised.push_state(tilde.state)
             rho0 = self._ratio(optax.tree.norm(tilde.parameters), optax.tree.norm(tangent))
             rho1 = self._ratio(optax.tree.norm(noise), optax.tree.norm(nu))
             return RankOne(
