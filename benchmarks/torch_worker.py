@@ -1,14 +1,21 @@
 """The side of PyTorch: `nn.LSTM` and `nn.GRU` as they come, and UORO as one would write it."""
 
 import torch
-from timing import answer, median_seconds
 from torch.nn.functional import cross_entropy, one_hot
+from worker import answer, median_seconds
 
 INPUTS = OUTPUTS = 10
 
 
-def bptt(cell: str, hidden: int, batch: int, steps: int, seconds: float) -> dict[str, float]:
+def use_threads(threads: int) -> None:
+    """Computes with so many threads; 0 leaves the choice to PyTorch."""
+    if threads:
+        torch.set_num_threads(threads)
+
+
+def bptt(cell: str, hidden: int, batch: int, steps: int, threads: int, seconds: float) -> dict[str, float]:
     """One update: a window forwards and backwards, and Adam; mean squared error on every step."""
+    use_threads(threads)
     torch.manual_seed(0)
     memory, readout = getattr(torch.nn, cell)(INPUTS, hidden), torch.nn.Linear(hidden, OUTPUTS)
     optimiser = torch.optim.Adam([*memory.parameters(), *readout.parameters()], 1e-3)
@@ -20,7 +27,8 @@ def bptt(cell: str, hidden: int, batch: int, steps: int, seconds: float) -> dict
         loss.backward()
         optimiser.step()
 
-    return {"seconds": median_seconds(update, seconds)}
+    taken = median_seconds(update, seconds)
+    return {"seconds": taken, "tokens_per_second": batch * steps / taken}
 
 
 class UORO:
@@ -66,7 +74,7 @@ class UORO:
             self.renew(self.push(x, state.detach(), new), nu, noise)
         self.optimiser.step()
         self.state = new.detach()
-        return loss
+        return loss.detach()
 
     def renew(self, tangent: torch.Tensor, nu: torch.Tensor, noise: tuple[torch.Tensor, ...]) -> None:
         """s̃ ← ρ₀ ∂F/∂s s̃ + ρ₁ ν,  θ̃ ← θ̃/ρ₀ + νᵀ ∂F/∂θ / ρ₁."""
@@ -84,8 +92,9 @@ def _ratio(above, below, epsilon=1e-7):
     return torch.sqrt(above / (below + epsilon)) + epsilon
 
 
-def uoro(hidden: int, symbols: int, updates: int, tangent: str, seconds: float) -> dict[str, float]:
-    """One update a step on uniformly random symbols that are there beforehand."""
+def uoro(hidden: int, symbols: int, updates: int, tangent: str, threads: int, seconds: float) -> dict[str, float]:
+    """UORO, one update a step, on uniformly random symbols that are there beforehand."""
+    use_threads(threads)
     torch.manual_seed(0)
     learner = UORO(symbols, hidden, tangent)
     labels = torch.randint(symbols, (updates + 1,))
@@ -101,8 +110,11 @@ def uoro(hidden: int, symbols: int, updates: int, tangent: str, seconds: float) 
 if __name__ == "__main__":
     answer(
         {
-            "bptt": (bptt, {"cell": "LSTM", "hidden": 128, "batch": 32, "steps": 100, "seconds": 4.0}),
-            "uoro": (uoro, {"hidden": 64, "symbols": 4, "updates": 200, "tangent": "difference", "seconds": 4.0}),
+            "bptt": (bptt, {"cell": "LSTM", "hidden": 128, "batch": 32, "steps": 100, "threads": 0, "seconds": 4.0}),
+            "uoro": (
+                uoro,
+                {"hidden": 64, "symbols": 4, "updates": 200, "tangent": "difference", "threads": 0, "seconds": 4.0},
+            ),
         },
         "torch",
     )

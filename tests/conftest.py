@@ -15,3 +15,10 @@ hook.__enter__()
 @pytest.fixture
 def key():
     return jax.random.key(0)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _release_compiled_programs():
+    """Compiled programs take memory maps, of which a process may have 65,530: a long session would run out of them."""
+    yield
+    jax.clear_caches()

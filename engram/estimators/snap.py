@@ -15,7 +15,8 @@ class SnAp(AbstractEstimator):
 
         G_i′ = J_ii G_i + M_i,      g = ∂ℓ/∂s · G
 
-    Biased, without noise, and as cheap as one-step truncation: memory ∝ parameters. Exact where units never meet. In a
+    where a unit is all of the state that has its index (an LSTM's h and c). Biased, without noise, and nearly as cheap as
+    one-step truncation: memory ∝ parameters. Exact where units never meet. In a
     stack, each layer has a trace of its own, and credit passes from layer to layer within the step. Use it as the first
     thing to try on a stream with a dense cell; it usually beats UORO until bias matters.
 
