@@ -47,14 +47,12 @@ def network(cell: str, inputs: int, hidden: int, outputs: int) -> engram.Chain:
     return engram.Chain(memory, eqx.nn.Linear(hidden, outputs, key=readout_key))
 
 
-def regression(cell: str, hidden: int, batch: int, steps: int, estimator: engram.AbstractEstimator, devices: int):
+def regression(cell: str, hidden: int, batch: int, steps: int, estimator: engram.AbstractEstimator):
     """One compiled update of a window (backpropagation, then Adam; mean squared error on every step), and its arguments.
 
     The update is `(parameters, optimiser, carry, window) -> (parameters, optimiser, carry, loss)`, and donates the first
     three.
     """
-    if devices != 1:
-        raise SystemExit("--devices: an update is laid over one device only")
     parameters, rest = eqx.partition(network(cell, INPUTS, hidden, OUTPUTS), eqx.is_inexact_array)
     step = engram.Supervised(lambda output, target: (jnp.mean((output - target) ** 2), {}))
     x, y = (jax.random.normal(jax.random.key(seed), (batch, steps, INPUTS)) for seed in (1, 2))
@@ -72,8 +70,10 @@ def regression(cell: str, hidden: int, batch: int, steps: int, estimator: engram
 
 
 def bptt(cell: str, hidden: int, batch: int, steps: int, devices: int, seconds: float) -> dict[str, float]:
-    """One update: a window forwards and backwards, and Adam; mean squared error on every step."""
-    update, (*running, window) = regression(cell, hidden, batch, steps, engram.BPTT(), devices)
+    """One update: a window forwards and backwards, and Adam; the batch is shared by so many CPU devices."""
+    jax.config.update("jax_num_cpu_devices", devices)
+    estimator = engram.BPTT() if devices == 1 else engram.Sharded(engram.BPTT(), devices)
+    update, (*running, window) = regression(cell, hidden, batch, steps, estimator)
 
     def run():
         nonlocal running
@@ -86,7 +86,7 @@ def bptt(cell: str, hidden: int, batch: int, steps: int, devices: int, seconds: 
 
 def segments(cell: str, hidden: int, batch: int, steps: int, segmented: int, execute: int) -> dict[str, float]:
     """The memory of one update of a long window, with O(√T) states stored (segmented=1) or all of them (0)."""
-    update, arguments = regression(cell, hidden, batch, steps, engram.BPTT(segmented=bool(segmented)), 1)
+    update, arguments = regression(cell, hidden, batch, steps, engram.BPTT(segmented=bool(segmented)))
     sizes = update.memory_analysis()
     program = sizes.temp_size_in_bytes + sizes.argument_size_in_bytes + sizes.output_size_in_bytes
     found = {"program_bytes": program - sizes.alias_size_in_bytes}

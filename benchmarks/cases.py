@@ -1,0 +1,317 @@
+"""What is measured, beside what, and what is aimed at."""
+
+import dataclasses
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+PEERS = {"torch", "braintrace"}  # each has benchmarks/requirements-NAME.txt and benchmarks/NAME_worker.py
+
+Found = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Side:
+    """One worker (`engram`, `startup`, `torch`, `braintrace`) and what it is asked."""
+
+    worker: str
+    case: str
+
+    @property
+    def python(self) -> Path:
+        return HERE / ".envs" / self.worker / "bin" / "python" if self.worker in PEERS else Path(sys.executable)
+
+    @property
+    def command(self) -> list[str]:
+        """What is run, in the root of the repository."""
+        python = self.python.relative_to(ROOT) if self.python.is_relative_to(ROOT) else "python"
+        return [str(python), f"benchmarks/{self.worker}_worker.py", *shlex.split(self.case)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """A bound on a number made of the values of a row's sides."""
+
+    number: Callable[..., float]
+    bound: float
+    at_least: bool
+    form: str = "{:.2f}×"
+
+    def met(self, values: list[float]) -> bool:
+        found = self.number(*values)
+        return found >= self.bound if self.at_least else found <= self.bound
+
+    def shows(self, values: list[float]) -> str:
+        return self.form.format(self.number(*values))
+
+    def __str__(self):
+        return ("≥ " if self.at_least else "≤ ") + self.form.format(self.bound)
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A line of a table: what is measured on which sides, the first of them ours, and what is aimed at."""
+
+    name: str
+    sides: tuple[Side, ...]
+    target: Target | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """Rows that are read alike: `value` is the number in what a worker found, and `shows` is how it is written.
+
+    `once` tells that a number does not vary from run to run.
+    """
+
+    section: str
+    title: str
+    text: str
+    heads: tuple[str, ...]
+    rows: tuple[Row, ...]
+    value: Callable[[Found], float]
+    shows: Callable[[Found], str]
+    once: bool = False
+
+
+def ratio(ours: float, theirs: float) -> float:
+    return ours / theirs
+
+
+def first_to_last(ours: float, *others: float) -> float:
+    return ours / others[-1]
+
+
+def inverse_ratio(ours: float, theirs: float) -> float:
+    return theirs / ours
+
+
+def gigabytes(ours: float, *_: float) -> float:
+    return ours / 1e9
+
+
+def seconds(found: Found) -> float:
+    return found["seconds"]
+
+
+def in_microseconds(found: Found) -> str:
+    return f"{found['seconds'] * 1e6:.1f} µs"
+
+
+def in_seconds(found: Found) -> str:
+    return f"{found['seconds']:.2f} s"
+
+
+def mebibytes(number: float) -> str:
+    return f"{number / 2**20:.0f} MiB"
+
+
+def tables(quick: bool) -> list[Table]:
+    """All that is measured; `quick` only tries whether it runs."""
+    short = " --seconds 0.3" if quick else ""
+    return [
+        against_torch(short),
+        uoro_cost(short),
+        uoro_against_torch(short),
+        against_braintrace(short),
+        exactness(50 if quick else 1000),
+        constant_memory(10_000 if quick else 1_000_000),
+        long_window(500 if quick else 20_000),
+        startup(),
+    ]
+
+
+def against_torch(short: str) -> Table:
+    """BPTT training beside PyTorch."""
+
+    def row(cell, hidden, batch, steps):
+        case = f"bptt --cell {cell} --hidden {hidden} --batch {batch} --steps {steps}{short}"
+        name = f"{cell} {hidden}, batch {batch}, T = {steps}"
+        sides = (Side("engram", f"{case} --devices 2"), Side("engram", case), Side("torch", case))
+        return Row(name, sides, Target(first_to_last, 1.0, at_least=True))
+
+    sizes = ((128, 32, 100), (128, 128, 520), (512, 64, 100))
+    return Table(
+        "a",
+        "Training by backpropagation through time, beside PyTorch on CPU",
+        "Steps of sequences learnt from in a second (thousands). 10 inputs, linear readout to 10 outputs, mean squared "
+        "error on every step; an update is forward, backward and Adam. PyTorch: `nn.LSTM`, `nn.GRU`. Two devices are the "
+        "two cores of this machine: `Sharded(BPTT(), 2)` after `jax.config.update('jax_num_cpu_devices', 2)`. The target is "
+        "judged on them.",
+        ("engram, 2 devices", "engram, 1 device", "PyTorch, 2 threads"),
+        tuple(row(cell, *size) for size in sizes for cell in ("LSTM", "GRU")),
+        lambda found: found["tokens_per_second"],
+        lambda found: f"{found['tokens_per_second'] / 1000:.1f}",
+    )
+
+
+def stream(estimator: str, symbols: int, short: str, cell: str = "GRU", hidden: int = 64) -> str:
+    """The case of one update a step on a stream of symbols."""
+    return f"stream --estimator '{estimator}' --cell {cell} --hidden {hidden} --symbols {symbols}{short}"
+
+
+def uoro_cost(short: str) -> Table:
+    """What UORO costs beside truncation."""
+
+    def row(symbols):
+        sides = tuple(Side("engram", stream(estimator, symbols, short)) for estimator in ("UORO()", "TBPTT(1)"))
+        return Row(f"GRU 64, {symbols} symbols, UORO / TBPTT(1)", sides, Target(ratio, 3.2, at_least=False))
+
+    return Table(
+        "b",
+        "One update of UORO, beside one of one-step truncation",
+        "One sequence, one update a step (window length 1), Adam; `Learner.train`, symbols drawn as it goes.",
+        ("UORO()", "TBPTT(1)"),
+        tuple(row(symbols) for symbols in (4, 36)),
+        seconds,
+        in_microseconds,
+    )
+
+
+def uoro_against_torch(short: str) -> Table:
+    """UORO beside eager PyTorch."""
+
+    def row(symbols):
+        # One thread: tensors of this size are not worth sharing, and on a busy machine sharing them costs much.
+        theirs = Side("torch", f"uoro --hidden 64 --symbols {symbols} --threads 1{short}")
+        sides = (Side("engram", stream("UORO()", symbols, short)), theirs)
+        return Row(f"GRU 64, {symbols} symbols, UORO", sides, Target(inverse_ratio, 60.0, at_least=True, form="{:.0f}×"))
+
+    return Table(
+        "b",
+        "One update of UORO, beside a straightforward PyTorch version",
+        "As above. PyTorch: eager, two backward passes, the tangent as a finite difference as in the authors' code, "
+        "one thread, symbols there beforehand.",
+        ("engram", "PyTorch"),
+        tuple(row(symbols) for symbols in (4, 36)),
+        seconds,
+        in_microseconds,
+    )
+
+
+def against_braintrace(short: str) -> Table:
+    """Online estimators beside braintrace."""
+
+    def row(estimator, cell, hidden, symbols, theirs):
+        ours = Side("engram", stream(f"{estimator}()", symbols, short, cell, hidden))
+        other = Side("braintrace", stream(estimator, symbols, short, theirs, hidden))
+        name = f"{estimator}, {cell} {hidden}, {symbols} symbols" + (", the same equations" if theirs != cell else "")
+        return Row(name, (ours, other), Target(inverse_ratio, 1.0, at_least=True))
+
+    return Table(
+        "c",
+        "One update of UORO and of RTRL, beside braintrace",
+        "As above. braintrace: `UORO` and `SnAp(n=2)`, which is exact where the recurrence is dense; "
+        '`vjp_method="multi-step"`; optax; symbols there beforehand. Its own `GRUCell` resets before the product; '
+        "*the same equations* is a GRU of its parts that resets after it, as Engram's and PyTorch's do.",
+        ("engram", "braintrace"),
+        (
+            row("UORO", "GRU", 64, 4, "GRU"),
+            row("UORO", "GRU", 64, 36, "GRU"),
+            row("UORO", "GRU", 64, 4, "GRUAfter"),
+            row("RTRL", "GRU", 32, 4, "GRU"),
+            row("RTRL", "GRU", 32, 4, "GRUAfter"),
+            row("RTRL", "LSTM", 32, 4, "LSTM"),
+        ),
+        seconds,
+        in_microseconds,
+    )
+
+
+def exactness(draws: int) -> Table:
+    """Whether the gradients are those of backpropagation."""
+
+    def row(estimator, cell, theirs):
+        rest = "--hidden 16 --symbols 4 --steps 16" + (f" --draws {draws}" if estimator == "UORO" else "")
+        ours = Side("engram", f"exactness --estimator '{estimator}()' --cell {cell} {rest}")
+        other = Side("braintrace", f"exactness --estimator {estimator} --cell {theirs} {rest}")
+        return Row(f"{estimator}, {cell}" + (", the same equations" if theirs != cell else ""), (ours, other))
+
+    return Table(
+        "c",
+        "The gradients of the same, beside backpropagation",
+        "‖E ĝ − g‖ / ‖g‖ of a window of 16 steps from the beginning, 16 units, in double precision; E is the mean of "
+        f"{draws} draws for UORO, whose scatter alone would give the number after ±. g is the gradient of backpropagation "
+        "through the same network. *Worst* names the parameter whose error chance explains least, where it does not.",
+        ("engram", "braintrace"),
+        tuple(row(*case) for case in (("RTRL", "GRU", "GRU"), ("RTRL", "GRU", "GRUAfter"), ("RTRL", "LSTM", "LSTM")))
+        + tuple(row("UORO", "GRU", theirs) for theirs in ("GRU", "GRUAfter")),
+        lambda found: found["error"],
+        show_error,
+        once=True,
+    )
+
+
+def show_error(found: Found) -> str:
+    noise = f" ± {found['noise']:.2g}" if found["noise"] else ""
+    significant = found["worst_error"] > max(4 * found["worst_noise"], 1e-5)
+    return f"{found['error']:.2g}{noise}" + (
+        f"; worst: `{found['worst']}` {found['worst_error']:.2g}" if significant else ""
+    )
+
+
+def constant_memory(updates: int) -> Table:
+    """The memory of forward estimators in the length of the past."""
+
+    def row(estimator):
+        case = f"memory --estimator '{estimator}' --cell GRU --hidden 16 --symbols 4 --updates"
+        sides = tuple(Side("engram", f"{case} {number}") for number in (1000, updates))
+        return Row(f"{estimator}, GRU 16", sides, Target(inverse_ratio, 1.1, at_least=False))
+
+    return Table(
+        "d",
+        "Memory in the length of the past",
+        "Peak resident memory of a process that makes so many steps, an update each, in one compiled program. Compiling "
+        "takes most of it; keeping the state alone of a million steps would add 61 MiB.",
+        ("1,000 steps", f"{updates:,} steps"),
+        tuple(row(estimator) for estimator in ("UORO()", "RTRL()")),
+        lambda found: found["peak_bytes"],
+        lambda found: mebibytes(found["peak_bytes"]),
+        once=True,
+    )
+
+
+def long_window(steps: int) -> Table:
+    """The memory of a long window."""
+    case = f"segments --cell LSTM --hidden 128 --batch 32 --steps {steps}"
+    sides = (Side("engram", f"{case} --segmented 1"), Side("engram", f"{case} --segmented 0 --execute 0"))
+    target = Target(gigabytes, 2.0, at_least=False, form="{:.2f} GB")
+    return Table(
+        "e",
+        "Memory of a long window",
+        "BPTT, Adam; peak resident memory of the process that makes one update, and what the compiler says that the "
+        "program needs (arguments, results and temporaries); without `segmented`, only the latter.",
+        ("segmented=True", "segmented=False"),
+        (Row(f"LSTM 128, batch 32, T = {steps:,}", sides, target),),
+        lambda found: found.get("peak_bytes", found["program_bytes"]),
+        show_program,
+        once=True,
+    )
+
+
+def show_program(found: Found) -> str:
+    resident = f"{mebibytes(found['peak_bytes'])} resident, " if "peak_bytes" in found else ""
+    return f"{resident}{mebibytes(found['program_bytes'])} program"
+
+
+def startup() -> Table:
+    """What a user waits for."""
+    cases = {
+        "import jax": "import --module jax",
+        "import engram": "import --module engram",
+        "engram diagnose, empty compilation cache": "diagnose --cache cold",
+        "engram diagnose, for the second time": "diagnose --cache warm",
+    }
+    return Table(
+        "f",
+        "Until the first result",
+        "Whole processes, from start to exit. `engram diagnose` without arguments compares seven estimators.",
+        ("time",),
+        tuple(Row(name, (Side("startup", case),)) for name, case in cases.items()),
+        seconds,
+        in_seconds,
+    )
