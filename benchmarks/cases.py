@@ -140,8 +140,8 @@ def against_torch(short: str) -> Table:
         "Training by backpropagation through time, beside PyTorch on CPU",
         "Steps of sequences learnt from in a second (thousands). 10 inputs, linear readout to 10 outputs, mean squared "
         "error on every step; an update is forward, backward and Adam. PyTorch: `nn.LSTM`, `nn.GRU`. Two devices are the "
-        "two cores of this machine: `Sharded(BPTT(), 2)` after `jax.config.update('jax_num_cpu_devices', 2)`. The target is "
-        "judged on them.",
+        "two cores of this machine: `Sharded(BPTT(), 2)` after `jax.config.update('jax_num_cpu_devices', 2)`; the target "
+        "is judged on them.",
         ("engram, 2 devices", "engram, 1 device", "PyTorch, 2 threads"),
         tuple(row(cell, *size) for size in sizes for cell in ("LSTM", "GRU")),
         lambda found: found["tokens_per_second"],

@@ -115,11 +115,15 @@ class AbstractGatedCell(AbstractAffineCell, AbstractLocalCell, AbstractUnrolledC
         return (h @ self.state_weight.reshape(inputs, groups * units)).reshape(groups, units)
 
     def _advance(self, state, from_input, from_state, shift=None):
-        a = self.bias if shift is None else self.bias + shift
-        a = a.at[jnp.array(self._rows("sees_input"))].add(from_input)
-        a = a.at[jnp.array(self._rows("sees_state"))].add(from_state)
-        y = tuple(ACTIVATIONS[group.activation][0](row) for group, row in zip(self.groups, a, strict=True))
-        state = self.combine(state, y)
+        inputs, fed_back = iter(from_input), iter(from_state)
+        y = []
+        for index, group in enumerate(self.groups):
+            a = self.bias[index]
+            a = a + next(inputs) if group.sees_input else a
+            a = a + next(fed_back) if group.sees_state else a
+            a = a if shift is None else a + shift[index]
+            y.append(ACTIVATIONS[group.activation][0](a))
+        state = self.combine(state, tuple(y))
         return state, self.hidden(state)
 
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from engram.cell import State
@@ -80,18 +81,19 @@ class UORO(AbstractEstimator):
         each = jax.vmap(lambda tilde: optax.tree.vdot(credit, tilde))(trace.state) / self.rank
         indirect = jax.tree.map(lambda tilde: jnp.tensordot(each, tilde, 1), trace.parameters)
 
-        def renew(tilde: RankOne, key: PRNGKeyArray) -> RankOne:
-            nu = optax.tree.random_like(key, linearised.state, jax.random.rademacher)
-            noise, _ = linearised.pull_state(nu)
+        def renew(tilde: RankOne, nu: Float[Array, " state"]) -> RankOne:
+            signs = unravel(nu)
+            noise, _ = linearised.pull_state(signs)
             tangent = linearised.push_state(tilde.state)
             rho0 = self._ratio(optax.tree.norm(tilde.parameters), optax.tree.norm(tangent))
-            rho1 = self._ratio(optax.tree.norm(noise), optax.tree.norm(nu))
+            rho1 = self._ratio(optax.tree.norm(noise), optax.tree.norm(signs))
             return RankOne(
-                jax.tree.map(lambda pushed, sign: rho0 * pushed + rho1 * sign, tangent, nu),
+                jax.tree.map(lambda pushed, sign: rho0 * pushed + rho1 * sign, tangent, signs),
                 jax.tree.map(lambda old, new: old / rho0 + new / rho1, tilde.parameters, noise),
             )
 
-        trace = jax.vmap(renew)(trace, jax.random.split(key, self.rank))
+        flat, unravel = ravel_pytree(linearised.state)
+        trace = jax.vmap(renew)(trace, jax.random.rademacher(key, (self.rank, flat.size), flat.dtype))
         return add_where_present(direct, indirect), trace
 
     def _ratio(self, above: Float[Array, ""], below: Float[Array, ""]) -> Float[Array, ""]:
