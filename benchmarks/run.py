@@ -15,7 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cases import HERE, ROOT, Found, Row, Side, Table, tables
+from cases import HERE, PEERS, ROOT, Found, Row, Side, Table, tables
 
 BUSY = 0.5  # the load above which a machine is not fit to measure on
 
