@@ -3,16 +3,27 @@
 from collections.abc import Callable
 from typing import Any
 
+import equinox as eqx
 import jax
 from jaxtyping import Array, Bool, Float
 
 from engram.cell import AbstractCell, AbstractCompositeCell, AbstractUnrolledCell, State, unroll
+from engram.types import InputError
 
 
 class Stateless(AbstractUnrolledCell):
     """A layer without memory as a cell: a linear map, a normalisation, a function. It is applied to a window at once."""
 
     layer: Callable[[Any], Any]
+
+    def __check_init__(self):
+        if isinstance(self.layer, type) or not callable(self.layer):
+            raise InputError(
+                f"{self.layer!r} is no layer: give a cell, a module such as eqx.nn.Linear(3, 4, key=key), or a function."
+            )
+        if isinstance(self.layer, eqx.nn.GRUCell | eqx.nn.LSTMCell):
+            name = type(self.layer).__name__
+            raise InputError(f"eqx.nn.{name} is no layer, as it takes a state: give engram.{name.removesuffix('Cell')}.")
 
     def initial(self) -> State:
         return ()
@@ -74,6 +85,4 @@ class Chain(AbstractCompositeCell):
 
 def lift(layer: Callable) -> AbstractCell:
     """The layer as a cell."""
-    if isinstance(layer, AbstractCell):
-        return layer
-    return Stateless(layer)
+    return layer if isinstance(layer, AbstractCell) else Stateless(layer)
