@@ -57,8 +57,8 @@ class Learner(eqx.Module):
         wanted = (self.task.output_size,)
         if not isinstance(output, jax.ShapeDtypeStruct) or output.shape != wanted:
             raise InputError(
-                f"The model puts out {output}, but {type(self.task).__name__} wants an array of shape {wanted}: end the model "
-                f"with a readout, such as Chain(cell, eqx.nn.Linear(size, {self.task.output_size}, key=key))."
+                f"The model puts out {output}, but {type(self.task).__name__} wants an array of shape {wanted}: end the "
+                f"model with a readout, such as Chain(cell, eqx.nn.Linear(size, {self.task.output_size}, key=key))."
             )
 
     def update(self, state: Learning, window: Window) -> tuple[Learning, Outcome]:
@@ -84,8 +84,8 @@ class Learner(eqx.Module):
         for leaf in jax.tree.leaves(state.carry.state)[:1]:
             if leaf.shape[0] != window.first.shape[0]:
                 raise InputError(
-                    f"The window has {window.first.shape[0]} sequences, but the learner was made for {leaf.shape[0]}: give as "
-                    f"many, or init it anew."
+                    f"The window has {window.first.shape[0]} sequences, but the learner was made for {leaf.shape[0]}: "
+                    f"give as many, or init it anew."
                 )
         key, estimator_key = jax.random.split(state.key)
         gradient, carry, outcome = self.estimator.gradient(self.step, state.model, state.carry, window, estimator_key)

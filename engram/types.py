@@ -29,7 +29,7 @@ class Window(eqx.Module):
     targets: PyTree[Array]
 
     def checked(self) -> "Window":
-        """This window, after making sure that it is one: `[batch, time]` throughout, not empty, `first` boolean, and no NaN.
+        """This window, after making sure that it is one: `[batch, time]` throughout, not empty, `first` boolean, no NaN.
 
         Values are looked at where there are any, outside of compiled programs, for which they come to the host.
         """

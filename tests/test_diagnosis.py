@@ -18,7 +18,7 @@ STEP = Supervised(squared_error)
 @pytest.fixture(scope="module")
 def found():
     key = jax.random.key(0)
-    model, window = model_of(CELLS["GRU"], key), random_window(key, steps=12, resets=0.0)
+    model, window = model_of(CELLS["GRU"], key), random_window(key, steps=12, resets=False)
     estimators = [BPTT(), RTRL(), TBPTT(2), ARTBP(4), UORO(), UORO(rank=8)]
     return {one.estimator: one for one in diagnose(STEP, model, window, estimators, draws=400, key=key)}
 
@@ -52,7 +52,7 @@ def test_costs_are_measured(found):
 
 
 def test_the_variance_is_that_of_the_draws(key):
-    model, window = model_of(CELLS["Elman"], key), random_window(key, resets=0.0)
+    model, window = model_of(CELLS["Elman"], key), random_window(key, resets=False)
     (one,) = diagnose(STEP, model, window, [UORO()], draws=300, key=key)
     carry = UORO().init(STEP, model, window)
 
@@ -81,13 +81,14 @@ class Fading(AbstractCell):
 
 def test_credit_falls_as_it_must(key):
     model = Fading(jnp.array(0.5))
-    window = random_window(key, resets=0.0, steps=16)
+    window = random_window(key, resets=False, steps=16)
     norms = reach(STEP, model, window, lags=6)
     assert jnp.allclose(norms[1:] / norms[:-1], 0.5, rtol=1e-6)
 
 
 def test_no_credit_crosses_the_beginning_of_an_episode(key):
-    window = random_window(key, resets=1.0, steps=8)
+    window = random_window(key, steps=8)
+    window = eqx.tree_at(lambda window: window.first, window, jnp.ones_like(window.first))
     assert not jnp.any(reach(STEP, Fading(jnp.array(0.9)), window, lags=4))
 
 
@@ -136,7 +137,7 @@ def test_a_variance_beyond_the_draws_is_given_as_their_number(key):
 
 
 def test_an_estimator_that_is_rarely_random_is_drawn_all_the_same(key):
-    model, window = model_of(CELLS["GRU"], key), random_window(key, batch=1, steps=8, resets=0.0)
+    model, window = model_of(CELLS["GRU"], key), random_window(key, batch=1, steps=8, resets=False)
     (one,) = diagnose(STEP, model, window, [ARTBP(100)], draws=400, key=key)
     assert one.variance > 0
     assert one.bias < 3 * one.bias_floor
