@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 
+from engram.cell import AbstractCell
 from engram.estimators.base import AbstractEstimator
 from engram.step import Model, Supervised
 from engram.tasks.base import AbstractTask, Source
@@ -52,6 +53,8 @@ class Learner(eqx.Module):
         return Learning(model, optimiser, carry, key, jnp.zeros((), int))
 
     def _check_output(self, model, window):
+        if not isinstance(model, AbstractCell):
+            raise InputError(f"{type(model).__name__} is no cell: give a cell, or a Chain of layers.")
         now = jax.tree.map(lambda leaf: leaf[0, 0], window)
         output = jax.eval_shape(lambda: model(model.initial(), now.inputs)[1])
         wanted = (self.task.output_size,)

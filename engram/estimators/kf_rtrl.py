@@ -32,7 +32,7 @@ class KFRTRL(AbstractEstimator):
         p₀ = √(‖J A‖ / ‖u‖),      p₁ = √(‖D‖ / ‖ĥ‖)
 
     Unbiased as UORO, with noise lower by the order of the width, for |state| · groups · units numbers and one product of
-    them with J a step. Use it for one dense layer (`Elman`, `Leaky`, `Gated`, `GRU`, `LSTM`) of at most a few hundred units.
+    them with J a step. Use it for one dense layer (`Elman`, `Leaky`, `Gated`, `GRU`, `LSTM`) of at most some hundred units.
 
     Reference: Mujika, Meier and Steger, *Approximating real-time recurrent learning with random Kronecker factors*, 2018.
     """
