@@ -95,7 +95,7 @@ def test_what_is_wrong_is_said(text, kind, message):
         ("SRNN(0)", "size >= 1"),
         ("ELSTM(0)", "size >= 1"),
         ("GTrXL(0)", "size >= 1"),
-        ("GTrXL(8, width='a')", "width >= 1"),
+        ("GTrXL(8, width='a')", "width wants a whole number or None"),
         ("Stateless(3)", "is no layer"),
         ("UORO()", "is no cell"),
     ],

@@ -1,6 +1,5 @@
 """Depth: layers one after the other, recurrent or not."""
 
-from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -14,7 +13,7 @@ from engram.types import InputError
 class Stateless(AbstractUnrolledCell):
     """A layer without memory as a cell: a linear map, a normalisation, a function. It is applied to a window at once."""
 
-    layer: Callable[[Any], Any]
+    layer: Any
 
     def __check_init__(self):
         if isinstance(self.layer, type) or not callable(self.layer):
@@ -50,7 +49,7 @@ class Chain(AbstractCompositeCell):
 
     layers: tuple[AbstractCell, ...]
 
-    def __init__(self, *layers: Callable):
+    def __init__(self, *layers: Any):
         self.layers = tuple(lift(layer) for layer in layers)
 
     def initial(self) -> State:
@@ -83,6 +82,6 @@ class Chain(AbstractCompositeCell):
         return tuple(states), x
 
 
-def lift(layer: Callable) -> AbstractCell:
+def lift(layer: Any) -> AbstractCell:
     """The layer as a cell."""
     return layer if isinstance(layer, AbstractCell) else Stateless(layer)

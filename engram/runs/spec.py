@@ -4,6 +4,8 @@ import ast
 import dataclasses
 import difflib
 import inspect
+import types
+import typing
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -160,21 +162,23 @@ def _value(value, supplied):
     return _make(value, supplied if issubclass(names().get(value.name, int), AbstractCell) else {})
 
 
-def _check_type(spec, name, value, annotation):
-    wrong = {
-        int: not isinstance(value, int) or isinstance(value, bool),
-        float: not isinstance(value, int | float) or isinstance(value, bool),
-        bool: not isinstance(value, bool),
-        str: not isinstance(value, str),
-    }.get(annotation)
-    if inspect.isclass(annotation) and issubclass(annotation, eqx.Module):
-        wrong = not isinstance(value, annotation)
-    if wrong:
-        raise InputError(f"{spec}: {name} wants {_kind(annotation)}, not {_show_value(value)}.")
+def _check_type(spec: Spec, name: str, value: Any, annotation: Any) -> None:
+    options = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
+    if not any(_fits(value, option) for option in options):
+        wanted = " or ".join(_kind(option) for option in options)
+        raise InputError(f"{spec}: {name} wants {wanted}, not {_show_value(value)}.")
+
+
+def _fits(value: Any, annotation: Any) -> bool:
+    if annotation in (int, float):
+        return isinstance(value, int | annotation) and not isinstance(value, bool)
+    if inspect.isclass(annotation) and (annotation in (bool, str, types.NoneType) or issubclass(annotation, eqx.Module)):
+        return isinstance(value, annotation)
+    return True  # a key, which the run supplies, or a type that only shapes tell
 
 
 def _kind(annotation: type) -> str:
-    plain = {int: "a whole number", float: "a number", bool: "True or False", str: "a string"}
+    plain = {int: "a whole number", float: "a number", bool: "True or False", str: "a string", types.NoneType: "None"}
     if annotation in plain:
         return plain[annotation]
     return f"one of {', '.join(_options(annotation))}"
