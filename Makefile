@@ -13,7 +13,9 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 demo: $(READY)  ## diagnose estimators, then learn a stream where truncation fails; leaves pictures in out/
-	$(BIN)/python -m engram.demo out
+	mkdir -p out
+	$(BIN)/engram diagnose --plot out/reach.png
+	$(BIN)/python examples/influence.py out
 
 test: $(READY)  ## every test
 	$(BIN)/python -m pytest
@@ -22,10 +24,11 @@ lint: $(READY)  ## style, types, and the one direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
-	$(BIN)/python -m pytest tests/test_architecture.py
+	$(BIN)/python -m pytest -n 0 tests/test_architecture.py
 
-docs: $(READY)  ## the pages in docs/, their code run
-	$(BIN)/python -m pytest tests/test_docs.py
+docs: $(READY)  ## the site, into site/; its code is run first
+	$(BIN)/python -m pytest -n 0 tests/test_docs.py
+	$(BIN)/mkdocs build --strict
 
 bench: $(READY)  ## speed and memory beside other libraries, each in its own environment; writes docs/results/speed.md
 	$(BIN)/python benchmarks/run.py

@@ -3,7 +3,12 @@
 Any recurrent cell × any way of sending credit through time × any task, chosen by one word each.
 """
 
+from engram.cell import AbstractAffineCell as AbstractAffineCell
 from engram.cell import AbstractCell as AbstractCell
+from engram.cell import AbstractDiagonalCell as AbstractDiagonalCell
+from engram.cell import AbstractLeakyCell as AbstractLeakyCell
+from engram.cell import AbstractLocalCell as AbstractLocalCell
+from engram.cell import AbstractUnrolledCell as AbstractUnrolledCell
 from engram.cells import AMRL as AMRL
 from engram.cells import ELSTM as ELSTM
 from engram.cells import GRU as GRU
@@ -11,6 +16,7 @@ from engram.cells import LRU as LRU
 from engram.cells import LSTM as LSTM
 from engram.cells import RTU as RTU
 from engram.cells import SRNN as SRNN
+from engram.cells import AbstractGatedCell as AbstractGatedCell
 from engram.cells import Chain as Chain
 from engram.cells import Chrono as Chrono
 from engram.cells import ChronoUnknown as ChronoUnknown
@@ -40,6 +46,9 @@ from engram.estimators import Sharded as Sharded
 from engram.estimators import SnAp as SnAp
 from engram.learner import Learner as Learner
 from engram.learner import Learning as Learning
+from engram.reports.diagnosis import Diagnosis as Diagnosis
+from engram.reports.diagnosis import diagnose as diagnose
+from engram.reports.diagnosis import reach as reach
 from engram.step import AbstractStep as AbstractStep
 from engram.step import Supervised as Supervised
 from engram.tasks import AbstractTask as AbstractTask

@@ -119,6 +119,13 @@ def element_inputs(cell: AbstractCell, state: State, x: Any) -> list[Any]:
     return [seen for part in each for seen in element_inputs(*part)]
 
 
+def require_sizes(**sizes: int) -> None:
+    """Refuses numbers of inputs, units and the like that are not positive whole numbers."""
+    for name, value in sizes.items():
+        if not isinstance(value, int) or value < 1:
+            raise InputError(f"{name}={value!r}: a cell has a whole number of at least 1 of each; give {name} >= 1.")
+
+
 def require_vector(cell: AbstractCell, x: Any, size: int) -> None:
     """Refuses an input that a cell of `size` inputs cannot see."""
     name = type(cell).__name__

@@ -65,7 +65,7 @@ class Diagnose:
         _, window = task.window(task.sources(self.batch, data_key), self.steps)
         step = Supervised(task.loss)
         found = diagnose(step, model, window, estimators, draws=self.draws, key=draw_key)
-        norms = reach(step, model, window).norms
+        norms = reach(step, model, window)
         show_diagnoses(found, f"{self.cell} on {self.task}, {self.batch} sequences of {self.steps} steps")
         if self.plot is not None:
             draw_reach(norms, f"How far credit reaches: {self.cell} on {self.task}", self.plot)
@@ -86,8 +86,8 @@ def show_diagnoses(found: list[Any], title: str) -> None:
     for one in found:
         table.add_row(
             one.estimator,
-            f"< {one.bias_floor:.2g}" if one.bias < 2 * one.bias_floor else f"{one.bias:.2g}",
-            "0" if one.variance is None else f"{one.variance:.3g}",
+            f"< {2 * one.bias_floor:.2g}" if one.bias < 2 * one.bias_floor else f"{one.bias:.2g}",
+            f"{one.variance:.3g}",
             f"{one.cosine:.3f}",
             f"{one.seconds_per_step * 1e6:.1f}",
             f"{one.bytes / 1024:.0f} KiB",

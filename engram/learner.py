@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 
+from engram.cell import AbstractCell
 from engram.estimators.base import AbstractEstimator
 from engram.step import Model, Supervised
 from engram.tasks.base import AbstractTask, Source
@@ -42,17 +43,30 @@ class Learner(eqx.Module):
 
     def init(self, model: Model, batch: int, *, key: PRNGKeyArray) -> Learning:
         """The state before the first update, for `batch` sequences at once."""
-        _, window = self.task.window(self.task.sources(batch, key), 1)
+        if batch < 1:
+            raise InputError(f"batch={batch}: a learner learns from 1 sequence at least; give batch >= 1.")
+        window = jax.eval_shape(lambda: self.task.window(self.task.sources(batch, jax.random.key(0)), 1)[1])
+        window = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), window)
+        self._check_output(model, window)
         carry = self.estimator.init(self.step, model, window)
         optimiser = self.optimiser.init(eqx.filter(model, eqx.is_inexact_array))
         return Learning(model, optimiser, carry, key, jnp.zeros((), int))
 
+    def _check_output(self, model, window):
+        if not isinstance(model, AbstractCell):
+            raise InputError(f"{type(model).__name__} is no cell: give a cell, or a Chain of layers.")
+        now = jax.tree.map(lambda leaf: leaf[0, 0], window)
+        output = jax.eval_shape(lambda: model(model.initial(), now.inputs)[1])
+        wanted = (self.task.output_size,)
+        if not isinstance(output, jax.ShapeDtypeStruct) or output.shape != wanted:
+            raise InputError(
+                f"The model puts out {output}, but {type(self.task).__name__} wants an array of shape {wanted}: end the "
+                f"model with a readout, such as Chain(cell, eqx.nn.Linear(size, {self.task.output_size}, key=key))."
+            )
+
     def update(self, state: Learning, window: Window) -> tuple[Learning, Outcome]:
         """One update on a window, which is looked at for shapes and NaN first."""
         window.checked()
-        expected, given = jax.tree.leaves(state.carry.state)[0].shape[0], window.first.shape[0]
-        if given != expected:
-            raise InputError(f"The window has {given} sequences, but the learner was made for {expected}: init it anew.")
         return _update(self, state, window)
 
     @eqx.filter_jit
@@ -70,6 +84,12 @@ class Learner(eqx.Module):
         return eqx.combine(dynamic, static), sources, outcomes
 
     def _update(self, state: Learning, window: Window) -> tuple[Learning, Outcome]:
+        for leaf in jax.tree.leaves(state.carry.state)[:1]:
+            if leaf.shape[0] != window.first.shape[0]:
+                raise InputError(
+                    f"The window has {window.first.shape[0]} sequences, but the learner was made for {leaf.shape[0]}: "
+                    f"give as many, or init it anew."
+                )
         key, estimator_key = jax.random.split(state.key)
         gradient, carry, outcome = self.estimator.gradient(self.step, state.model, state.carry, window, estimator_key)
         parameters = eqx.filter(state.model, eqx.is_inexact_array)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array, Bool, Float, PyTree
+from jaxtyping import Array, Float, PyTree, Shaped
 
 
 class InputError(ValueError):
@@ -24,12 +24,20 @@ class Window(eqx.Module):
     - `targets`: what the step is charged for: labels for a task, actions and returns for an agent.
     """
 
-    first: Bool[Array, "*batch"]
+    first: Shaped[Array, "*batch"]
     inputs: PyTree[Array]
     targets: PyTree[Array]
 
     def checked(self) -> "Window":
-        """This window, after making sure that it is one: `[batch, time]` throughout, not empty, no NaN in its inputs."""
+        """This window, after making sure that it is one: `[batch, time]` throughout, not empty, `first` boolean, no NaN.
+
+        Values are looked at where there are any, outside of compiled programs, for which they come to the host.
+        """
+        if self.first.dtype != bool:
+            raise InputError(
+                f"Window.first is {self.first.dtype}, but it says whether an episode begins: give booleans, such as "
+                f"first.astype(bool)."
+            )
         if self.first.ndim != 2:
             raise InputError(
                 f"Window.first has shape {self.first.shape}, but the axes of a window are [batch, time]: add the missing "

@@ -59,6 +59,13 @@ def learn(estimator, length):
     return float(theta), np.cumsum(losses) / np.arange(1, len(losses) + 1)
 
 
+def verdict(theta: float) -> str:
+    """What became of θ, which began at 0.5."""
+    if abs(theta + 1 / 6) < 0.01:
+        return "converged"
+    return "went the wrong way" if theta > 0.5 else "is not there"
+
+
 def main(folder: Path) -> None:
     """Learns with each estimator, prints where θ went, and draws the losses."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -74,7 +81,7 @@ def main(folder: Path) -> None:
         theta, loss = learn(estimator, length)
         at = np.minimum(np.arange(100, STEPS + 1, 100) // length, len(loss)) - 1
         curves[name] = np.clip(loss[np.maximum(at, 0)], None, 1e6)
-        print(f"{name:<12} {theta:>14.4g}   {'converged' if abs(theta + 1 / 6) < 0.01 else 'went the wrong way'}")
+        print(f"{name:<12} {theta:>14.4g}   {verdict(theta)}")
     picture = folder / "influence.png"
     labels = ("step", "mean loss so far")
     draw_curves(curves, np.arange(100, STEPS + 1, 100), {}, labels, "Influence balancing", picture, log=True)

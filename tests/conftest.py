@@ -1,5 +1,7 @@
 """Every test runs in float64, with annotations checked, warnings as errors, and strict dtype promotion."""
 
+import itertools
+
 import jax
 import pytest
 from jaxtyping import install_import_hook
@@ -17,8 +19,12 @@ def key():
     return jax.random.key(0)
 
 
-@pytest.fixture(autouse=True, scope="module")
+_tests_run = itertools.count(1)
+
+
+@pytest.fixture(autouse=True)
 def _release_compiled_programs():
     """Compiled programs take memory maps, of which a process may have 65,530: a long session would run out of them."""
     yield
-    jax.clear_caches()
+    if next(_tests_run) % 40 == 0:
+        jax.clear_caches()

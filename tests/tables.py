@@ -27,8 +27,12 @@ CELLS: dict[str, Callable] = {
     "ELSTM": lambda key: engram.ELSTM(INPUTS, UNITS, key=key),
     "SRNN": lambda key: engram.SRNN(INPUTS, UNITS, width=6, key=key),
     "AMRL": lambda key: engram.AMRL(INPUTS, UNITS, key=key),
+    "AMRL-avg": lambda key: engram.AMRL(INPUTS, UNITS, "avg", key=key),
+    "AMRL-sum": lambda key: engram.AMRL(INPUTS, UNITS, "sum", key=key),
+    "AMRL-plain": lambda key: engram.AMRL(INPUTS, UNITS, "max", straight_through=False, key=key),
     "GTrXL": lambda key: engram.GTrXL(INPUTS, UNITS, memory=2, layers=1, heads=1, width=6, key=key),
     "WeightNorm": lambda key: engram.WeightNorm(engram.GRU(INPUTS, UNITS, key=key)),
+    "WeightNorm-LSTM": lambda key: engram.WeightNorm(engram.LSTM(INPUTS, UNITS, key=key)),
 }
 
 # Those whose units never meet in the state.
@@ -53,7 +57,9 @@ def stack(*kinds):
 STACKS: dict[str, Callable] = {
     "GRU-GRU": stack(engram.GRU, engram.GRU),
     "LSTM-Elman-GRU": stack(engram.LSTM, engram.Elman, engram.GRU),
+    "GRU-LSTM": stack(engram.GRU, engram.LSTM),
     "LRU-LRU": stack(engram.LRU, engram.LRU),
+    "MinGRU-Elman": stack(engram.MinGRU, engram.Elman),
     "Linear-GRU": lambda key: Chain(eqx.nn.Linear(INPUTS, INPUTS, key=key), engram.GRU(INPUTS, UNITS, key=key)),
     "Parallel": lambda key: Chain(
         Parallel(engram.GRU(INPUTS, UNITS, key=key), engram.Elman(INPUTS, 3, key=key)), jnp.concatenate
@@ -80,11 +86,13 @@ def last_step_error(output, targets):
     return charged * jnp.sum((output - target) ** 2), {}
 
 
-def random_window(key, batch=2, steps=6, resets=0.2) -> Window:
-    """Random inputs and targets, with episodes that begin anywhere."""
+def random_window(key, batch=2, steps=6, resets=True) -> Window:
+    """Random inputs and targets; with `resets`, an episode begins within the window, for each example at another step."""
     keys = jax.random.split(key, 3)
+    later = (jnp.arange(batch) + steps // 2) % steps
+    within = resets & (jnp.arange(steps)[None] == later[:, None])
     return Window(
-        jax.random.bernoulli(keys[0], resets, (batch, steps)).at[:, 0].set(True),
+        (jnp.arange(steps) == 0)[None] | within,
         jax.random.normal(keys[1], (batch, steps, INPUTS)),
         jax.random.normal(keys[2], (batch, steps, OUTPUTS)),
     )

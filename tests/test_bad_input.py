@@ -28,10 +28,6 @@ from engram.reports.diagnosis import diagnose, reach
 STEP = Supervised(squared_error)
 
 
-class Unstructured(eqx.Module):
-    """Stands for a user's cell that has no structure to offer."""
-
-
 def refusal(call):
     with pytest.raises(InputError) as caught:
         call()
@@ -71,6 +67,7 @@ def test_a_window_that_does_not_fit(estimator, key):
         (lambda w: Window(w.first[0], w.inputs[0], w.targets[0]), "[batch, time]"),
         (lambda w: Window(w.first, w.inputs[:, :5], w.targets), "along the time axis"),
         (lambda w: Window(w.first, w.inputs, w.targets[:1]), "along the batch axis"),
+        (lambda w: Window(w.first.astype(float), w.inputs, w.targets), "give booleans"),
         (lambda w: jax.tree.map(lambda leaf: leaf[:, :0], w), "time axis of the window is empty"),
         (lambda w: jax.tree.map(lambda leaf: leaf[:0], w), "batch axis of the window is empty"),
         (lambda w: Window(w.first, w.inputs.at[1, 2, 0].set(jnp.nan), w.targets), "[1, 2, 0]"),
@@ -92,6 +89,44 @@ def test_a_learner_looks_at_its_windows(key):
     broken = Window(window.first, window.inputs.at[0, 0, 0].set(jnp.nan), window.targets)
     assert "clean the data" in refusal(lambda: learner.update(state, broken))
     assert "3 sequences" in refusal(lambda: learner.update(state, next(iter(task.windows(5, 3, key=key)))))
+
+
+def test_a_learner_looks_at_its_model(key):
+    learner = Learner(AnBn(1, 4), BPTT(), optax.sgd(0.1))
+    said = refusal(lambda: learner.init(Chain(GRU(3, 4, key=key)), 2, key=key))
+    assert "eqx.nn.Linear(size, 3" in said
+    assert "batch >= 1" in refusal(lambda: learner.init(Chain(GRU(3, 4, key=key)), 0, key=key))
+
+
+def test_estimators_look_at_their_windows_themselves(key):
+    model, window = model_of(CELLS["GRU"], key), random_window(key)
+    empty = jax.tree.map(lambda leaf: leaf[:, :0], window)
+    for estimator in (BPTT(), RTRL(), UORO()):
+        carry = estimator.init(STEP, model, window)
+        said = refusal(lambda e=estimator, c=carry: e.gradient(STEP, model, c, empty, key))
+        assert "time axis of the window is empty" in said
+
+
+def test_a_task_refuses_empty_windows(key):
+    assert "length >= 1" in refusal(lambda: next(AnBn(1, 4).windows(0, 2, key=key)))
+    assert "batch >= 1" in refusal(lambda: next(AnBn(1, 4).windows(2, 0, key=key)))
+
+
+@pytest.mark.parametrize("layer", [GRU, 3, eqx.nn.GRUCell(3, 4, key=jax.random.key(0))], ids=["class", "number", "GRUCell"])
+def test_a_chain_refuses_what_is_no_layer(layer):
+    assert "is no layer" in refusal(lambda: Chain(layer))
+
+
+@pytest.mark.parametrize("name", ["MinGRU", "LRU", "RTU", "NonlinearRTU", "ELSTM", "SRNN", "GTrXL", "LSTM"])
+def test_each_cell_refuses_inputs_of_another_width(name, key):
+    cell = CELLS[name](key)
+    assert "takes 3 inputs" in refusal(lambda: cell(cell.initial(), jnp.zeros(9)))
+
+
+def test_local_traces_refuse_parameters_that_they_cannot_follow(key):
+    cell = GRU(3, 3, key=key)
+    twice = Chain(cell, cell, eqx.nn.Linear(3, 2, key=key))
+    assert "shared" in refusal(lambda: SnAp().init(STEP, twice, random_window(key)))
 
 
 def test_inputs_of_another_width_or_dtype(key):

@@ -7,6 +7,7 @@ import pytest
 from tables import CELLS, INPUTS, STACKS, flat, model_of, random_window
 
 from engram.cell import pass_credit, reset, unroll
+from engram.cells import linear
 
 MODELS = CELLS | STACKS
 
@@ -79,7 +80,16 @@ def test_states_are_floats(name, key):
     assert all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(model_of(MODELS[name], key).initial()))
 
 
+@pytest.mark.parametrize("name", ["MinGRU", "LRU", "RTU"])
+def test_the_parallel_scan_obeys_the_law_of_unroll(name, key, monkeypatch):
+    """On CPUs linear cells step; here they are made to scan in parallel, as they do on accelerators."""
+    monkeypatch.setattr(linear, "_solve", lambda a, b, reverse=False: linear.in_parallel(a, b, reverse=reverse))
+    test_unroll_is_stepping(name, key)
+
+
 def test_windows_are_what_the_laws_assume(key):
-    assert random_window(key).first[:, 0].all()
-    assert random_window(key, steps=50).first[:, 1:].any()
+    for steps in (6, 8):
+        assert random_window(key, steps=steps).first[:, 0].all()
+        assert random_window(key, steps=steps).first[:, 1:].any(axis=1).all()
+        assert not random_window(key, steps=steps, resets=False).first[:, 1:].any()
     assert flat(random_window(key).inputs).size == 2 * 6 * INPUTS

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import optax
 import pytest
 
-from engram import BPTT, GRU, RTRL, TBPTT, UORO, Chain, Learner, Recall, SnAp
+from engram import BPTT, GRU, RTRL, TBPTT, UORO, Chain, Forget, Leaky, Learner, Normal, Recall, SnAp
 
 
 @pytest.fixture(autouse=True)
@@ -31,6 +31,23 @@ def test_recall_is_learnt_by_whoever_sees_the_cue(estimator, length, updates):
     relative, state = train(estimator, length, updates)
     assert relative < 0.3
     assert state.updates == updates
+
+
+def test_what_lies_beyond_the_window_is_not_learnt_by_truncation():
+    """A leak too quick for anything of the cue to be left, unless the recurrence is taught to hold it."""
+    keys = jax.random.split(jax.random.key(2), 4)
+    task = Recall(12, symbols=4)
+
+    def late_loss(estimator):
+        cell = Leaky(task.input_size, 12, gates=Forget(-1.0), state_init=Normal(0.05), key=keys[0])
+        learner = Learner(task, estimator, optax.adam(1e-2))
+        model = Chain(cell, eqx.nn.Linear(12, task.output_size, key=keys[1]))
+        state = learner.init(model, 16, key=keys[2])
+        _, _, outcome = learner.train(state, task.sources(16, keys[3]), 800, 26)
+        return float(jnp.mean(outcome.loss[-100:])) / task.memoryless
+
+    assert late_loss(TBPTT(2)) > 0.9
+    assert late_loss(BPTT()) < 0.5
 
 
 def test_updates_one_by_one_are_a_training_run(key):

@@ -62,7 +62,7 @@ def test_rflo_of_an_elman_cell_looks_back_one_step(key):
 def test_rflo_of_leaky_units_is_murrays_recursion(key):
     """B′_ij = (1 − α_i) B_ij + α_i tanh′(u_i) ĥ_j, and ∇U_ij = Σ_t q_i B_ij, with q the true feedback."""
     model = model_of(CELLS["Leaky"], key)
-    window = random_window(key, batch=1, resets=0.0)
+    window = random_window(key, batch=1, resets=False)
     cell, readout = model.layers
     alpha = jax.nn.sigmoid(cell.bias[1])
     h, b, expected = cell.initial(), jnp.zeros((4, 4)), jnp.zeros((4, 4))
@@ -85,7 +85,7 @@ def test_a_surrogate_has_the_same_values(estimator, key):
 
 
 def test_credit_passes_between_layers_within_the_step(key):
-    """In a stack, the readout and the top layer's first step have their exact gradient, the lower layer some gradient."""
+    """In a stack, the readout has its exact gradient, and the lower layer has some."""
     lower, upper = (Elman(3, 3, key=jax.random.fold_in(key, i)) for i in range(2))
     model, window = model_of(lambda key: Chain(lower, upper), key), random_window(key)
     gradient, _ = gradient_over(SnAp(), STEP, model, [window], key)

@@ -1,4 +1,4 @@
-"""A batch over two devices is the batch on one: the gradient up to the order of summation, the carry to the last bit."""
+"""A batch over two devices is the batch on one: the gradient up to the order of summation, and so the carry."""
 
 import equinox as eqx
 import jax
@@ -27,7 +27,7 @@ def test_exact_estimators_agree(estimator, name, key):
 
 @pytest.mark.parametrize("estimator", [ARTBP(3), UORO()], ids=str)
 def test_random_estimators_draw_apart_on_each_device(estimator, key):
-    model, window = model_of(CELLS["GRU"], key), random_window(key, batch=1, resets=0.0)
+    model, window = model_of(CELLS["GRU"], key), random_window(key, batch=1, resets=False)
     twice = jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf]), window)
     carry = estimator.init(STEP, model, twice)
     gradient, _, _ = Sharded(estimator, 2).gradient(STEP, model, carry, twice, key)

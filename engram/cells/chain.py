@@ -1,18 +1,28 @@
 """Depth: layers one after the other, recurrent or not."""
 
-from collections.abc import Callable
 from typing import Any
 
+import equinox as eqx
 import jax
 from jaxtyping import Array, Bool, Float
 
 from engram.cell import AbstractCell, AbstractCompositeCell, AbstractUnrolledCell, State, unroll
+from engram.types import InputError
 
 
 class Stateless(AbstractUnrolledCell):
     """A layer without memory as a cell: a linear map, a normalisation, a function. It is applied to a window at once."""
 
-    layer: Callable[[Any], Any]
+    layer: Any
+
+    def __check_init__(self):
+        if isinstance(self.layer, type) or not callable(self.layer):
+            raise InputError(
+                f"{self.layer!r} is no layer: give a cell, a module such as eqx.nn.Linear(3, 4, key=key), or a function."
+            )
+        if isinstance(self.layer, eqx.nn.GRUCell | eqx.nn.LSTMCell):
+            name = type(self.layer).__name__
+            raise InputError(f"eqx.nn.{name} is no layer, as it takes a state: give engram.{name.removesuffix('Cell')}.")
 
     def initial(self) -> State:
         return ()
@@ -39,7 +49,7 @@ class Chain(AbstractCompositeCell):
 
     layers: tuple[AbstractCell, ...]
 
-    def __init__(self, *layers: Callable):
+    def __init__(self, *layers: Any):
         self.layers = tuple(lift(layer) for layer in layers)
 
     def initial(self) -> State:
@@ -72,8 +82,6 @@ class Chain(AbstractCompositeCell):
         return tuple(states), x
 
 
-def lift(layer: Callable) -> AbstractCell:
+def lift(layer: Any) -> AbstractCell:
     """The layer as a cell."""
-    if isinstance(layer, AbstractCell):
-        return layer
-    return Stateless(layer)
+    return layer if isinstance(layer, AbstractCell) else Stateless(layer)

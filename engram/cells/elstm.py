@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from engram.cell import AbstractDiagonalCell
+from engram.cell import AbstractDiagonalCell, require_vector
 from engram.cells.initialisers import AbstractGates, AbstractWeights, Forget, Normal
 from engram.cells.projected import AbstractSteppedCell, draw_projection
 
@@ -16,8 +16,7 @@ class ELSTM(AbstractSteppedCell, AbstractDiagonalCell):
         o = σ(W_o x + U_o c′ + b_o),   h = o ⊙ c′
 
     The output gate, which sees the new cells of all units, is outside of the recurrence. Use it on streams where the
-    gates must depend on what is remembered: units never meet, so `RTRL()` costs as much as backpropagation. On long
-    windows `MinGRU` is faster, which goes through them in parallel.
+    gates must depend on what is remembered: units never meet, so `RTRL()` costs as much as backpropagation.
 
     **Arguments:**
 
@@ -57,6 +56,7 @@ class ELSTM(AbstractSteppedCell, AbstractDiagonalCell):
         return jnp.zeros_like(self.output_bias)
 
     def project(self, x: Float[Array, " inputs"]) -> Float[Array, "2 units"]:
+        require_vector(self, x, self.input_weight.shape[0])
         return jnp.tensordot(x, self.input_weight, 1) + self.bias
 
     def advance(self, state: Float[Array, " units"], z: Float[Array, "2 units"]) -> Float[Array, " units"]:

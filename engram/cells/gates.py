@@ -18,7 +18,7 @@ from engram.cell import (
 )
 from engram.cells.gate_scan import ACTIVATIONS, gate_scan, project
 from engram.cells.initialisers import AbstractWeights
-from engram.types import InputError
+from engram.cells.projected import draw_projection
 
 Units = Float[Array, "*batch units"]
 
@@ -136,13 +136,9 @@ def draw_weights(
     key: PRNGKeyArray,
 ) -> tuple[Float[Array, "inputs input_groups units"], Float[Array, "units state_groups units"]]:
     """The input and the state weights of a gated cell, each group drawn by itself."""
-    for name, value in (("input_size", input_size), ("size", size)):
-        if value < 1:
-            raise InputError(f"{name}={value}: a cell has 1 input and 1 unit at least; give {name} >= 1.")
     input_key, state_key = jax.random.split(key)
 
-    def draw(init, key, inputs, sees):
-        keys = jax.random.split(key, sum(getattr(group, sees) for group in groups))
-        return jnp.stack([init(key, inputs, size) for key in keys], axis=1)
-
-    return draw(input_init, input_key, input_size, "sees_input"), draw(state_init, state_key, size, "sees_state")
+    return (
+        draw_projection(input_init, input_key, input_size, sum(group.sees_input for group in groups), size),
+        draw_projection(state_init, state_key, size, sum(group.sees_state for group in groups), size),
+    )

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from engram.cell import AbstractCell
+from engram.cell import AbstractCell, require_sizes, require_vector
 from engram.types import InputError
 
 
@@ -62,14 +62,11 @@ class GTrXL(AbstractCell):
         *,
         key: PRNGKeyArray,
     ):
-        if memory < 1:
-            raise InputError(f"GTrXL(memory={memory}): it keeps 1 past step at least; give memory >= 1.")
-        if layers < 1:
-            raise InputError(f"GTrXL(layers={layers}): it has 1 layer at least; give layers >= 1.")
-        if heads < 1 or size % heads:
+        width = 4 * size if width is None else width
+        require_sizes(input_size=input_size, size=size, memory=memory, layers=layers, heads=heads, width=width)
+        if size % heads:
             raise InputError(f"GTrXL(heads={heads}): the heads share the {size} units equally; give a divisor of {size}.")
         embed_key, *keys = jax.random.split(key, layers + 1)
-        width = 4 * size if width is None else width
         self.embed = eqx.nn.Linear(input_size, size, key=embed_key)
         self.blocks = tuple(Block(size, heads, width, gate_bias, key=key) for key in keys)
         self.memory = memory
@@ -80,6 +77,7 @@ class GTrXL(AbstractCell):
         return GTrXLState(past, jnp.zeros(self.memory, weight.dtype))
 
     def __call__(self, state: GTrXLState, x: Float[Array, " inputs"]) -> tuple[GTrXLState, Float[Array, " units"]]:
+        require_vector(self, x, self.embed.in_features)
         now, inputs = self.embed(x), []
         for block, past in zip(self.blocks, state.past, strict=True):
             inputs.append(now)

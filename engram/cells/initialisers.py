@@ -109,8 +109,7 @@ class Chrono(AbstractGates):
 class ChronoUnknown(AbstractGates):
     """Forgetting times for a task of unknown range: log odds = log T, P(T = k) ∝ 1 / (k log²(k + 1)).
 
-    The heaviest tail over the integers that still is a law (up to log log factors), so that no scale is left out. T is
-    drawn from k <= 10⁶, which leaves out 2 % of the mass.
+    A law of slow decay, so that no scale is left out. T is drawn from k <= 10⁶, which leaves out 2 % of the mass.
 
     Reference: thesis section 5.2, footnote 7.
     """

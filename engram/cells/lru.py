@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 from jaxtyping import Complex as ComplexArray
 
+from engram.cell import require_sizes, require_vector
 from engram.cells.linear import AbstractLinearCell, Complex
 from engram.cells.ring import Ring, drive
 
@@ -48,6 +49,7 @@ class LRU(AbstractLinearCell):
         key: PRNGKeyArray,
     ):
         outputs = size if output_size is None else output_size
+        require_sizes(input_size=input_size, output_size=outputs)
         ring_key, input_key, output_key, skip_key = jax.random.split(key, 4)
         self.ring = Ring(size, r_min, r_max, max_phase, key=ring_key)
         self.gamma_log = jnp.log(self.ring.normaliser())
@@ -60,9 +62,10 @@ class LRU(AbstractLinearCell):
         return Complex(zero, zero)
 
     def project(self, x: Float[Array, " inputs"]) -> tuple[ComplexArray[Array, " units"], ComplexArray[Array, " units"]]:
+        require_vector(self, x, self.input_weight.shape[0])
         return self.ring.eigenvalues(), drive(jnp.exp(self.gamma_log), self.input_weight, x)
 
     def read(self, state: Complex, x: Float[Array, " inputs"]) -> Float[Array, " outputs"]:
-        # One product: two or three smaller ones cost a window twice the time.
+        # One product, as three small ones are slower.
         weight = jnp.concatenate([self.output_weight[0], -self.output_weight[1], self.skip_weight])
         return jnp.concatenate([state.re, state.im, x]) @ weight

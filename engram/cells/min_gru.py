@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from engram.cell import require_vector
 from engram.cells.initialisers import AbstractGates, AbstractWeights, Forget, Uniform
 from engram.cells.linear import AbstractLinearCell
 from engram.cells.projected import draw_projection
@@ -46,6 +47,7 @@ class MinGRU(AbstractLinearCell):
         return jnp.zeros_like(self.bias[0])
 
     def project(self, x: Float[Array, " inputs"]) -> tuple[Float[Array, " units"], Float[Array, " units"]]:
+        require_vector(self, x, self.input_weight.shape[0])
         gate, candidate = jnp.tensordot(x, self.input_weight, 1) + self.bias
         return jax.nn.sigmoid(-gate), jax.nn.sigmoid(gate) * candidate
 

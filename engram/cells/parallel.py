@@ -1,6 +1,5 @@
 """Several memories side by side."""
 
-from collections.abc import Callable
 from typing import Any
 
 from jaxtyping import Array, Bool, Float
@@ -19,7 +18,7 @@ class Parallel(AbstractCompositeCell):
 
     branches: tuple[AbstractCell, ...]
 
-    def __init__(self, *branches: Callable):
+    def __init__(self, *branches: Any):
         self.branches = tuple(lift(branch) for branch in branches)
 
     def initial(self) -> State:

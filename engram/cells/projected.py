@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from engram.cell import AbstractUnrolledCell, State, pass_credit, reset
+from engram.cell import AbstractUnrolledCell, State, pass_credit, require_sizes, reset
 from engram.cells.initialisers import AbstractWeights
 
 
@@ -59,4 +59,5 @@ def draw_projection(
     init: AbstractWeights, key: PRNGKeyArray, inputs: int, groups: int, units: int
 ) -> Float[Array, "inputs groups units"]:
     """The weights from the input to `groups` groups of units, each group drawn by itself."""
+    require_sizes(input_size=inputs, size=units)
     return jnp.stack([init(key, inputs, units) for key in jax.random.split(key, groups)], axis=1)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float, PRNGKeyArray
 
+from engram.cell import require_sizes
 from engram.types import InputError
 
 
@@ -28,6 +29,7 @@ class Ring(eqx.Module):
     theta_log: Float[Array, " units"]
 
     def __init__(self, size: int, r_min: float, r_max: float, max_phase: float, *, key: PRNGKeyArray):
+        require_sizes(size=size)
         if not 0 <= r_min <= r_max <= 1:
             raise InputError(
                 f"r_min={r_min}, r_max={r_max}: eigenvalues are drawn between two circles within the unit circle; give "

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 from jaxtyping import Complex as ComplexArray
 
-from engram.cell import AbstractDiagonalCell
+from engram.cell import AbstractDiagonalCell, require_sizes, require_vector
 from engram.cells.linear import AbstractLinearCell, Complex, join, split
 from engram.cells.projected import AbstractSteppedCell
 from engram.cells.ring import Ring, drive
@@ -51,6 +51,7 @@ class RTU(AbstractLinearCell):
         return Complex(zero, zero)
 
     def project(self, x: Float[Array, " inputs"]) -> tuple[ComplexArray[Array, " units"], ComplexArray[Array, " units"]]:
+        require_vector(self, x, self.input_weight.shape[0])
         return self.ring.eigenvalues(), drive(self.ring.normaliser(), self.input_weight, x)
 
     def read(self, state: Complex, x: Float[Array, " inputs"]) -> Float[Array, " outputs"]:
@@ -94,6 +95,7 @@ class NonlinearRTU(AbstractSteppedCell, AbstractDiagonalCell):
         return Complex(zero, zero)
 
     def project(self, x: Float[Array, " inputs"]) -> ComplexArray[Array, " units"]:
+        require_vector(self, x, self.input_weight.shape[0])
         return drive(self.ring.normaliser(), self.input_weight, x)
 
     def advance(self, state: Complex, z: ComplexArray[Array, " units"]) -> Complex:
@@ -103,14 +105,12 @@ class NonlinearRTU(AbstractSteppedCell, AbstractDiagonalCell):
         del x
         return jnp.concatenate(state)
 
-    def local(self, state: Complex, x: Float[Array, " inputs"]) -> tuple[Complex, Float[Array, " outputs"]]:
-        return self(state, x)
-
 
 def draw_parameters(
     input_size: int, size: int, r_min: float, r_max: float, max_phase: float, key: PRNGKeyArray
 ) -> tuple[Ring, Float[Array, "inputs 2 units"]]:
     """The eigenvalues, and W₁ and W₂ with entries from N(0, 1/inputs)."""
+    require_sizes(input_size=input_size)
     ring_key, input_key = jax.random.split(key)
     ring = Ring(size, r_min, r_max, max_phase, key=ring_key)
     return ring, jax.random.normal(input_key, (input_size, 2, size)) * input_size**-0.5

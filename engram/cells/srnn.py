@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from engram.cell import require_sizes, require_vector
 from engram.cells.projected import AbstractSteppedCell
 from engram.types import InputError
 
@@ -30,6 +31,7 @@ class SRNN(AbstractSteppedCell):
     size: int = eqx.field(static=True)
 
     def __init__(self, input_size: int, size: int, width: int = 64, depth: int = 1, *, key: PRNGKeyArray):
+        require_sizes(input_size=input_size, size=size, width=width)
         if depth < 1:
             raise InputError(f"SRNN(depth={depth}): f_r has 1 hidden layer at least; give depth >= 1.")
         perceptron_key, gate_key = jax.random.split(key)
@@ -41,6 +43,7 @@ class SRNN(AbstractSteppedCell):
         return jnp.zeros(self.size, self.gate.weight.dtype)
 
     def project(self, x: Float[Array, " inputs"]) -> Float[Array, " units"]:
+        require_vector(self, x, self.gate.in_features)
         return self.perceptron(x) * jax.nn.sigmoid(self.gate(x))
 
     def advance(self, state: Float[Array, " units"], z: Float[Array, " units"]) -> Float[Array, " units"]:

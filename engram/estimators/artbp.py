@@ -25,7 +25,7 @@ class ARTBP(AbstractEstimator):
 
     **Arguments:**
 
-    - `mean_length`: L₀, at least 1.
+    - `mean_length`: L₀, at least 1, where it is TBPTT(1) and, alone of all, biased.
     - `alpha`: α > 2, how light the tail of the lengths is: P(length > L) falls as L^{1−α}, while the weights of a segment
       of length L grow as L^{α−1}. The thesis uses 4 and 6.
 
@@ -36,14 +36,18 @@ class ARTBP(AbstractEstimator):
     alpha: float = 4.0
 
     def __check_init__(self):
-        if self.mean_length < 1:
+        if not self.mean_length >= 1:
             raise InputError(
                 f"ARTBP(mean_length={self.mean_length}): credit passes at least 1 step; give mean_length >= 1."
             )
-        if self.alpha <= 2:
+        if not self.alpha > 2:
             raise InputError(
                 f"ARTBP(alpha={self.alpha}): the law of truncations (4.14) needs alpha > 2; the thesis uses 4 and 6."
             )
+
+    @property
+    def random(self) -> bool:
+        return True
 
     def init(self, step: AbstractStep, model: Model, window: Window) -> Carry:
         return Carry(initial_state(step, model, window))

@@ -18,6 +18,11 @@ class AbstractEstimator(eqx.Module):
     `None` in place of whatever is no parameter, as `equinox.filter_grad` returns it.
     """
 
+    @property
+    @abstractmethod
+    def random(self) -> bool:
+        """Whether the gradient is a random one, which depends on the key."""
+
     @abstractmethod
     def init(self, step: AbstractStep, model: Model, window: Window) -> Carry:
         """The carry at the beginning: initial states and empty traces. Of the window, only the shapes matter."""
@@ -31,6 +36,7 @@ class AbstractEstimator(eqx.Module):
 
 def initial_state(step: AbstractStep, model: Model, window: Window):
     """The states of a batch of memories at the beginning of an episode."""
+    window.checked()
     return step.initial(model, window.first.shape[0])
 
 

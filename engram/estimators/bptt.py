@@ -21,13 +21,17 @@ class BPTT(AbstractEstimator):
 
     **Arguments:**
 
-    - `segmented`: store only about √T states and compute the rest again: memory ∝ √T for about a third more time.
+    - `segmented`: store only about √T states and compute the rest again: memory ∝ √T, for one more forward pass.
 
     Reference: Werbos, *Backpropagation through time*, 1990; Chen et al., *Training deep nets with sublinear memory cost*,
     2016.
     """
 
     segmented: bool = False
+
+    @property
+    def random(self) -> bool:
+        return False
 
     def init(self, step: AbstractStep, model: Model, window: Window) -> Carry:
         return Carry(initial_state(step, model, window))
@@ -62,6 +66,10 @@ class TBPTT(AbstractEstimator):
     def __check_init__(self):
         if self.length < 1:
             raise InputError(f"TBPTT(length={self.length}): credit passes at least 1 step; give length >= 1.")
+
+    @property
+    def random(self) -> bool:
+        return False
 
     def init(self, step: AbstractStep, model: Model, window: Window) -> Carry:
         return Carry(initial_state(step, model, window))

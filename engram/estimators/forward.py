@@ -115,7 +115,7 @@ def forward_gradient(
 
     The steps are those of `surrogate(model)`, a model of the same values whose derivatives are those wanted.
     """
-    batch, steps = window.first.shape
+    batch, steps = window.checked().first.shape
     parameters, rest = eqx.partition(model, eqx.is_inexact_array)
     moves = movers(step, model, jax.tree.map(lambda leaf: leaf[0], carry.state), one_example(window))
 

@@ -31,11 +31,15 @@ class KFRTRL(AbstractEstimator):
         u′ = c₁ p₀ u + c₂ p₁ ĥ,      A′ = c₁ J A / p₀ + c₂ D / p₁,      g̃ = u ⊗ (∂ℓ/∂s A) + ∂ℓ/∂θ
         p₀ = √(‖J A‖ / ‖u‖),      p₁ = √(‖D‖ / ‖ĥ‖)
 
-    Unbiased as UORO, with noise lower by the order of the width, for |state|² · groups · units numbers and their products
-    with J. Use it for one dense layer (`Elman`, `Leaky`, `Gated`, `GRU`, `LSTM`) of at most a few hundred units.
+    Unbiased as UORO, with noise lower by the order of the width, for |state| · groups · units numbers and one product of
+    them with J a step. Use it for one dense layer (`Elman`, `Leaky`, `Gated`, `GRU`, `LSTM`) of at most some hundred units.
 
     Reference: Mujika, Meier and Steger, *Approximating real-time recurrent learning with random Kronecker factors*, 2018.
     """
+
+    @property
+    def random(self) -> bool:
+        return True
 
     def init(self, step: AbstractStep, model: Model, window: Window) -> Carry:
         why = "KF-RTRL needs a cell that is linear in its parameters"
@@ -50,7 +54,10 @@ class KFRTRL(AbstractEstimator):
         def begin(parameters, state):
             del parameters
             return tuple(
-                Kronecker(jnp.zeros_like(cell.regressors(own, x)), jnp.zeros((ravel_pytree(own)[0].size, *cell.shape)))
+                Kronecker(
+                    jnp.zeros_like(cell.regressors(own, x)),
+                    jnp.zeros((ravel_pytree(own)[0].size, *cell.shape), ravel_pytree(own)[0].dtype),
+                )
                 for cell, own, x in recurrent(step, model, state, data)
             )
 

@@ -62,13 +62,19 @@ def require_cells(step: AbstractStep, model: Model, kind: type, name: str, why: 
 def owners(step: AbstractStep, model: Model) -> PyTree[int]:
     """For each parameter, the number of the recurrent elementary cell that it belongs to, or −1."""
     memory = step.memory(model)
-    owner = {
-        id(leaf): index
-        for index, (cell, state) in enumerate(elements(memory, memory.initial()))
-        if jax.tree.leaves(state)
-        for leaf in jax.tree.leaves(eqx.filter(cell, eqx.is_inexact_array))
-    }
-    return jax.tree.map(lambda leaf: owner.get(id(leaf), -1), eqx.filter(model, eqx.is_inexact_array))
+    parameters = eqx.filter(model, eqx.is_inexact_array)
+    known = {id(leaf) for leaf in jax.tree.leaves(parameters)}
+    owner: dict[int, int] = {}
+    for index, (cell, state) in enumerate(elements(memory, memory.initial())):
+        if jax.tree.leaves(state):
+            for leaf in jax.tree.leaves(eqx.filter(cell, eqx.is_inexact_array)):
+                if id(leaf) in owner or id(leaf) not in known:
+                    raise InputError(
+                        f"A parameter of {type(cell).__name__} is shared with another cell, or is computed from the model "
+                        f"instead of being part of it; a trace of one cell cannot follow that. Use RTRL() or UORO()."
+                    )
+                owner[id(leaf)] = index
+    return jax.tree.map(lambda leaf: owner.get(id(leaf), -1), parameters)
 
 
 def local_begin(step: AbstractStep, model: Model) -> Callable[[Parameters, State], Parameters]:

@@ -27,7 +27,7 @@ def reverse_gradient(
 
     With `segment`, only the states between segments of that many steps are stored, and the rest is computed again.
     """
-    steps = window.first.shape[1]
+    steps = window.checked().first.shape[1]
     window, flow = time_major(window), flow.T
 
     def total(model, state, window, flow):

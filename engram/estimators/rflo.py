@@ -16,11 +16,15 @@ class RFLO(AbstractEstimator):
         B_i′ = (1 − α_i) B_i + M_i,      g = ∂ℓ/∂s · B
 
     Defined for units that keep their past by a leak (`Leaky`, `Gated`, and `Elman` as the case α = 1, where it is
-    truncation to one step). Cruder than `SnAp(1)` and no cheaper here; it is here to compare with, for its claim to be
-    plausible in brains. The random feedback that gave it its name is left out: the readout's own weights do better.
+    truncation to one step). Cruder than `SnAp(1)` at the same cost; it is here to compare with, for its claim to be
+    plausible in brains. The random feedback that gave it its name is left out.
 
     Reference: Murray, *Local online learning in recurrent networks with random feedback*, eLife 2019.
     """
+
+    @property
+    def random(self) -> bool:
+        return False
 
     def init(self, step: AbstractStep, model: Model, window: Window) -> Carry:
         require_cells(step, model, AbstractLeakyCell, "RFLO()", "RFLO follows a leak, which Leaky, Gated and Elman have")

@@ -21,12 +21,16 @@ class RTRL(AbstractEstimator):
 
     Equal to BPTT over the whole past, for any model, stacks included, and without storing that past. The trace has
     |state| × |parameters that move it| numbers, and a step costs |state|² × |parameters|. Where the units of a cell never
-    meet (`LRU`, `RTU`, `MinGRU`, `ELSTM`) and nothing with parameters stands before it, the trace is as large as the
-    parameters and a step costs as much as backpropagation: then nothing else is worth having. While θ changes, the part of
+    meet (`LRU`, `RTU`, `MinGRU`, `ELSTM`) and nothing with parameters stands before it, each example's trace is as large as
+    the parameters times the numbers of a unit's state (1 or 2), and so is the cost of a step. While θ changes, the part of
     G that was carried under older θ is stale by an amount proportional to the step size.
 
     Reference: Williams and Zipser, *A learning algorithm for continually running fully recurrent neural networks*, 1989.
     """
+
+    @property
+    def random(self) -> bool:
+        return False
 
     def init(self, step: AbstractStep, model: Model, window: Window) -> Carry:
         if is_diagonal(step, model, window):

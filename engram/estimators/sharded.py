@@ -16,8 +16,7 @@ class Sharded(AbstractEstimator):
         g = 1/N Σ_i g_i,      g_i from the examples of device i
 
     Of an exact estimator the same gradient as on one device, up to the order of summation; of a random one another draw
-    with the same law. CPU cores count as devices if asked for before anything else is computed, and training with
-    small matrices gains most, which one product cannot spread over cores:
+    with the same law. CPU cores count as devices if asked for before anything else is computed:
     `jax.config.update("jax_num_cpu_devices", 2)`.
 
     **Arguments:**
@@ -35,6 +34,10 @@ class Sharded(AbstractEstimator):
                 f"Sharded(devices={self.devices}): there are {jax.device_count()} devices. To count CPU cores as devices, "
                 f"call jax.config.update('jax_num_cpu_devices', {max(self.devices, 1)}) before anything is computed."
             )
+
+    @property
+    def random(self) -> bool:
+        return self.estimator.random
 
     def init(self, step: AbstractStep, model: Model, window: Window) -> Carry:
         return self.estimator.init(step, model, window)

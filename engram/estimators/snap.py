@@ -16,9 +16,10 @@ class SnAp(AbstractEstimator):
         G_i′ = J_ii G_i + M_i,      g = ∂ℓ/∂s · G
 
     where a unit is all of the state that has its index (an LSTM's h and c). Biased, without noise, and nearly as cheap as
-    one-step truncation: memory ∝ parameters. Exact where units never meet. In a
-    stack, each layer has a trace of its own, and credit passes from layer to layer within the step. Use it as the first
-    thing to try on a stream with a dense cell; it usually beats UORO until bias matters.
+    one-step truncation: memory ∝ parameters. Exact for one layer whose units never meet. In a stack, each recurrent layer
+    has a trace of its own, credit passes from layer to layer within the step, and parameters that belong to no recurrent
+    cell (a linear layer before one) are truncated to one step. Use it as the first thing to try on a stream with a dense
+    cell.
 
     **Arguments:**
 
@@ -35,6 +36,10 @@ class SnAp(AbstractEstimator):
                 f"SnAp(steps={self.steps}): for dense cells an influence reaches every unit in 2 steps, where SnAp is "
                 f"RTRL; give SnAp(1) or RTRL()."
             )
+
+    @property
+    def random(self) -> bool:
+        return False
 
     def init(self, step: AbstractStep, model: Model, window: Window) -> Carry:
         why = "SnAp needs parameters that each feed one unit"

@@ -64,9 +64,13 @@ class UORO(AbstractEstimator):
         if self.epsilon <= 0:
             raise InputError(f"UORO(epsilon={self.epsilon}): the normalisers need epsilon > 0.")
 
+    @property
+    def random(self) -> bool:
+        return True
+
     def init(self, step: AbstractStep, model: Model, window: Window) -> Carry:
         def begin(parameters, state):
-            return jax.tree.map(lambda leaf: jnp.zeros((self.rank, *leaf.shape)), RankOne(state, parameters))
+            return jax.tree.map(lambda leaf: jnp.zeros((self.rank, *leaf.shape), leaf.dtype), RankOne(state, parameters))
 
         return forward_init(step, model, window, begin)
 

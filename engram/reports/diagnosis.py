@@ -21,7 +21,8 @@ class Diagnosis(eqx.Module):
 
     - `bias`: ‖E ĝ − g‖ / ‖g‖, corrected for the noise of a finite number of draws; `bias_floor` is about the smallest bias
       that those draws can tell from none.
-    - `variance`: E ‖ĝ − E ĝ‖² / ‖E ĝ‖², the relative variance of eq. (3.22); `None` of an estimator without noise.
+    - `variance`: E ‖ĝ − E ĝ‖² / ‖E ĝ‖², the relative variance of eq. (3.22), corrected likewise. So many draws cannot tell
+      values above their number apart, and that number is given for them.
     - `cosine`: the mean cosine of the angle between ĝ and g.
     - `seconds_per_step`: of one step of the whole batch, forwards and backwards.
     - `bytes`: what lies in memory at once beside model and data: activations, traces, gradients.
@@ -31,20 +32,11 @@ class Diagnosis(eqx.Module):
     estimator: str
     bias: float
     bias_floor: float
-    variance: float | None
+    variance: float
     cosine: float
     seconds_per_step: float
     bytes: int
     compile_seconds: float
-
-
-class Reach(eqx.Module):
-    """How far credit reaches: the root mean square norm of ∂ℓ_t/∂s_{t−k} for k = 0, 1, ..., over t and the batch.
-
-    The state s_{t−k} is the one from which step t − k starts. Only steps that are charged count.
-    """
-
-    norms: Float[Array, " lags"]
 
 
 def diagnose(
@@ -77,8 +69,10 @@ def diagnose(
     ]
 
 
-def reach(step: AbstractStep, model: Model, window: Window, lags: int | None = None) -> Reach:
-    """Measures how far credit reaches at these parameters.
+def reach(step: AbstractStep, model: Model, window: Window, lags: int | None = None) -> Float[Array, " lags"]:
+    """How far credit reaches: the root mean square norm of ∂ℓ_t/∂s_{t−k} for k = 0, ..., lags, over t and the batch.
+
+    The state s_{t−k} is the one from which step t − k starts. Steps whose loss no such state can move do not count.
 
     **Arguments:**
 
@@ -89,7 +83,7 @@ def reach(step: AbstractStep, model: Model, window: Window, lags: int | None = N
     lags = steps // 2 if lags is None else lags
     if not 1 <= lags <= steps - 2:
         raise InputError(f"lags={lags}: lags need a window longer by 2 steps, and this one has {steps}.")
-    return Reach(_reach(step, model, window, lags))
+    return _reach(step, model, window, lags)
 
 
 @eqx.filter_jit
@@ -112,19 +106,18 @@ def _diagnose_one(step, model, window, estimator, carry, exact, draws, key):
     compiled = jax.jit(gradient).lower(parameters, key).compile()
     compile_seconds = time.perf_counter() - start
     keys = jax.random.split(key, draws)
-    first, _ = jax.block_until_ready(compiled(parameters, keys[0]))
-    second, _ = jax.block_until_ready(compiled(parameters, keys[1]))
-    noisy = bool(jnp.any(first != second))
+    jax.block_until_ready(compiled(parameters, keys[0]))
     total, square, cosine = jnp.zeros_like(exact), 0.0, 0.0
     times = []
-    for draw in keys if noisy else keys[:5]:
+    for draw in keys if estimator.random else keys[:5]:
         start = time.perf_counter()
         estimate, _ = jax.block_until_ready(compiled(parameters, draw))
         times.append(time.perf_counter() - start)
         total, square, cosine = _add(total, square, cosine, estimate, exact)
     count = len(times)
     mean = total / count
-    scatter = float(square / count - jnp.vdot(mean, mean)) * count / (count - 1) if noisy else 0.0
+    scatter = float(square / count - jnp.vdot(mean, mean)) * count / (count - 1) if estimator.random else 0.0
+    expected = max(float(jnp.vdot(mean, mean)) - scatter / count, scatter / count)  # ‖E ĝ‖²
     distance = float(jnp.sum((mean - exact) ** 2))
     scale = float(jnp.sum(exact**2))
     memory = compiled.memory_analysis()
@@ -132,7 +125,7 @@ def _diagnose_one(step, model, window, estimator, carry, exact, draws, key):
         estimator=express(estimator),
         bias=(max(distance - scatter / count, 0.0) / scale) ** 0.5,
         bias_floor=(scatter / count / scale) ** 0.5,
-        variance=scatter / float(jnp.vdot(mean, mean)) if noisy else None,
+        variance=scatter / expected if scatter else 0.0,
         cosine=float(cosine / count),
         seconds_per_step=statistics.median(times) / window.first.shape[1],
         bytes=memory.temp_size_in_bytes + memory.output_size_in_bytes if memory else 0,

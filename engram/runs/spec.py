@@ -4,6 +4,8 @@ import ast
 import dataclasses
 import difflib
 import inspect
+import types
+import typing
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -14,6 +16,9 @@ from jaxtyping import PRNGKeyArray
 
 import engram
 from engram.cell import AbstractCell
+from engram.cells.initialisers import AbstractGates, AbstractWeights
+from engram.estimators import AbstractEstimator
+from engram.tasks import AbstractTask
 from engram.types import InputError
 
 
@@ -52,18 +57,22 @@ def build(text: str, kind: type, **supplied: Any) -> Any:
 
     `supplied` are arguments that constructors take when they ask for them by name and the expression does not give them.
     """
-    made = _make(parse(text), supplied)
-    return _of_kind(made, kind, text)
+    spec = parse(text)
+    _require_kind(spec, kind)
+    return _make(spec, supplied)
 
 
 def build_all(text: str, kind: type) -> list[Any]:
     """The objects that expressions separated by commas describe."""
-    return [_of_kind(_make(spec, {}), kind, str(spec)) for spec in parse_all(text)]
+    specs = parse_all(text)
+    for spec in specs:
+        _require_kind(spec, kind)
+    return [_make(spec, {}) for spec in specs]
 
 
 def build_cell(text: str, input_size: int, *, key: PRNGKeyArray) -> tuple[AbstractCell, int]:
     """A cell and the number of its outputs; the layers of a `Chain` take their input sizes from the layer before."""
-    cell = _of_kind(_make_cell(parse(text), input_size, key), AbstractCell, text)
+    cell = _make_cell(parse(text), input_size, key)
     return cell, output_size(cell, input_size)
 
 
@@ -90,20 +99,24 @@ def express(made: eqx.Module) -> str:
 
 def names() -> dict[str, type]:
     """What an expression may name: the public classes that can be constructed."""
-    found = {name: value for name, value in vars(engram).items() if inspect.isclass(value)}
-    return {name: value for name, value in found.items() if issubclass(value, eqx.Module) and not inspect.isabstract(value)}
+    kinds = (AbstractCell, AbstractGates, AbstractWeights, AbstractEstimator, AbstractTask)
+    found = {name: value for name, value in vars(engram).items() if inspect.isclass(value) and issubclass(value, kinds)}
+    return {name: value for name, value in found.items() if not inspect.isabstract(value)}
 
 
 def _make_cell(spec, input_size, key):
+    _require_kind(spec, AbstractCell)
     if spec.name not in ("Chain", "Parallel"):
         return _make(spec, {"input_size": input_size, "key": key})
+    if spec.named:
+        raise InputError(f"{spec}: {spec.name} takes layers alone, and no '{spec.named[0][0]}'.")
     parts = []
     for index, part in enumerate(spec.positional):
         if not isinstance(part, Spec):
             raise InputError(f"{spec}: {part!r} is no cell.")
         cell = _make_cell(part, input_size, jax.random.fold_in(key, index))
         if spec.name == "Chain":
-            input_size = output_size(_of_kind(cell, AbstractCell, str(part)), input_size)
+            input_size = output_size(cell, input_size)
         parts.append(cell)
     return names()[spec.name](*parts)
 
@@ -115,12 +128,10 @@ def _make(spec: Spec, supplied: Mapping[str, Any]) -> Any:
     constructor = known[spec.name]
     signature = inspect.signature(constructor)
     accepted = signature.parameters
+    usual = [name for name in accepted if name not in ("input_size", "key")]
     for name, _ in spec.named:
-        if name not in accepted:
-            usual = [known for known in accepted if known not in supplied]
-            raise InputError(
-                f"{spec.name}{_signature(signature, supplied)} has no argument '{name}'. {_nearest(name, usual)}"
-            )
+        if name not in usual:
+            raise InputError(f"{spec.name}{_signature(signature)} has no argument '{name}'. {_nearest(name, usual)}")
     given = {name: _value(value, supplied) for name, value in spec.named}
     extra = {name: value for name, value in supplied.items() if name in accepted and name not in given}
     open_slots = [
@@ -129,12 +140,16 @@ def _make(spec: Spec, supplied: Mapping[str, Any]) -> Any:
         if parameter.kind is parameter.POSITIONAL_OR_KEYWORD and parameter.name not in extra
     ]
     if len(spec.positional) > len(open_slots):
-        raise InputError(f"{spec} has too many arguments; {spec.name} takes {_signature(signature, supplied)}.")
+        raise InputError(f"{spec} has too many arguments; {spec.name} takes {_signature(signature)}.")
     positional = {name: _value(value, supplied) for name, value in zip(open_slots, spec.positional, strict=False)}
+    named = [name for name, _ in spec.named]
+    twice = [name for name in [*positional, *named] if [*positional, *named].count(name) > 1]
+    if twice:
+        raise InputError(f"{spec} gives '{twice[0]}' twice.")
     try:
         bound = signature.bind(**given, **extra, **positional)
     except TypeError as error:
-        raise InputError(f"{spec}: {error}; {spec.name} takes {_signature(signature, supplied)}.") from None
+        raise InputError(f"{spec}: {error}; {spec.name} takes {_signature(signature)}.") from None
     for name, value in bound.arguments.items():
         _check_type(spec, name, value, accepted[name].annotation)
     return constructor(*bound.args, **bound.kwargs)
@@ -147,26 +162,42 @@ def _value(value, supplied):
     return _make(value, supplied if issubclass(names().get(value.name, int), AbstractCell) else {})
 
 
-def _check_type(spec, name, value, annotation):
-    wrong = {
-        int: not isinstance(value, int) or isinstance(value, bool),
-        float: not isinstance(value, int | float) or isinstance(value, bool),
-        bool: not isinstance(value, bool),
-        str: not isinstance(value, str),
-    }.get(annotation)
-    if inspect.isclass(annotation) and issubclass(annotation, eqx.Module):
-        wrong = not isinstance(value, annotation)
-    if wrong:
-        raise InputError(f"{spec}: {name} must be a {annotation.__name__}, not {value!r}.")
+def _check_type(spec: Spec, name: str, value: Any, annotation: Any) -> None:
+    options = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
+    if not any(_fits(value, option) for option in options):
+        wanted = " or ".join(_kind(option) for option in options)
+        raise InputError(f"{spec}: {name} wants {wanted}, not {_show_value(value)}.")
 
 
-def _of_kind(made, kind, text):
-    if not isinstance(made, kind):
+def _fits(value: Any, annotation: Any) -> bool:
+    if annotation in (int, float):
+        return isinstance(value, int | annotation) and not isinstance(value, bool)
+    if inspect.isclass(annotation) and (annotation in (bool, str, types.NoneType) or issubclass(annotation, eqx.Module)):
+        return isinstance(value, annotation)
+    return True  # a key, which the run supplies, or a type that only shapes tell
+
+
+def _kind(annotation: type) -> str:
+    plain = {int: "a whole number", float: "a number", bool: "True or False", str: "a string", types.NoneType: "None"}
+    if annotation in plain:
+        return plain[annotation]
+    return f"one of {', '.join(_options(annotation))}"
+
+
+def _options(kind: type) -> list[str]:
+    return sorted(name for name, value in names().items() if issubclass(value, kind))
+
+
+def _show_value(value):
+    return express(value) if isinstance(value, eqx.Module) else repr(value)
+
+
+def _require_kind(spec: Spec, kind: type) -> None:
+    """Refuses an expression that names something of another kind, before it is built."""
+    known = names()
+    if spec.name in known and not issubclass(known[spec.name], kind):
         wanted = kind.__name__.removeprefix("Abstract").lower()
-        article = "an" if wanted[0] in "aeiou" else "a"
-        options = ", ".join(sorted(name for name, value in names().items() if issubclass(value, kind)))
-        raise InputError(f"'{text}' is no {wanted}; where {article} {wanted} is wanted, there are {options}.")
-    return made
+        raise InputError(f"'{spec}' is no {wanted}; there are {', '.join(_options(kind))}.")
 
 
 def _read(node: ast.expr, text: str) -> Any:
@@ -199,10 +230,10 @@ def _nearest(name: str, options: Any) -> str:
     return f"Did you mean '{lower[match[0]]}'?" if match else f"There are {', '.join(sorted(options))}."
 
 
-def _signature(signature, supplied):
+def _signature(signature):
     shown = []
     for parameter in signature.parameters.values():
-        if parameter.name in supplied or parameter.name in ("input_size", "key"):
+        if parameter.name in ("input_size", "key"):
             continue
         default = parameter.default
         shown.append(parameter.name if default is parameter.empty else f"{parameter.name}={default}")

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
-from engram.types import Tally, Window
+from engram.types import InputError, Tally, Window
 
 Source = PyTree[Array]
 
@@ -68,6 +68,9 @@ class AbstractTask(eqx.Module):
 
     def windows(self, length: int, batch: int, *, key: PRNGKeyArray) -> Iterator[Window]:
         """Endless consecutive windows of a batch of sequences."""
+        for name, value in (("length", length), ("batch", batch)):
+            if value < 1:
+                raise InputError(f"{name}={value}: a window has 1 step of 1 sequence at least; give {name} >= 1.")
         sources = self.sources(batch, key)
         draw = jax.jit(lambda sources: self.window(sources, length))
         while True:
