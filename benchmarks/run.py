@@ -21,8 +21,8 @@ BUSY = 0.5  # the load above which a machine is not fit to measure on
 
 # What is to be said where a target is missed, by the name of the row.
 _UORO = (
-    "PyTorch takes 0.9 ms a step here, and 1.75 ms with torch.func.jvp in place of the finite difference; the target was set "
-    "from a version that took 2.6 ms. Half of our time is the one-step truncated update with Adam"
+    "PyTorch takes 0.9 ms a step here, and 1.75 ms with torch.func.jvp in place of the finite difference; the target was "
+    "set from a version that took 2.6 ms. Half of our time is the one-step truncated update with Adam"
 )
 REMARKS: dict[str, str] = {
     "LSTM 512, batch 64, T = 100": "parity: both sides are bound by the products, which leave neither core idle",

@@ -119,7 +119,7 @@ def element_inputs(cell: AbstractCell, state: State, x: Any) -> list[Any]:
     return [seen for part in each for seen in element_inputs(*part)]
 
 
-def require_sizes(**sizes: int) -> None:
+def require_sizes(**sizes: Any) -> None:
     """Refuses numbers of inputs, units and the like that are not positive whole numbers."""
     for name, value in sizes.items():
         if not isinstance(value, int) or value < 1:

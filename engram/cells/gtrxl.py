@@ -77,7 +77,7 @@ class GTrXL(AbstractCell):
         return GTrXLState(past, jnp.zeros(self.memory, weight.dtype))
 
     def __call__(self, state: GTrXLState, x: Float[Array, " inputs"]) -> tuple[GTrXLState, Float[Array, " units"]]:
-        require_vector(self, x, self.embed.in_features)
+        require_vector(self, x, self.embed.weight.shape[1])
         now, inputs = self.embed(x), []
         for block, past in zip(self.blocks, state.past, strict=True):
             inputs.append(now)

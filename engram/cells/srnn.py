@@ -43,7 +43,7 @@ class SRNN(AbstractSteppedCell):
         return jnp.zeros(self.size, self.gate.weight.dtype)
 
     def project(self, x: Float[Array, " inputs"]) -> Float[Array, " units"]:
-        require_vector(self, x, self.gate.in_features)
+        require_vector(self, x, self.gate.weight.shape[1])
         return self.perceptron(x) * jax.nn.sigmoid(self.gate(x))
 
     def advance(self, state: Float[Array, " units"], z: Float[Array, " units"]) -> Float[Array, " units"]:

@@ -214,10 +214,11 @@ def _read(node: ast.expr, text: str) -> Any:
                 tuple(_read(value, text) for value in positional),
                 tuple((str(word.arg), _read(word.value, text)) for word in named),
             )
-    raise InputError(
-        f"'{ast.unparse(node)}' in '{text}' cannot be read: an expression is a name with arguments, such as GRU(64), and "
-        f"an argument is a number, a string, True, False, None, or another such expression."
-    )
+        case _:
+            raise InputError(
+                f"'{ast.unparse(node)}' in '{text}' cannot be read: an expression is a name with arguments, such as GRU(64), and "
+                f"an argument is a number, a string, True, False, None, or another such expression."
+            )
 
 
 def _show(value: Any) -> str:
