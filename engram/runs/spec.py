@@ -216,8 +216,8 @@ def _read(node: ast.expr, text: str) -> Any:
             )
         case _:
             raise InputError(
-                f"'{ast.unparse(node)}' in '{text}' cannot be read: an expression is a name with arguments, such as GRU(64), and "
-                f"an argument is a number, a string, True, False, None, or another such expression."
+                f"'{ast.unparse(node)}' in '{text}' cannot be read: an expression is a name with arguments, such as "
+                f"GRU(64), and an argument is a number, a string, True, False, None, or another such expression."
             )
 
 
