@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint docs bench clean
+.PHONY: demo test test-oldest lint docs bench clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Engram needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Give another: make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
@@ -20,6 +20,14 @@ demo: $(READY)  ## diagnose estimators, then learn a stream where truncation fai
 test: $(READY)  ## every test
 	$(BIN)/python -m pytest
 
+OLDEST := .venv-oldest
+test-oldest: pyproject.toml constraints.txt  ## the main laws with the oldest JAX that works
+	$(PYTHON) -m venv $(OLDEST)
+	sed -E 's/^(jax|jaxlib)==.*/\1==0.8.0/' constraints.txt > $(OLDEST)/constraints.txt
+	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check -c $(OLDEST)/constraints.txt -e '.[dev]'
+	$(OLDEST)/bin/python -m pytest tests/test_laws_exact.py tests/test_laws_unroll.py tests/test_sharded.py \
+	  -k 'GRU or LSTM or LRU or control or sharded'
+
 lint: $(READY)  ## style, types, and the one direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -34,4 +42,4 @@ bench: $(READY)  ## speed and memory beside other libraries, each in its own env
 	$(BIN)/python benchmarks/run.py
 
 clean:
-	rm -rf $(VENV) out benchmarks/.envs
+	rm -rf $(VENV) $(OLDEST) out benchmarks/.envs

@@ -85,8 +85,15 @@ def add_where_present(parameters: Parameters, extra: Parameters) -> Parameters:
     )
 
 
-def normaliser(above: Float[Array, ""], below: Float[Array, ""], epsilon: float = 1e-7) -> Float[Array, ""]:
-    """ρ = √(above / (below + ε)) + ε: balances the two factors of a random trace, and is positive where both are zero."""
+def normaliser(
+    above: Float[Array, ""], below: Float[Array, ""], epsilon: float = 1e-7, inside: bool = False
+) -> Float[Array, ""]:
+    """ρ = √(above / (below + ε)) + ε, or √((above + ε) / (below + ε)) with `inside`.
+
+    Balances the two factors of a random trace, and is positive where both are zero.
+    """
+    if inside:
+        return jnp.sqrt((above + epsilon) / (below + epsilon))
     return jnp.sqrt(above / (below + epsilon)) + epsilon
 
 

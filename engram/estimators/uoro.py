@@ -89,8 +89,9 @@ class UORO(AbstractEstimator):
             signs = unravel(nu)
             noise, _ = linearised.pull_state(signs)
             tangent = linearised.push_state(tilde.state)
-            rho0 = self._ratio(optax.tree.norm(tilde.parameters), optax.tree.norm(tangent))
-            rho1 = self._ratio(optax.tree.norm(noise), optax.tree.norm(signs))
+            form = (self.epsilon, self.epsilon_inside)
+            rho0 = normaliser(optax.tree.norm(tilde.parameters), optax.tree.norm(tangent), *form)
+            rho1 = normaliser(optax.tree.norm(noise), optax.tree.norm(signs), *form)
             return RankOne(
                 jax.tree.map(lambda pushed, sign: rho0 * pushed + rho1 * sign, tangent, signs),
                 jax.tree.map(lambda old, new: old / rho0 + new / rho1, tilde.parameters, noise),
@@ -99,8 +100,3 @@ class UORO(AbstractEstimator):
         flat, unravel = ravel_pytree(linearised.state)
         trace = jax.vmap(renew)(trace, jax.random.rademacher(key, (self.rank, flat.size), flat.dtype))
         return add_where_present(direct, indirect), trace
-
-    def _ratio(self, above: Float[Array, ""], below: Float[Array, ""]) -> Float[Array, ""]:
-        if self.epsilon_inside:
-            return jnp.sqrt((above + self.epsilon) / (below + self.epsilon))
-        return normaliser(above, below, self.epsilon)
