@@ -26,6 +26,9 @@ def masked_rtrl(model, window):
         cell = build(theta)
         return ravel_pytree(cell(reset(cell, rebuild(state), first), x)[0])[0]
 
+    def charge(state, target):
+        return squared_error(readout.layer(cell.hidden(rebuild(state))), target)[0]
+
     total = 0.0
     for row in range(window.first.shape[0]):
         state, rebuild = ravel_pytree(cell.initial())
@@ -39,8 +42,7 @@ def masked_rtrl(model, window):
             pattern = jnp.tile(units, (state.size // 4, 1))
             new = jnp.where(pattern, j @ influence + m, 0.0)
             state = advance(flat_cell, state, x, first)
-            output_of = lambda s: squared_error(readout.layer(cell.hidden(rebuild(s))), target)[0]  # noqa: B023, E731
-            total = total + jax.grad(output_of)(state) @ new
+            total = total + jax.grad(charge)(state, target) @ new
             influence = new
     return total / window.first.size
 

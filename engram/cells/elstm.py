@@ -16,7 +16,7 @@ class ELSTM(AbstractSteppedCell, AbstractDiagonalCell):
         o = σ(W_o x + U_o c′ + b_o),   h = o ⊙ c′
 
     The output gate, which sees the new cells of all units, is outside of the recurrence. Use it on streams where the
-    gates must depend on what is remembered: units never meet, so `RTRL()` costs as much as backpropagation.
+    gates must depend on what is remembered: units never meet, so the trace of `RTRL()` is small and exact.
 
     **Arguments:**
 

@@ -17,8 +17,8 @@ class LRU(AbstractLinearCell):
 
         λ = exp(−exp(ν) + i exp(θ)),  h′ = λ ⊙ h + exp(γ) ⊙ (B x),  y = Re(C h′) + D x
 
-    where γ begins at log √(1 − |λ|²). Use it for long memories, on streams (units never meet, so `RTRL()` costs as much
-    as backpropagation) and on long windows (one parallel scan). All is linear: put nonlinear layers between and after.
+    where γ begins at log √(1 − |λ|²). Use it for long memories, on streams (units never meet, so the trace of `RTRL()`
+    is small and exact) and on long windows (one parallel scan). All is linear: put nonlinear layers between and after.
     It cannot choose by content what to keep, as `MinGRU` can.
 
     **Arguments:**

@@ -15,7 +15,7 @@ class MinGRU(AbstractLinearCell):
 
         z = σ(W_z x + b_z),  h̃ = W_h x + b_h,  h′ = (1 − z) ⊙ h + z ⊙ h̃
 
-    Use it on long windows, and on streams: units never meet, so `RTRL()` costs as much as backpropagation. What to keep
+    Use it on long windows, and on streams: units never meet, so the trace of `RTRL()` is small and exact. What to keep
     is decided by the input alone; stack two where it must depend on what is remembered, or use an `ELSTM` or a `GRU`.
 
     **Arguments:**

@@ -20,7 +20,7 @@ class RTU(AbstractLinearCell):
         h₁′ = g ⊙ h₁ − φ ⊙ h₂ + γ ⊙ (W₁ x),  h₂′ = g ⊙ h₂ + φ ⊙ h₁ + γ ⊙ (W₂ x),  y = ReLU([h₁′, h₂′])
 
     The LRU's recurrence with a read-out that keeps both halves, and with γ tied to r. Use it in online reinforcement
-    learning: units never meet, so `RTRL()` costs as much as backpropagation; and a window is one parallel scan. Mixing
+    learning: units never meet, so the trace of `RTRL()` is small and exact; and a window is one parallel scan. Mixing
     the units, and choosing by content what enters, is left to the layers around it.
 
     **Arguments:**

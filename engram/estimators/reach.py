@@ -42,7 +42,7 @@ def self_contained(step: AbstractStep, model: Model, state: State, data: Window)
     leaves = jax.tree.leaves(eqx.filter(model, eqx.is_inexact_array))
     for index, (cell, _) in enumerate(elements(step.memory(model), state)):
         own = {id(leaf) for leaf in jax.tree.leaves(cell)}
-        moved = movers(step, model, state, data, lambda new: elements(step.memory(model), new)[index][1])  # noqa: B023
+        moved = movers(step, model, state, data, lambda new, index=index: elements(step.memory(model), new)[index][1])
         if any(moves and id(leaf) not in own for leaf, moves in zip(leaves, jax.tree.leaves(moved), strict=True)):
             return False
     return True
