@@ -7,7 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array, Float, PyTree, Shaped
+from jaxtyping import Array, Float, Key, PyTree, Shaped
+
+Keys = Key[Array, "..."]
+"""One key for a whole batch, or one for each of its examples."""
 
 
 class InputError(ValueError):

@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from engram.estimators.base import AbstractEstimator, initial_state
+from engram.estimators.base import AbstractEstimator, example_keys, initial_state
 from engram.estimators.reverse import reverse_gradient
 from engram.step import AbstractStep, Model
-from engram.types import Carry, InputError, Outcome, Window
+from engram.types import Carry, InputError, Keys, Outcome, Window
 
 
 class ARTBP(AbstractEstimator):
@@ -53,10 +53,10 @@ class ARTBP(AbstractEstimator):
         return Carry(initial_state(step, model, window))
 
     def gradient(
-        self, step: AbstractStep, model: Model, carry: Carry, window: Window, key: PRNGKeyArray
+        self, step: AbstractStep, model: Model, carry: Carry, window: Window, key: Keys
     ) -> tuple[Model, Carry, Outcome]:
         batch, steps = window.first.shape
-        flow = jax.vmap(lambda key: self.flow(steps, key))(jax.random.split(key, batch))
+        flow = jax.vmap(lambda key: self.flow(steps, key))(example_keys(key, batch))
         return reverse_gradient(step, model, carry, window, flow)
 
     def flow(self, steps: int, key: PRNGKeyArray) -> Float[Array, " time"]:

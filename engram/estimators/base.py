@@ -5,10 +5,9 @@ from abc import abstractmethod
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import PRNGKeyArray
 
 from engram.step import AbstractStep, Model
-from engram.types import Carry, InputError, Outcome, Window
+from engram.types import Carry, InputError, Keys, Outcome, Window
 
 
 class AbstractEstimator(eqx.Module):
@@ -29,15 +28,23 @@ class AbstractEstimator(eqx.Module):
 
     @abstractmethod
     def gradient(
-        self, step: AbstractStep, model: Model, carry: Carry, window: Window, key: PRNGKeyArray
+        self, step: AbstractStep, model: Model, carry: Carry, window: Window, key: Keys
     ) -> tuple[Model, Carry, Outcome]:
-        """The gradient of this window, and the carry for the one after it."""
+        """The gradient of this window, and the carry for the one after it.
+
+        `key` is one key, or one for each example of the batch: no example's draws depend on the others.
+        """
 
 
 def initial_state(step: AbstractStep, model: Model, window: Window):
     """The states of a batch of memories at the beginning of an episode."""
     window.checked()
     return step.initial(model, window.first.shape[0])
+
+
+def example_keys(key: Keys, batch: int) -> Keys:
+    """A key for each example of a batch, from one key; or as they are, where they are given."""
+    return key if key.ndim else jax.random.split(key, batch)
 
 
 def one_example(window: Window) -> Window:

@@ -3,12 +3,11 @@
 import math
 
 import jax.numpy as jnp
-from jaxtyping import PRNGKeyArray
 
 from engram.estimators.base import AbstractEstimator, initial_state, require_multiple
 from engram.estimators.reverse import reverse_gradient
 from engram.step import AbstractStep, Model
-from engram.types import Carry, InputError, Outcome, Window
+from engram.types import Carry, InputError, Keys, Outcome, Window
 
 
 class BPTT(AbstractEstimator):
@@ -37,7 +36,7 @@ class BPTT(AbstractEstimator):
         return Carry(initial_state(step, model, window))
 
     def gradient(
-        self, step: AbstractStep, model: Model, carry: Carry, window: Window, key: PRNGKeyArray
+        self, step: AbstractStep, model: Model, carry: Carry, window: Window, key: Keys
     ) -> tuple[Model, Carry, Outcome]:
         del key
         steps = window.first.shape[1]
@@ -75,7 +74,7 @@ class TBPTT(AbstractEstimator):
         return Carry(initial_state(step, model, window))
 
     def gradient(
-        self, step: AbstractStep, model: Model, carry: Carry, window: Window, key: PRNGKeyArray
+        self, step: AbstractStep, model: Model, carry: Carry, window: Window, key: Keys
     ) -> tuple[Model, Carry, Outcome]:
         del key
         require_multiple(window, self.length, f"TBPTT({self.length})")

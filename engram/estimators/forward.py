@@ -18,10 +18,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from engram.cell import State
-from engram.estimators.base import initial_state, one_example, time_major
+from engram.estimators.base import example_keys, initial_state, one_example, time_major
 from engram.estimators.reach import movers
 from engram.step import AbstractStep, Model
-from engram.types import Carry, Outcome, Window
+from engram.types import Carry, Keys, Outcome, Window
 
 Parameters = PyTree[Array]
 
@@ -112,7 +112,7 @@ def forward_gradient(
     model: Model,
     carry: Carry,
     window: Window,
-    key: PRNGKeyArray,
+    key: Keys,
     follow: Follow,
     *,
     block: int = 1,
@@ -146,7 +146,7 @@ def forward_gradient(
 
     blocks = jax.tree.map(lambda leaf: leaf.reshape(-1, block, *leaf.shape[1:]), time_major(window))
     running = (carry.state, carry.trace, jax.tree.map(jnp.zeros_like, parameters))
-    keys = jax.random.split(key, (steps // block, batch))
+    keys = jax.vmap(lambda key: jax.random.split(key, steps // block), out_axes=1)(example_keys(key, batch))
     (state, trace, gradient), (loss, metrics) = jax.lax.scan(batched, running, (blocks, keys))
     return (
         gradient,

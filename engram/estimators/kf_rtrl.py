@@ -13,7 +13,7 @@ from engram.estimators.forward import Follow, add_where_present, forward_gradien
 from engram.estimators.local import require_cells
 from engram.estimators.reach import self_contained
 from engram.step import AbstractStep, Model
-from engram.types import Carry, InputError, Outcome, Window
+from engram.types import Carry, InputError, Keys, Outcome, Window
 
 
 class Kronecker(NamedTuple):
@@ -64,7 +64,7 @@ class KFRTRL(AbstractEstimator):
         return forward_init(step, model, window, begin)
 
     def gradient(
-        self, step: AbstractStep, model: Model, carry: Carry, window: Window, key: PRNGKeyArray
+        self, step: AbstractStep, model: Model, carry: Carry, window: Window, key: Keys
     ) -> tuple[Model, Carry, Outcome]:
         return forward_gradient(step, model, carry, window, key, kronecker_follow(step, model))
 

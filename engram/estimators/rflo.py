@@ -1,13 +1,11 @@
 """Random feedback local online learning."""
 
-from jaxtyping import PRNGKeyArray
-
 from engram.cell import AbstractLeakyCell
 from engram.estimators.base import AbstractEstimator
 from engram.estimators.forward import forward_gradient, forward_init
 from engram.estimators.local import local_begin, local_follow, require_cells, with_derivatives_of
 from engram.step import AbstractStep, Model
-from engram.types import Carry, Outcome, Window
+from engram.types import Carry, Keys, Outcome, Window
 
 
 class RFLO(AbstractEstimator):
@@ -31,7 +29,7 @@ class RFLO(AbstractEstimator):
         return forward_init(step, model, window, local_begin(step, model))
 
     def gradient(
-        self, step: AbstractStep, model: Model, carry: Carry, window: Window, key: PRNGKeyArray
+        self, step: AbstractStep, model: Model, carry: Carry, window: Window, key: Keys
     ) -> tuple[Model, Carry, Outcome]:
         surrogate = with_derivatives_of("leak", AbstractLeakyCell)
         return forward_gradient(step, model, carry, window, key, local_follow(step, model), surrogate=surrogate)

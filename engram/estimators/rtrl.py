@@ -11,7 +11,7 @@ from engram.estimators.forward import Linearised, Parameters, add_where_present,
 from engram.estimators.local import local_begin, local_follow
 from engram.estimators.reach import self_contained
 from engram.step import AbstractStep, Model
-from engram.types import Carry, Outcome, Window
+from engram.types import Carry, Keys, Outcome, Window
 
 
 class RTRL(AbstractEstimator):
@@ -43,7 +43,7 @@ class RTRL(AbstractEstimator):
         return forward_init(step, model, window, begin)
 
     def gradient(
-        self, step: AbstractStep, model: Model, carry: Carry, window: Window, key: PRNGKeyArray
+        self, step: AbstractStep, model: Model, carry: Carry, window: Window, key: Keys
     ) -> tuple[Model, Carry, Outcome]:
         follow = local_follow(step, model) if is_diagonal(step, model, window) else follow_densely
         return forward_gradient(step, model, carry, window, key, follow)

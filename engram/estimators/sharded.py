@@ -3,11 +3,10 @@
 import jax
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
-from jaxtyping import PRNGKeyArray
 
-from engram.estimators.base import AbstractEstimator
+from engram.estimators.base import AbstractEstimator, example_keys
 from engram.step import AbstractStep, Model
-from engram.types import Carry, InputError, Outcome, Window
+from engram.types import Carry, InputError, Keys, Outcome, Window
 
 
 class Sharded(AbstractEstimator):
@@ -15,8 +14,8 @@ class Sharded(AbstractEstimator):
 
         g = 1/N Σ_i g_i,      g_i from the examples of device i
 
-    Of an exact estimator the same gradient as on one device, up to the order of summation; of a random one another draw
-    with the same law. CPU cores count as devices if asked for before anything else is computed:
+    The same gradient as on one device, up to the order of summation; of random estimators too: each example draws by its own
+    key. CPU cores count as devices if asked for before anything else is computed:
     `jax.config.update("jax_num_cpu_devices", 2)`.
 
     **Arguments:**
@@ -43,14 +42,13 @@ class Sharded(AbstractEstimator):
         return self.estimator.init(step, model, window)
 
     def gradient(
-        self, step: AbstractStep, model: Model, carry: Carry, window: Window, key: PRNGKeyArray
+        self, step: AbstractStep, model: Model, carry: Carry, window: Window, key: Keys
     ) -> tuple[Model, Carry, Outcome]:
         batch = window.first.shape[0]
         if batch % self.devices:
             raise InputError(f"A batch of {batch} cannot be shared by {self.devices} devices: give a multiple of them.")
 
         def part(carry, window, key):
-            key = jax.random.fold_in(key, jax.lax.axis_index("batch"))
             gradient, carry, outcome = self.estimator.gradient(step, model, carry, window, key)
             mean = jax.lax.pmean((gradient, outcome.loss), "batch")
             return mean, carry, jax.lax.psum(outcome.metrics, "batch")
@@ -59,8 +57,8 @@ class Sharded(AbstractEstimator):
         (gradient, loss), carry, metrics = jax.shard_map(
             part,
             mesh=Mesh(np.array(jax.devices()[: self.devices]), ("batch",)),
-            in_specs=(share, share, whole),
+            in_specs=(share, share, share),
             out_specs=(whole, share, whole),
             check_vma=False,
-        )(carry, window, key)
+        )(carry, window, example_keys(key, batch))
         return gradient, carry, Outcome(loss, metrics)

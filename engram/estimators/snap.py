@@ -1,13 +1,11 @@
 """Sparse n-step approximation."""
 
-from jaxtyping import PRNGKeyArray
-
 from engram.cell import AbstractLocalCell
 from engram.estimators.base import AbstractEstimator
 from engram.estimators.forward import forward_gradient, forward_init
 from engram.estimators.local import local_begin, local_follow, require_cells, with_derivatives_of
 from engram.step import AbstractStep, Model
-from engram.types import Carry, InputError, Outcome, Window
+from engram.types import Carry, InputError, Keys, Outcome, Window
 
 
 class SnAp(AbstractEstimator):
@@ -47,7 +45,7 @@ class SnAp(AbstractEstimator):
         return forward_init(step, model, window, local_begin(step, model))
 
     def gradient(
-        self, step: AbstractStep, model: Model, carry: Carry, window: Window, key: PRNGKeyArray
+        self, step: AbstractStep, model: Model, carry: Carry, window: Window, key: Keys
     ) -> tuple[Model, Carry, Outcome]:
         surrogate = with_derivatives_of("local", AbstractLocalCell)
         return forward_gradient(step, model, carry, window, key, local_follow(step, model), surrogate=surrogate)

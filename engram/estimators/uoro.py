@@ -19,7 +19,7 @@ from engram.estimators.forward import (
     normaliser,
 )
 from engram.step import AbstractStep, Model
-from engram.types import Carry, InputError, Outcome, Window
+from engram.types import Carry, InputError, Keys, Outcome, Window
 
 
 class RankOne(NamedTuple):
@@ -75,7 +75,7 @@ class UORO(AbstractEstimator):
         return forward_init(step, model, window, begin)
 
     def gradient(
-        self, step: AbstractStep, model: Model, carry: Carry, window: Window, key: PRNGKeyArray
+        self, step: AbstractStep, model: Model, carry: Carry, window: Window, key: Keys
     ) -> tuple[Model, Carry, Outcome]:
         require_multiple(window, self.memory, f"UORO(memory={self.memory})")
         return forward_gradient(step, model, carry, window, key, self._follow, block=self.memory)

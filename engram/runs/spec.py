@@ -6,7 +6,7 @@ import difflib
 import inspect
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -104,6 +104,44 @@ def names() -> dict[str, type]:
     return {name: value for name, value in found.items() if not inspect.isabstract(value)}
 
 
+def call(spec: Spec, constructor: Callable[..., Any], value_of: Callable[[Any], Any], supplied: Mapping[str, Any]) -> Any:
+    """Calls a constructor with the arguments of a spec, each as `value_of` gives it, once they are known to fit."""
+    signature = inspect.signature(constructor)
+    accepted = signature.parameters
+    usual = [name for name in accepted if name not in ("input_size", "key")]
+    for name, _ in spec.named:
+        if name not in usual:
+            raise InputError(f"{spec.name}{_signature(signature)} has no argument '{name}'. {nearest(name, usual)}")
+    given = {name: value_of(value) for name, value in spec.named}
+    extra = {name: value for name, value in supplied.items() if name in accepted and name not in given}
+    open_slots = [
+        parameter.name
+        for parameter in accepted.values()
+        if parameter.kind is parameter.POSITIONAL_OR_KEYWORD and parameter.name not in extra
+    ]
+    if len(spec.positional) > len(open_slots):
+        raise InputError(f"{spec} has too many arguments; {spec.name} takes {_signature(signature)}.")
+    positional = {name: value_of(value) for name, value in zip(open_slots, spec.positional, strict=False)}
+    named = [name for name, _ in spec.named]
+    twice = [name for name in [*positional, *named] if [*positional, *named].count(name) > 1]
+    if twice:
+        raise InputError(f"{spec} gives '{twice[0]}' twice.")
+    try:
+        bound = signature.bind(**given, **extra, **positional)
+    except TypeError as error:
+        raise InputError(f"{spec}: {error}; {spec.name} takes {_signature(signature)}.") from None
+    for name, value in bound.arguments.items():
+        _check_type(spec, name, value, accepted[name].annotation)
+    return constructor(*bound.args, **bound.kwargs)
+
+
+def nearest(name: str, options: Iterable[str]) -> str:
+    """What someone who wrote an unknown name may have meant."""
+    lower = {option.lower(): option for option in options}
+    match = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
+    return f"Did you mean '{lower[match[0]]}'?" if match else f"There are {', '.join(sorted(options))}."
+
+
 def _make_cell(spec, input_size, key):
     _require_kind(spec, AbstractCell)
     if spec.name not in ("Chain", "Parallel"):
@@ -124,35 +162,8 @@ def _make_cell(spec, input_size, key):
 def _make(spec: Spec, supplied: Mapping[str, Any]) -> Any:
     known = names()
     if spec.name not in known:
-        raise InputError(f"There is no '{spec.name}'. {_nearest(spec.name, known)}")
-    constructor = known[spec.name]
-    signature = inspect.signature(constructor)
-    accepted = signature.parameters
-    usual = [name for name in accepted if name not in ("input_size", "key")]
-    for name, _ in spec.named:
-        if name not in usual:
-            raise InputError(f"{spec.name}{_signature(signature)} has no argument '{name}'. {_nearest(name, usual)}")
-    given = {name: _value(value, supplied) for name, value in spec.named}
-    extra = {name: value for name, value in supplied.items() if name in accepted and name not in given}
-    open_slots = [
-        parameter.name
-        for parameter in accepted.values()
-        if parameter.kind is parameter.POSITIONAL_OR_KEYWORD and parameter.name not in extra
-    ]
-    if len(spec.positional) > len(open_slots):
-        raise InputError(f"{spec} has too many arguments; {spec.name} takes {_signature(signature)}.")
-    positional = {name: _value(value, supplied) for name, value in zip(open_slots, spec.positional, strict=False)}
-    named = [name for name, _ in spec.named]
-    twice = [name for name in [*positional, *named] if [*positional, *named].count(name) > 1]
-    if twice:
-        raise InputError(f"{spec} gives '{twice[0]}' twice.")
-    try:
-        bound = signature.bind(**given, **extra, **positional)
-    except TypeError as error:
-        raise InputError(f"{spec}: {error}; {spec.name} takes {_signature(signature)}.") from None
-    for name, value in bound.arguments.items():
-        _check_type(spec, name, value, accepted[name].annotation)
-    return constructor(*bound.args, **bound.kwargs)
+        raise InputError(f"There is no '{spec.name}'. {nearest(spec.name, known)}")
+    return call(spec, known[spec.name], lambda value: _value(value, supplied), supplied)
 
 
 def _value(value, supplied):
@@ -223,12 +234,6 @@ def _read(node: ast.expr, text: str) -> Any:
 
 def _show(value: Any) -> str:
     return str(value) if isinstance(value, Spec) else repr(value)
-
-
-def _nearest(name: str, options: Any) -> str:
-    lower = {option.lower(): option for option in options}
-    match = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
-    return f"Did you mean '{lower[match[0]]}'?" if match else f"There are {', '.join(sorted(options))}."
 
 
 def _signature(signature):

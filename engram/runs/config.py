@@ -1,0 +1,147 @@
+"""What a run is made from: text and numbers that say it all, stored beside what it learns."""
+
+import dataclasses
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+
+from engram.cells import Chain
+from engram.estimators import AbstractEstimator, Sharded
+from engram.learner import Learner
+from engram.runs.checkpoint import write_atomically
+from engram.runs.optimiser import build_optimiser
+from engram.runs.program import Program
+from engram.runs.spec import build, build_cell, parse
+from engram.runs.trial import StreamTrial
+from engram.tasks import AbstractTask
+from engram.types import InputError
+
+FILE = "config.json"
+EXPRESSIONS = ("task", "cell", "estimator", "optimiser")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """A run.
+
+    - `task`, `cell`, `estimator`, `optimiser`: expressions, such as `GRU(64)`.
+    - `batch`: the number of sequences that learn together.
+    - `length`: the steps of each sequence between two updates.
+    - `steps`: the time steps of all sequences together, rounded up to whole updates.
+    - `seed`, `seeds`: the first seed, and how many there are.
+    - `log_every`: the updates of one row of the log.
+    """
+
+    task: str
+    cell: str
+    estimator: str
+    optimiser: str
+    batch: int
+    length: int
+    steps: int
+    seed: int
+    seeds: int
+    log_every: int
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value, least = getattr(self, field.name), 0 if field.name == "seed" else 1
+            match value:
+                case str() if field.name in EXPRESSIONS:
+                    object.__setattr__(self, field.name, str(parse(value)))
+                case int() if field.name not in EXPRESSIONS and not isinstance(value, bool):
+                    if value < least:
+                        raise InputError(f"{field.name} = {value}: give {least} at least.")
+                case _:
+                    kind = "an expression" if field.name in EXPRESSIONS else "a whole number"
+                    raise InputError(f"{field.name} = {value!r}: give {kind}.")
+
+    @property
+    def updates(self) -> int:
+        """The updates of the whole run."""
+        return math.ceil(self.steps / (self.batch * self.length))
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What decides what is learnt up to any step: everything but how far it goes."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if name != "steps"}
+
+    @property
+    def name(self) -> str:
+        """A name for it, the same whenever the record is the same."""
+        digest = hashlib.sha256(json.dumps(self.record, sort_keys=True).encode()).hexdigest()
+        return "-".join([*(parse(text).name for text in (self.task, self.cell, self.estimator)), digest[:8]])
+
+    def trial(self, devices: int = 1) -> StreamTrial:
+        """What one seed of it does, with the batch over so many devices."""
+        task = build(self.task, AbstractTask)
+        estimator = build(self.estimator, AbstractEstimator)
+        estimator = Sharded(estimator, devices) if devices > 1 else estimator
+        cell = self.cell
+
+        def make(key):
+            cell_key, readout_key = jax.random.split(key)
+            memory, width = build_cell(cell, task.input_size, key=cell_key)
+            return Chain(memory, eqx.nn.Linear(width, task.output_size, key=readout_key))
+
+        return StreamTrial(Learner(task, estimator, build_optimiser(self.optimiser)), make, self.batch, self.length)
+
+    def program(self, devices: int = 1) -> Program:
+        """The program that trains it: over several devices go whole seeds if they can be shared, or else the batch."""
+        if not 1 <= devices <= jax.device_count():
+            raise InputError(f"devices = {devices}: there are {jax.device_count()}; give 1 to {jax.device_count()}.")
+        if self.seeds % devices and self.batch % devices:
+            raise InputError(
+                f"devices = {devices} divides neither seeds = {self.seeds} nor batch = {self.batch}: give one that does."
+            )
+        seeds = range(self.seed, self.seed + self.seeds)
+        if self.seeds % devices:
+            return Program(self.trial(devices), seeds, self.log_every)
+        return Program(self.trial(), seeds, self.log_every, devices)
+
+
+def read_config(directory: Path) -> Config:
+    """The configuration of a run directory."""
+    path = directory / FILE
+    try:
+        stored = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise InputError(f"'{directory}' is no run directory: it has no {FILE}. Give one that engram train made.") from None
+    except ValueError as error:
+        raise InputError(f"'{path}' is no JSON: {error}. Put it back as it was.") from None
+    known = {field.name for field in dataclasses.fields(Config)}
+    if not isinstance(stored, dict) or set(stored) != known:
+        odd = sorted(set(stored) ^ known) if isinstance(stored, dict) else "everything"
+        raise InputError(f"'{path}' should have the keys {', '.join(sorted(known))}: wrong or missing are {odd}.")
+    try:
+        return Config(**stored)
+    except InputError as error:
+        raise InputError(f"'{path}': {error}") from None
+
+
+def write_config(directory: Path, config: Config) -> None:
+    """Stores a configuration."""
+    write_atomically(directory / FILE, [json.dumps(dataclasses.asdict(config), indent=2).encode() + b"\n"])
+
+
+def open_directory(directory: Path, config: Config) -> None:
+    """Makes a directory for a run, or checks that it is this run's; more steps than it was begun with are put on record."""
+    if (directory / FILE).exists():
+        stored = read_config(directory)
+        for name, value in config.record.items():
+            if stored.record[name] != value:
+                raise InputError(
+                    f"'{directory}' was begun with {name} = {stored.record[name]}, and not {value}: give another --dir, or "
+                    f"that {name}."
+                )
+        if config.steps <= stored.steps:
+            return
+    elif directory.exists() and any(not path.name.startswith(".") for path in directory.iterdir()):
+        raise InputError(f"'{directory}' is no run directory, and not empty: give another --dir.")
+    directory.mkdir(parents=True, exist_ok=True)
+    write_config(directory, config)

@@ -1,0 +1,248 @@
+"""The loop of a run: updates in a compiled program, and between them a look: log, progress, checkpoint.
+
+A run ends as it would have ended without a break, bit for bit, wherever it was broken off: a checkpoint holds the whole
+learning state, the row of the log that is in the making, and where the log ended; what was logged later is cut off.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+
+from engram.runs.checkpoint import Checkpoints, named_leaves, read, write
+from engram.runs.interrupts import interrupts
+from engram.runs.listener import AbstractListener, Listeners
+from engram.runs.lock import lock
+from engram.runs.log import Log, Row, Tallies, means
+from engram.runs.optimiser import halve
+from engram.runs.program import Program, Running
+from engram.types import InputError
+
+LOOK = 1.0
+"""Seconds between two looks of the host."""
+SHARE = 100
+"""Saving takes at most one part in so many of the time."""
+HALVINGS = 20
+"""How often a step is halved on the way from one checkpoint before the run gives up."""
+
+
+class StoppedError(Exception):
+    """A run that ended before its time, with the exit code for it; what it had learnt is saved."""
+
+    def __init__(self, code: int, message: str):
+        super().__init__(message)
+        self.code = code
+
+
+class Options(NamedTuple):
+    """How a run is run; what it learns does not depend on it, unless a NaN occurs.
+
+    - `save_every`: the seconds between checkpoints; more where saving is slow, so that it takes 1 % of the time at most.
+    - `keep`: how many of the newest checkpoints are kept; the best is kept besides.
+    - `on_nan`: when a loss or a parameter is NaN or infinite, "stop", or "restore": go back to the last checkpoint, and
+      halve the step of the seeds that failed.
+    """
+
+    save_every: float = 60.0
+    keep: int = 3
+    on_nan: Literal["stop", "restore"] = "stop"
+
+
+def train(
+    program: Program,
+    directory: Path,
+    updates: int,
+    record: dict[str, Any],
+    *,
+    options: Options = Options(),
+    listeners: Sequence[AbstractListener] = (),
+    warn: Callable[[str], None] = print,
+) -> None:
+    """Trains until `updates` are done, from where the directory left off.
+
+    **Arguments:**
+
+    - `program`: what is run.
+    - `directory`: where the log and the checkpoints lie.
+    - `updates`: the number of all updates, with those done before.
+    - `record`: what the program is made from, as JSON; a checkpoint of another record is refused.
+    - `listeners`: who is told how it goes.
+    - `warn`: who is told what a person should know.
+    """
+    heard = Listeners(listeners, warn)
+    with lock(directory), interrupts() as noted:
+        session = Session(program, directory, record, options, heard, warn)
+        try:
+            session.open()
+            heard.begin(session.update, updates)
+            while session.update < updates and noted.signal is None:
+                session.advance(updates)
+            session.save()
+        except OSError as error:
+            raise StoppedError(
+                1,
+                f"The run stopped at update {session.update:,}, for '{directory}' cannot be written: {error.strerror}. The "
+                f"checkpoint of update {session.saved:,} is whole: make room, and run the same command again.",
+            ) from None
+        finally:
+            heard.end()
+            session.log.close()
+    if session.update < updates:
+        raise StoppedError(
+            128 + int(noted.signal or 0), f"Interrupted, and saved at update {session.update:,} of {updates:,}."
+        )
+
+
+class Session:
+    """What one process does of a run."""
+
+    def __init__(
+        self,
+        program: Program,
+        directory: Path,
+        record: dict[str, Any],
+        options: Options,
+        listeners: Listeners,
+        warn: Callable[[str], None],
+    ):
+        self.program, self.options, self.listeners, self.warn = program, options, listeners, warn
+        self.record = record | {"seeds": list(program.seeds)}
+        self.log = Log(directory / "metrics.jsonl")
+        self.checkpoints = Checkpoints(directory / "checkpoints", options.keep)
+        self.scores: dict[Path, float] = {}
+        self.update = self.saved = 0
+        self.seconds = 0.0
+        self.score: float | None = None
+        self.chunk = 1
+        self.saved_at = self.save_took = 0.0
+        self.halved = np.zeros(len(program.seeds), int)
+
+    def open(self) -> None:
+        """Goes on from the newest checkpoint that is whole, or begins."""
+        self.checkpoints.directory.mkdir(exist_ok=True)
+        if self.checkpoints.paths():
+            self._restore()
+        else:
+            if self.log.size:
+                raise InputError(
+                    f"'{self.log.path}' has rows, but there is no checkpoint to go on from: put it back, or give another --dir."
+                )
+            self.running = self.program.init()
+            self._write()
+        self.program.compile()
+        self.saved_at = time.perf_counter()
+
+    def advance(self, updates: int) -> None:
+        """Takes as many updates as fit in between two looks."""
+        count = min(self.chunk, updates - self.update, self.program.room(self.update))
+        start = time.perf_counter()
+        running, rows, sound = self.program.advance(self.running, count, self.update)
+        if not sound.all():
+            self._fail(count)
+            return
+        elapsed = time.perf_counter() - start
+        self.seconds += elapsed
+        logged = self._rows(rows, count, count * self.program.steps / elapsed)
+        self.log.append(logged)
+        self.running, self.update = running, self.update + count
+        self.listeners.progress(self.update, logged)
+        look = min(LOOK, self.options.save_every)
+        self.chunk = max(1, int(count * min(4.0, look / elapsed)))
+        if time.perf_counter() - self.saved_at > max(self.options.save_every, SHARE * self.save_took):
+            self.save()
+
+    def save(self) -> None:
+        """Writes a checkpoint, unless there is nothing new."""
+        if self.update > self.saved:
+            self._write()
+
+    def _write(self) -> None:
+        start = time.perf_counter()
+        self.log.sync()
+        now = {"update": self.update, "log": self.log.size, "seconds": self.seconds, "score": self.score}
+        path = self.checkpoints.path(self.update)
+        write(path, self.running, {"record": self.record} | now)
+        self._remember(path, self.score)
+        self.checkpoints.prune(self.scores)
+        self.saved, self.saved_at = self.update, time.perf_counter()
+        self.save_took = self.saved_at - start
+        self.halved[:] = 0
+
+    def _restore(self) -> None:
+        """Goes back to the newest checkpoint that is whole."""
+        whole = self.checkpoints.whole(self.warn)
+        for path, facts in whole.items():
+            self._check(path, facts)
+            self._remember(path, facts["score"])
+        if not whole:
+            raise InputError(f"No checkpoint in '{self.checkpoints.directory}' is whole: begin anew, in another --dir.")
+        path, facts = next(iter(whole.items()))
+        self.running = read(path, self.program.like)
+        self.log.cut(facts["log"])
+        self.update = self.saved = facts["update"]
+        self.seconds, self.score = facts["seconds"], facts["score"]
+
+    def _check(self, path: Path, facts: dict[str, Any]) -> None:
+        """Refuses a checkpoint that something else was trained for."""
+        for name, wanted in self.record.items():
+            if facts["record"].get(name) != wanted:
+                raise InputError(
+                    f"'{path}' was made with {name} = {facts['record'].get(name)}, and not {wanted}: put config.json back as "
+                    f"it was, or give another --dir."
+                )
+
+    def _remember(self, path: Path, score: float | None) -> None:
+        if score is not None:
+            self.scores[path] = score
+
+    def _rows(self, tallied: Tallies, count: int, rate: float) -> list[Row]:
+        """The rows that `count` updates have completed, and the score of the last of them."""
+        every, seeds = self.program.log_every, self.program.seeds
+        objective = self.program.trial.objective
+        rows = []
+        for row in range((self.update % every + count) // every):
+            update = (self.update // every + row + 1) * every
+            at = {"update": update, "step": update * self.program.trial.steps}
+            times = {"charts/SPS": round(rate, 1), "time/seconds": round(self.seconds, 3)}
+            each = [means(tallied, (index, row)) for index in range(len(seeds))]
+            rows += [at | {"seed": seed} | values | times for seed, values in zip(seeds, each, strict=True)]
+            judged = [value for values in each if (value := values[objective.metric]) is not None]
+            if len(judged) == len(seeds):
+                self.score = float(np.mean(judged)) * (1 if objective.minimise else -1)
+        return rows
+
+    def _fail(self, count: int) -> None:
+        """Finds the update after which something is no longer finite; stops there, or goes back."""
+        good, done = self.running, 0
+        while count > 1:
+            half = count // 2
+            after, _, sound = self.program.advance(good, half, self.update + done)
+            good, done, count = (after, done + half, count - half) if sound.all() else (good, done, half)
+        bad, rows, sound = self.program.advance(good, 1, self.update + done)
+        what = self._unsound(bad, rows, sound) + f" at update {self.update + done + 1:,}"
+        if self.options.on_nan == "stop" or self.halved.max() >= HALVINGS:
+            raise StoppedError(
+                1,
+                f"{what}. The checkpoint of update {self.saved:,} is good: go on from there with --on-nan restore, which "
+                f"halves the step; or begin in another --dir with smaller steps, or a clipped gradient.",
+            )
+        self.halved += ~sound
+        self._restore()
+        self.running = eqx.tree_at(lambda running: running.state, self.running, halve(self.running.state, self.halved))
+        self.warn(f"{what}; back to update {self.update:,}, with {0.5 ** self.halved.max():g} of its step.")
+        self.listeners.progress(self.update, [])
+
+    def _unsound(self, running: Running, rows: Tallies, sound: np.ndarray) -> str:
+        """Names what is NaN or infinite."""
+        found = []
+        for index in map(int, np.flatnonzero(~sound)):
+            parameters = named_leaves(eqx.filter(self.program.model(running, index), eqx.is_inexact_array))
+            values = {f"parameter {name}": leaf for name, leaf in parameters}
+            values |= {"the loss": rows["losses/loss"].total[index]}
+            names = [name for name, value in values.items() if not jnp.isfinite(value).all()]
+            found.append(f"{', '.join(names)} of seed {self.program.seeds[index]}")
+        return f"NaN or infinite: {'; '.join(found)}"

@@ -1,0 +1,79 @@
+"""Optimisers from expressions, and the halving of their step."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int, PyTree
+
+from engram.runs.spec import Spec, call, nearest, parse
+from engram.types import InputError
+
+OPTIMISERS = (
+    *("adabelief", "adagrad", "adam", "adamax", "adamw", "amsgrad", "lamb", "lion", "radam", "rmsprop", "sgd", "yogi"),
+    *("adaptive_grad_clip", "add_decayed_weights", "clip", "clip_by_global_norm"),
+    *("constant_schedule", "cosine_decay_schedule", "cosine_onecycle_schedule", "exponential_decay", "linear_schedule"),
+    *("polynomial_schedule", "warmup_cosine_decay_schedule"),
+)
+"""The names of optax that an expression may use, and `chain`."""
+
+
+def build_optimiser(text: str) -> optax.GradientTransformation:
+    """The optimiser that an expression describes, such as `adam(3e-3)` or `chain(clip_by_global_norm(1.0), sgd(0.1))`.
+
+    Its step can be halved. A learning rate may be a schedule, such as `linear_schedule(1e-2, 0.0, 10_000)`.
+    """
+    return optax.chain(_transformation(parse(text)), halvable())
+
+
+def _transformation(spec: Any) -> optax.GradientTransformation:
+    made = _make(spec) if isinstance(spec, Spec) else spec
+    if not isinstance(made, optax.GradientTransformation):
+        raise InputError(f"'{spec}' is no optimiser: give one such as adam(3e-3), or a chain of them.")
+    return made
+
+
+def _make(spec: Spec) -> Any:
+    if spec.name == "chain":
+        return optax.chain(*map(_transformation, spec.positional))
+    if spec.name not in OPTIMISERS:
+        raise InputError(f"There is no optimiser '{spec.name}'. {nearest(spec.name, [*OPTIMISERS, 'chain'])}")
+    return call(spec, getattr(optax, spec.name), lambda value: _argument(spec, value), {})
+
+
+def _argument(spec: Spec, value: Any) -> Any:
+    made = _make(value) if isinstance(value, Spec) else value
+    if isinstance(made, str | optax.GradientTransformation):
+        raise InputError(f"{spec}: an argument is a number, True, False, None or a schedule, and not '{value}'.")
+    return made
+
+
+class Halvings(NamedTuple):
+    """The state of `halvable`: what every change is multiplied by."""
+
+    scale: Float[Array, "*seeds"]
+
+
+def halvable() -> optax.GradientTransformation:
+    """Multiplies every change by a factor that begins with 1 and that `halve` halves."""
+
+    def init(params):
+        del params
+        return Halvings(jnp.ones(()))
+
+    def update(updates, state, params=None):
+        del params
+        return jax.tree.map(lambda change: change * state.scale.astype(change.dtype), updates), state
+
+    return optax.GradientTransformation(init, update)
+
+
+def halve(state: PyTree, times: Int[np.ndarray, " seeds"]) -> PyTree:
+    """The stacked state of several trials, with the step of each halved so many times."""
+
+    def one(part):
+        return Halvings(part.scale * jnp.asarray(0.5**times, part.scale.dtype)) if isinstance(part, Halvings) else part
+
+    return jax.tree.map(one, state, is_leaf=lambda part: isinstance(part, Halvings))

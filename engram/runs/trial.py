@@ -1,0 +1,124 @@
+"""What a run trains: how one seed begins, and how it takes one update."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import PRNGKeyArray, PyTree
+
+from engram.learner import Learner, Learning
+from engram.step import Model
+from engram.tasks.base import Source
+from engram.types import Outcome
+
+State = PyTree
+
+
+class Objective(NamedTuple):
+    """What a run is judged by.
+
+    - `metric`: its name in the log.
+    - `minimise`: whether less of it is better.
+    - `levels`: values to compare it with, by name, such as the optimum.
+    """
+
+    metric: str
+    minimise: bool
+    levels: Mapping[str, float]
+
+
+class AbstractTrial(eqx.Module):
+    """One seed of a run. Whatever a run trains, a learner or an agent, it knows as this and no more.
+
+    The state is one pytree with everything in it: model, optimiser, carry, source of data, keys.
+    """
+
+    @property
+    @abstractmethod
+    def steps(self) -> int:
+        """The time steps of one update, of all its sequences together."""
+
+    @property
+    @abstractmethod
+    def objective(self) -> Objective:
+        """What this is judged by."""
+
+    @abstractmethod
+    def init(self, key: PRNGKeyArray) -> State:
+        """The state before the first update."""
+
+    @abstractmethod
+    def update(self, state: State) -> tuple[State, Outcome]:
+        """One update."""
+
+    @abstractmethod
+    def model(self, state: State) -> Model:
+        """The model within a state."""
+
+    @abstractmethod
+    def evaluate(self, model: Model, key: PRNGKeyArray, updates: int) -> Outcome:
+        """What a model scores, as it is, on fresh data: as much of it as `updates` updates see; metrics are summed."""
+
+
+class Streaming(eqx.Module):
+    """The state of a learner on its stream."""
+
+    learning: Learning
+    sources: Source
+
+
+class StreamTrial(AbstractTrial):
+    """A learner on a stream of its task.
+
+    **Arguments:**
+
+    - `learner`: what learns.
+    - `make`: the model, from a key.
+    - `batch`: the number of sequences.
+    - `length`: the steps of a window: of each sequence between two updates.
+    """
+
+    learner: Learner
+    make: Callable[[PRNGKeyArray], Model]
+    batch: int
+    length: int
+
+    @property
+    def steps(self) -> int:
+        return self.batch * self.length
+
+    @property
+    def objective(self) -> Objective:
+        task = self.learner.task
+        return Objective("losses/loss", True, {"optimum": task.optimum, "memoryless": task.memoryless})
+
+    def init(self, key: PRNGKeyArray) -> Streaming:
+        model_key, learner_key, data_key = jax.random.split(key, 3)
+        learning = self.learner.init(self.make(model_key), self.batch, key=learner_key)
+        return Streaming(learning, self.learner.task.sources(self.batch, data_key))
+
+    def update(self, state: Streaming) -> tuple[Streaming, Outcome]:
+        sources, window = self.learner.task.window(state.sources, self.length)
+        learning, outcome = self.learner.update(state.learning, window)
+        return Streaming(learning, sources), outcome
+
+    def model(self, state: Streaming) -> Model:
+        return state.learning.model
+
+    def evaluate(self, model: Model, key: PRNGKeyArray, updates: int) -> Outcome:
+        step, task = self.learner.step, self.learner.task
+
+        def one(running, _):
+            state, sources = running
+            sources, window = task.window(sources, self.length)
+            window = jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), window)
+            flow = jnp.ones(window.first.shape)
+            state, (loss, metrics) = step.unroll(model, state, window, flow)
+            return (state, sources), (jnp.mean(loss), jax.tree.map(jnp.sum, metrics))
+
+        start = (step.initial(model, self.batch), task.sources(self.batch, key))
+        _, (loss, metrics) = jax.lax.scan(one, start, None, updates)
+        return Outcome(jnp.mean(loss), jax.tree.map(jnp.sum, metrics))
