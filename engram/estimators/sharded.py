@@ -14,8 +14,8 @@ class Sharded(AbstractEstimator):
 
         g = 1/N Σ_i g_i,      g_i from the examples of device i
 
-    The same gradient as on one device, up to the order of summation; of random estimators too: each example draws by its own
-    key. CPU cores count as devices if asked for before anything else is computed:
+    The same gradient as on one device, up to the order of summation; of random estimators too, for each example draws by a
+    key of its own. CPU cores count as devices if asked for before anything else is computed:
     `jax.config.update("jax_num_cpu_devices", 2)`.
 
     **Arguments:**

@@ -54,7 +54,7 @@ def write(path: Path, tree: PyTree, facts: Facts) -> None:
 
 
 def read(path: Path, like: PyTree) -> PyTree:
-    """The arrays of a checkpoint, in a tree as `like`, which has the arrays' shapes; the rest of `like` stays as it is.
+    """The arrays of a checkpoint, in a tree as `like`, which has the arrays' shapes.
 
     Raises `DamagedError` if a byte of the file is not as it was written, and `InputError` if it holds another state.
     """
@@ -66,8 +66,8 @@ def read(path: Path, like: PyTree) -> PyTree:
         expected = _describe(str(wanted[name].dtype), wanted[name].shape) if name in wanted else "nothing"
         if stored != expected:
             raise InputError(
-                f"'{path}' holds {stored} at {name}, where {expected} is wanted: it is of another model, task or algorithm. "
-                f"Put config.json back as it was, or give another --dir."
+                f"'{path}' holds {stored} at {name}, where {expected} is wanted: it is of another model or algorithm. Put "
+                f"config.json back as it was, or give another --dir."
             )
     arrays, start = {}, 0
     for leaf in about:
@@ -131,18 +131,14 @@ class Checkpoints(NamedTuple):
         named = [path for path in self.directory.glob(f"*{SUFFIX}") if path.stem.isdecimal()]
         return sorted(named, key=lambda path: int(path.stem), reverse=True)
 
-    def whole(self, warn: Callable[[str], None]) -> dict[Path, Facts]:
-        """Those that are whole, the newest first; others are set aside under another name, and what was never finished goes."""
-        for path in self.directory.glob(".*.part"):
-            path.unlink()
+    def whole(self, damaged: Callable[[Path, DamagedError], None]) -> dict[Path, Facts]:
+        """Those that are whole, the newest first; `damaged` is told of the others."""
         found = {}
         for path in self.paths():
             try:
                 found[path] = facts(path)
             except DamagedError as error:
-                aside = path.with_suffix(".damaged")
-                path.rename(aside)
-                warn(f"{error} It is now '{aside.name}', and is not used.")
+                damaged(path, error)
         return found
 
     def prune(self, scores: Mapping[Path, float]) -> None:
@@ -165,8 +161,8 @@ def _open(path: Path) -> tuple[list[dict[str, Any]], Facts, memoryview]:
         raise DamagedError(f"'{path}' is no checkpoint of Engram.")
     if int(match[1]) > FORMAT:
         raise InputError(
-            f"'{path}' was written by a newer Engram, in format {int(match[1])}; this one reads up to {FORMAT}. Upgrade: pip "
-            f"install --upgrade engram; or move that file away, to go on from an older checkpoint."
+            f"'{path}' was written by a newer Engram, in format {int(match[1])}; this one reads up to {FORMAT}. Upgrade "
+            f"with pip install --upgrade engram, or move that file away to go on from an older checkpoint."
         )
     start = len(line) + 1
     length = int.from_bytes(body[start : start + 8], "little")

@@ -22,7 +22,6 @@ from engram.tasks import AbstractTask
 from engram.types import InputError
 
 FILE = "config.json"
-EXPRESSIONS = ("task", "cell", "estimator", "optimiser")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Config:
     - `length`: the steps of each sequence between two updates.
     - `steps`: the time steps of all sequences together, rounded up to whole updates.
     - `seed`, `seeds`: the first seed, and how many there are.
-    - `log_every`: the updates of one row of the log.
+    - `log_every`: the updates of one row of the log; by default what the run was begun with, or else some 500 rows.
     """
 
     task: str
@@ -46,20 +45,15 @@ class Config:
     steps: int
     seed: int
     seeds: int
-    log_every: int
+    log_every: int | None = None
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
             value, least = getattr(self, field.name), 0 if field.name == "seed" else 1
-            match value:
-                case str() if field.name in EXPRESSIONS:
-                    object.__setattr__(self, field.name, str(parse(value)))
-                case int() if field.name not in EXPRESSIONS and not isinstance(value, bool):
-                    if value < least:
-                        raise InputError(f"{field.name} = {value}: give {least} at least.")
-                case _:
-                    kind = "an expression" if field.name in EXPRESSIONS else "a whole number"
-                    raise InputError(f"{field.name} = {value!r}: give {kind}.")
+            if isinstance(value, str):
+                object.__setattr__(self, field.name, str(parse(value)))
+            elif value is not None and value < least:
+                raise InputError(f"{field.name} = {value}: give {least} at least.")
 
     @property
     def updates(self) -> int:
@@ -68,14 +62,15 @@ class Config:
 
     @property
     def record(self) -> dict[str, Any]:
-        """What decides what is learnt up to any step: everything but how far it goes."""
+        """What decides what is learnt and logged up to any step: everything but how far it goes."""
         return {name: value for name, value in dataclasses.asdict(self).items() if name != "steps"}
 
     @property
     def name(self) -> str:
-        """A name for it, the same whenever the record is the same."""
-        digest = hashlib.sha256(json.dumps(self.record, sort_keys=True).encode()).hexdigest()
-        return "-".join([*(parse(text).name for text in (self.task, self.cell, self.estimator)), digest[:8]])
+        """A name for whatever decides what is learnt."""
+        what = json.dumps({name: value for name, value in self.record.items() if name != "log_every"}, sort_keys=True)
+        expressions = (parse(text).name for text in (self.task, self.cell, self.estimator))
+        return "-".join([*expressions, hashlib.sha256(what.encode()).hexdigest()[:8]])
 
     def trial(self, devices: int = 1) -> StreamTrial:
         """What one seed of it does, with the batch over so many devices."""
@@ -101,8 +96,8 @@ class Config:
             )
         seeds = range(self.seed, self.seed + self.seeds)
         if self.seeds % devices:
-            return Program(self.trial(devices), seeds, self.log_every)
-        return Program(self.trial(), seeds, self.log_every, devices)
+            return Program(self.trial(devices), seeds, self.log_every or 1)
+        return Program(self.trial(), seeds, self.log_every or 1, devices)
 
 
 def read_config(directory: Path) -> Config:
@@ -114,34 +109,38 @@ def read_config(directory: Path) -> Config:
         raise InputError(f"'{directory}' is no run directory: it has no {FILE}. Give one that engram train made.") from None
     except ValueError as error:
         raise InputError(f"'{path}' is no JSON: {error}. Put it back as it was.") from None
-    known = {field.name for field in dataclasses.fields(Config)}
-    if not isinstance(stored, dict) or set(stored) != known:
-        odd = sorted(set(stored) ^ known) if isinstance(stored, dict) else "everything"
-        raise InputError(f"'{path}' should have the keys {', '.join(sorted(known))}: wrong or missing are {odd}.")
+    fields: dict[str, Any] = {field.name: field.type for field in dataclasses.fields(Config)}
+    if not isinstance(stored, dict) or set(stored) != set(fields):
+        odd = ", ".join(sorted(set(stored) ^ set(fields))) if isinstance(stored, dict) else "everything"
+        raise InputError(f"'{path}' should have the keys {', '.join(fields)}; wrong or missing: {odd}.")
+    for name, value in stored.items():
+        if not isinstance(value, fields[name]) or isinstance(value, bool):
+            kind = "an expression" if fields[name] is str else "a whole number"
+            raise InputError(f"'{path}': {name} = {value!r}: give {kind}.")
     try:
         return Config(**stored)
     except InputError as error:
         raise InputError(f"'{path}': {error}") from None
 
 
-def write_config(directory: Path, config: Config) -> None:
-    """Stores a configuration."""
-    write_atomically(directory / FILE, [json.dumps(dataclasses.asdict(config), indent=2).encode() + b"\n"])
-
-
-def open_directory(directory: Path, config: Config) -> None:
-    """Makes a directory for a run, or checks that it is this run's; more steps than it was begun with are put on record."""
+def settle(directory: Path, config: Config) -> Config:
+    """A configuration as it is to be put on record in a directory, which must be this run's, empty, or not there yet."""
     if (directory / FILE).exists():
         stored = read_config(directory)
+        config = dataclasses.replace(config, log_every=config.log_every or stored.log_every)
         for name, value in config.record.items():
             if stored.record[name] != value:
                 raise InputError(
                     f"'{directory}' was begun with {name} = {stored.record[name]}, and not {value}: give another --dir, or "
                     f"that {name}."
                 )
-        if config.steps <= stored.steps:
-            return
-    elif directory.exists() and any(not path.name.startswith(".") for path in directory.iterdir()):
+        return dataclasses.replace(config, steps=max(config.steps, stored.steps))
+    if directory.exists() and any(not path.name.startswith(".") for path in directory.iterdir()):
         raise InputError(f"'{directory}' is no run directory, and not empty: give another --dir.")
+    return dataclasses.replace(config, log_every=config.log_every or math.ceil(config.updates / 500))
+
+
+def write_config(directory: Path, config: Config) -> None:
+    """Puts a configuration on record, in a directory that is made if need be."""
     directory.mkdir(parents=True, exist_ok=True)
-    write_config(directory, config)
+    write_atomically(directory / FILE, [json.dumps(dataclasses.asdict(config), indent=2).encode() + b"\n"])

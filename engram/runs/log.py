@@ -4,9 +4,9 @@ A row is what one seed did in the updates since its row before:
 
     {"update": 2000, "step": 64000, "seed": 0, "losses/loss": 0.41, "charts/SPS": 91000.0, "time/seconds": 1.4}
 
-Names are those of the field: `losses/...` is optimised, `charts/...` is watched, `charts/SPS` is time steps a second. A mean
-over nothing, and what is not finite, is null. All but `charts/SPS` and `time/seconds`
-is the same whenever a run is run.
+Names are those of the field: `losses/...` is optimised, `charts/...` is watched, `charts/SPS` is the time steps of all seeds
+in a second. A mean over nothing, and what is not finite, is null. All but `charts/SPS` and `time/seconds` is the same in
+whatever pieces a run is run.
 """
 
 import json
@@ -44,8 +44,8 @@ class Log:
         """Forgets what was written beyond `size` bytes."""
         if self.size < size:
             raise InputError(
-                f"'{self.path}' has {self.size} bytes where {size} were written: rows were lost or removed since. Put it back, "
-                f"or give another --dir."
+                f"'{self.path}' has {self.size} bytes where {size} were written: rows were lost since. Put it back, or "
+                f"give another --dir."
             )
         self.file.truncate(size)
 

@@ -13,7 +13,7 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from engram.runs.checkpoint import Checkpoints, named_leaves, read, write
+from engram.runs.checkpoint import Checkpoints, DamagedError, named_leaves, read, write
 from engram.runs.interrupts import interrupts
 from engram.runs.listener import AbstractListener, Listeners
 from engram.runs.lock import lock
@@ -78,6 +78,8 @@ def train(
         session = Session(program, directory, record, options, heard, warn)
         try:
             session.open()
+            if session.update < updates:
+                _ = program.compiled
             heard.begin(session.update, updates)
             while session.update < updates and noted.signal is None:
                 session.advance(updates)
@@ -124,16 +126,17 @@ class Session:
     def open(self) -> None:
         """Goes on from the newest checkpoint that is whole, or begins."""
         self.checkpoints.directory.mkdir(exist_ok=True)
+        for part in self.checkpoints.directory.glob(".*.part"):
+            part.unlink()
         if self.checkpoints.paths():
             self._restore()
         else:
             if self.log.size:
                 raise InputError(
-                    f"'{self.log.path}' has rows, but there is no checkpoint to go on from: put it back, or give another --dir."
+                    f"'{self.log.path}' has rows, but there is no checkpoint: put one back, or give another --dir."
                 )
             self.running = self.program.init()
             self._write()
-        self.program.compile()
         self.saved_at = time.perf_counter()
 
     def advance(self, updates: int) -> None:
@@ -174,7 +177,7 @@ class Session:
 
     def _restore(self) -> None:
         """Goes back to the newest checkpoint that is whole."""
-        whole = self.checkpoints.whole(self.warn)
+        whole = self.checkpoints.whole(self._set_aside)
         for path, facts in whole.items():
             self._check(path, facts)
             self._remember(path, facts["score"])
@@ -186,13 +189,17 @@ class Session:
         self.update = self.saved = facts["update"]
         self.seconds, self.score = facts["seconds"], facts["score"]
 
+    def _set_aside(self, path: Path, error: DamagedError) -> None:
+        aside = path.rename(path.with_suffix(".damaged"))
+        self.warn(f"{error} It is now '{aside.name}', and is not used.")
+
     def _check(self, path: Path, facts: dict[str, Any]) -> None:
         """Refuses a checkpoint that something else was trained for."""
         for name, wanted in self.record.items():
             if facts["record"].get(name) != wanted:
                 raise InputError(
-                    f"'{path}' was made with {name} = {facts['record'].get(name)}, and not {wanted}: put config.json back as "
-                    f"it was, or give another --dir."
+                    f"'{path}' was made with {name} = {facts['record'].get(name)}, and not {wanted}: put config.json back "
+                    f"as it was, or give another --dir."
                 )
 
     def _remember(self, path: Path, score: float | None) -> None:

@@ -1,6 +1,7 @@
 """The compiled program of a run: many updates of many seeds between two looks of the host."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -50,11 +51,10 @@ class Program:
         self.trial, self.seeds, self.log_every, self.devices = trial, tuple(seeds), log_every, devices
         state = eqx.filter_eval_shape(trial.init, jax.random.key(0))
         arrays, self._static = eqx.partition(state, _is_array)
-        _, outcome = eqx.filter_eval_shape(trial.update, state)
-        self._tally = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), tallies(outcome))
+        row = eqx.filter_eval_shape(lambda state: tallies(trial.update(state)[1]), state)
+        self._tally = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), row)
         one = Running(arrays, self._tally)
         self.like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((len(seeds), *leaf.shape), leaf.dtype), one)
-        self._compiled = None
 
     @property
     def steps(self) -> int:
@@ -67,9 +67,10 @@ class Program:
         each = [Running(init(jax.random.key(seed)), self._tally) for seed in self.seeds]
         return jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
 
-    def compile(self) -> None:
-        """Makes the program ready."""
-        self._compiled = jax.jit(self._all).lower(self.like, 0, 0).compile()
+    @functools.cached_property
+    def compiled(self) -> Callable[..., Any]:
+        """The program itself, which takes a while to make."""
+        return jax.jit(self._all).lower(self.like, 0, 0).compile()
 
     def advance(self, running: Running, updates: int, at: int) -> tuple[Running, Tallies, Bool[np.ndarray, " seeds"]]:
         """Takes updates, `at` of which were done before.
@@ -77,9 +78,7 @@ class Program:
         Gives what runs on, the tallies of the rows of the log (axes `[seeds, ROWS]`, from the one in the making on), and
         which seeds are sound: whether no loss and no parameter is NaN or infinite.
         """
-        if self._compiled is None:
-            self.compile()
-        running, rows, sound = self._compiled(running, updates, at % self.log_every)  # pyright: ignore
+        running, rows, sound = self.compiled(running, updates, at % self.log_every)
         return running, jax.tree.map(np.asarray, rows), np.asarray(sound)
 
     def room(self, at: int) -> int:

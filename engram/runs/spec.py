@@ -111,7 +111,7 @@ def call(spec: Spec, constructor: Callable[..., Any], value_of: Callable[[Any], 
     usual = [name for name in accepted if name not in ("input_size", "key")]
     for name, _ in spec.named:
         if name not in usual:
-            raise InputError(f"{spec.name}{_signature(signature)} has no argument '{name}'. {nearest(name, usual)}")
+            raise InputError(f"{spec.name}{show_signature(signature)} has no argument '{name}'. {nearest(name, usual)}")
     given = {name: value_of(value) for name, value in spec.named}
     extra = {name: value for name, value in supplied.items() if name in accepted and name not in given}
     open_slots = [
@@ -120,7 +120,7 @@ def call(spec: Spec, constructor: Callable[..., Any], value_of: Callable[[Any], 
         if parameter.kind is parameter.POSITIONAL_OR_KEYWORD and parameter.name not in extra
     ]
     if len(spec.positional) > len(open_slots):
-        raise InputError(f"{spec} has too many arguments; {spec.name} takes {_signature(signature)}.")
+        raise InputError(f"{spec} has too many arguments; {spec.name} takes {show_signature(signature)}.")
     positional = {name: value_of(value) for name, value in zip(open_slots, spec.positional, strict=False)}
     named = [name for name, _ in spec.named]
     twice = [name for name in [*positional, *named] if [*positional, *named].count(name) > 1]
@@ -129,7 +129,7 @@ def call(spec: Spec, constructor: Callable[..., Any], value_of: Callable[[Any], 
     try:
         bound = signature.bind(**given, **extra, **positional)
     except TypeError as error:
-        raise InputError(f"{spec}: {error}; {spec.name} takes {_signature(signature)}.") from None
+        raise InputError(f"{spec}: {error}; {spec.name} takes {show_signature(signature)}.") from None
     for name, value in bound.arguments.items():
         _check_type(spec, name, value, accepted[name].annotation)
     return constructor(*bound.args, **bound.kwargs)
@@ -140,6 +140,17 @@ def nearest(name: str, options: Iterable[str]) -> str:
     lower = {option.lower(): option for option in options}
     match = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
     return f"Did you mean '{lower[match[0]]}'?" if match else f"There are {', '.join(sorted(options))}."
+
+
+def show_signature(called: inspect.Signature) -> str:
+    """The arguments that an expression gives; a run supplies sizes and keys."""
+    shown = []
+    for parameter in called.parameters.values():
+        if parameter.name in ("input_size", "key"):
+            continue
+        default = parameter.default
+        shown.append(parameter.name if default is parameter.empty else f"{parameter.name}={default}")
+    return f"({', '.join(shown)})"
 
 
 def _make_cell(spec, input_size, key):
@@ -234,13 +245,3 @@ def _read(node: ast.expr, text: str) -> Any:
 
 def _show(value: Any) -> str:
     return str(value) if isinstance(value, Spec) else repr(value)
-
-
-def _signature(signature):
-    shown = []
-    for parameter in signature.parameters.values():
-        if parameter.name in ("input_size", "key"):
-            continue
-        default = parameter.default
-        shown.append(parameter.name if default is parameter.empty else f"{parameter.name}={default}")
-    return f"({', '.join(shown)})"

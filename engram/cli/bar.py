@@ -1,0 +1,54 @@
+"""A progress bar."""
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from engram.runs.listener import AbstractListener
+from engram.runs.log import Row
+
+
+class Bar(AbstractListener):
+    """Shows how far a run is, its rate, the objective, and the time left; nothing where standard error is no terminal.
+
+    **Arguments:**
+
+    - `metric`: the objective's name in the log.
+    - `steps`: the time steps of an update of all seeds.
+    """
+
+    def __init__(self, metric: str, steps: int):
+        self._metric, self._steps = metric, steps
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TextColumn("{task.fields[rate]}"),
+            TextColumn("{task.fields[value]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            refresh_per_second=4,
+            speed_estimate_period=10,
+        )
+        self._task = self._bar.add_task("compiling", total=None, rate="", value="")
+        if self._bar.console.is_terminal:
+            self._bar.start()
+
+    def begin(self, update: int, updates: int) -> None:
+        self._bar.update(self._task, description="training", total=updates, completed=update)
+
+    def progress(self, update: int, rows: list[Row]) -> None:
+        self._bar.update(self._task, completed=update)
+        speed = self._bar.tasks[0].speed
+        if speed:
+            self._bar.update(self._task, rate=f"{speed * self._steps:,.0f} steps/s")
+        last = [row[self._metric] for row in rows if row["update"] == rows[-1]["update"]]
+        values = [value for value in last if value is not None]
+        if values:
+            name = self._metric.partition("/")[2]
+            self._bar.update(self._task, value=f"{name} {sum(values) / len(values):.4g}")
+
+    def end(self) -> None:
+        if self._bar.live.is_started:
+            self._bar.stop()

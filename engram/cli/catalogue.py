@@ -1,0 +1,76 @@
+"""`engram list`."""
+
+import dataclasses
+import inspect
+from typing import Any
+
+import tyro
+from rich.console import Console
+from rich.text import Text
+
+from engram.cell import AbstractCell
+from engram.cells.initialisers import AbstractGates, AbstractWeights
+from engram.cli.console import Json
+from engram.estimators import AbstractEstimator
+from engram.runs.optimiser import OPTIMISERS
+from engram.runs.spec import names, show_signature
+from engram.tasks import AbstractTask
+from engram.types import InputError
+
+KINDS = {
+    "tasks": AbstractTask,
+    "cells": AbstractCell,
+    "estimators": AbstractEstimator,
+    "initialisers": (AbstractGates, AbstractWeights),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class List:
+    """List what an expression may name: tasks, cells, estimators, initialisers, optimisers, with their arguments.
+
+    Two examples that work:
+      engram list
+
+      engram list estimators cells --json
+    """
+
+    kinds: tyro.conf.Positional[tuple[str, ...]] = ()
+    """What to list; everything by default."""
+    json: Json = False
+
+    def run(self) -> dict[str, Any]:
+        found = {kind: catalogue(kind) for kind in KINDS} | {"optimisers": optimisers()}
+        for kind in self.kinds:
+            if kind not in found:
+                raise InputError(f"There are no '{kind}' to list: give some of {', '.join(found)}.")
+        shown = {kind: found[kind] for kind in self.kinds or found}
+        console = Console(stderr=True, highlight=False)
+        for kind, entries in shown.items():
+            console.print(Text(f"\n{kind}", style="bold"))
+            for entry in entries:
+                console.print(Text.assemble("  ", (entry["signature"], "cyan"), f"  {entry['what']}"))
+        return shown
+
+
+def catalogue(kind: str) -> list[dict[str, str]]:
+    """The public classes of a kind, each with its signature and the first line of its docstring."""
+    return [
+        {
+            "name": name,
+            "signature": name + show_signature(inspect.signature(value)),
+            "what": first_line(value),
+        }
+        for name, value in sorted(names().items())
+        if issubclass(value, KINDS[kind])
+    ]
+
+
+def first_line(value: Any) -> str:
+    """The first line of a docstring."""
+    return (inspect.getdoc(value) or "").partition("\n")[0]
+
+
+def optimisers() -> list[dict[str, str]]:
+    """The optimisers and schedules of optax that can be named."""
+    return [{"name": name, "signature": name, "what": f"optax.{name}"} for name in [*OPTIMISERS, "chain"]]

@@ -1,0 +1,47 @@
+"""`engram doctor`."""
+
+import dataclasses
+import importlib.util
+import platform
+from importlib import metadata
+from typing import Any
+
+import jax
+from rich.console import Console
+
+from engram.cli.cache import cache_directory
+from engram.cli.console import Json, show_table
+
+PACKAGES = ("engram", "jax", "jaxlib", "equinox", "optax", "numpy")
+EXTRAS = {"plots": "matplotlib", "tensorboard": "tensorboardX", "wandb": "wandb"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Doctor:
+    """Show versions, devices and extras, and what to install for what is missing.
+
+    Two examples that work:
+      engram doctor
+
+      engram doctor --json
+    """
+
+    json: Json = False
+
+    def run(self) -> dict[str, Any]:
+        versions = {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES}
+        devices = [f"{device.platform}: {device.device_kind}" for device in jax.devices()]
+        extras = {name: importlib.util.find_spec(package) is not None for name, package in EXTRAS.items()}
+        cache = str(cache_directory())
+        show_table("versions", ("package", "version"), versions.items())
+        show_table(
+            "extras",
+            ("extra", "there", "to install"),
+            [
+                (name, "yes" if there else "no", "" if there else f"pip install 'engram[{name}]'")
+                for name, there in extras.items()
+            ],
+        )
+        say_on = Console(stderr=True, highlight=False).print
+        say_on(f"devices: {', '.join(devices)}\ncompiled programs are kept in {cache}")
+        return {"versions": versions, "devices": devices, "extras": extras, "compilation_cache": cache}

@@ -1,0 +1,60 @@
+"""`engram eval`."""
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from engram.cli.console import Json, say, show_table
+from engram.cli.train import show_interval
+from engram.reports.summary import interval
+from engram.runs.log import means
+from engram.runs.saved import Which, load
+from engram.types import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluate:
+    """Score a saved run on data that it has not seen, without learning, beside the optimum and the best without memory.
+
+    Two examples that work, after engram train --dir runs/recall:
+      engram eval runs/recall
+
+      engram eval runs/recall --checkpoint best --steps 1_000_000 --json
+    """
+
+    dir: Annotated[Path, tyro.conf.Positional]
+    """The run directory."""
+    checkpoint: Which = "newest"
+    """Which checkpoint is scored."""
+    steps: int = 100_000
+    """The time steps of all sequences together; rounded up to as many as whole updates see."""
+    json: Json = False
+
+    def run(self) -> dict[str, Any]:
+        if self.steps < 1:
+            raise InputError(f"--steps {self.steps}: give 1 at least.")
+        saved = load(self.dir, self.checkpoint, say)
+        trial = saved.program.trial
+        found = {seed: means(one) for seed, one in saved.evaluate(math.ceil(self.steps / trial.steps)).items()}
+        names = next(iter(found.values()))
+        by_metric = {name: {seed: values[name] for seed, values in found.items()} for name in names}
+        intervals = {
+            name: interval([math.nan if value is None else value for value in values.values()])
+            for name, values in by_metric.items()
+        }
+        levels = [f"{name} {value:.4g}" for name, value in trial.objective.levels.items()]
+        show_table(
+            f"{self.dir} at update {saved.facts['update']:,}",
+            ("metric", "mean", "95 % interval", "seeds"),
+            [(name, f"{one.mean:.4g}", show_interval(one), str(one.count)) for name, one in intervals.items()],
+            f"{trial.objective.metric}: {' · '.join(levels)}",
+        )
+        return {
+            "dir": str(self.dir),
+            "update": saved.facts["update"],
+            "levels": dict(trial.objective.levels),
+            "metrics": {name: one._asdict() | {"by_seed": by_metric[name]} for name, one in intervals.items()},
+        }

@@ -1,0 +1,64 @@
+"""The entry point: which commands there are, and how they end."""
+
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import tyro
+
+from engram.cli.cache import use_compilation_cache
+from engram.cli.catalogue import List
+from engram.cli.completion import Completion
+from engram.cli.console import say
+from engram.cli.diagnose import Diagnose
+from engram.cli.doctor import Doctor
+from engram.cli.evaluate import Evaluate
+from engram.cli.report import Report
+from engram.cli.train import Train
+from engram.runs.loop import StoppedError
+from engram.types import InputError
+
+COMMANDS = {
+    "train": Train,
+    "eval": Evaluate,
+    "report": Report,
+    "diagnose": Diagnose,
+    "list": List,
+    "doctor": Doctor,
+    "completion": Completion,
+}
+
+
+def main() -> None:
+    """Runs a command. Exit codes: 0 done, 2 bad input, 130 (143) interrupted and saved, 1 anything else."""
+    command = parse(sys.argv[1:])
+    use_compilation_cache()
+    code = 0
+    try:
+        result = command.run()
+    except InputError as error:
+        code, result = 2, {"error": str(error)}
+    except StoppedError as error:
+        code, result = error.code, {"error": f"{error} Go on with: {shlex.join(['engram', *sys.argv[1:]])}"}
+    except KeyboardInterrupt:
+        code, result = 130, {"error": "Interrupted; what the last checkpoint holds is saved."}
+    except OSError as error:
+        code = 2 if isinstance(error, PermissionError | NotADirectoryError | IsADirectoryError | FileNotFoundError) else 1
+        result = {"error": f"'{error.filename}' cannot be used: {error.strerror}. Mend that, or give another path."}
+    if code:
+        say(f"engram: {result['error']}")
+    if command.json and code in (0, 130, 143):
+        print(json.dumps(result))
+    sys.exit(code)
+
+
+def parse(arguments: Sequence[str]) -> Any:
+    """The command that arguments ask for."""
+    return tyro.extras.subcommand_cli_from_dict(
+        COMMANDS,
+        prog="engram",
+        description="Trains models and agents that remember longer than they can backpropagate.",
+        args=arguments,
+    )

@@ -1,0 +1,41 @@
+"""`engram report`."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from engram.cli.console import Json, say
+from engram.reports.page import write_page
+from engram.reports.record import read_record
+from engram.runs.config import read_config
+from engram.types import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """Write one page with the curves, tables and configurations of runs, side by side; it needs no network.
+
+    Two examples that work, after engram train --dir runs/recall:
+      engram report runs/recall
+
+      engram report runs/recall runs/recall --out both.html
+    """
+
+    dirs: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """The run directories."""
+    out: Path | None = None
+    """The page; by default report.html, in the run directory if there is one alone."""
+    json: Json = False
+
+    def run(self) -> dict[str, Any]:
+        if not self.dirs:
+            raise InputError("There is nothing to report on: give run directories.")
+        out = self.out or (self.dirs[0] if len(self.dirs) == 1 else Path()) / "report.html"
+        if out.suffix != ".html":
+            raise InputError(f"--out {out}: a page ends in .html.")
+        records = [read_record(directory, read_config(directory).trial().objective) for directory in self.dirs]
+        written = write_page(records, out)
+        say(f"Written: {', '.join(map(str, written))}")
+        return {"page": str(out), "files": [str(path) for path in written]}

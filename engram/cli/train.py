@@ -1,0 +1,124 @@
+"""`engram train`."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+
+from engram.cli.bar import Bar
+from engram.cli.console import Json, say, show_table
+from engram.reports.record import Record, finals, metrics, rate, read_record
+from engram.reports.summary import Interval, interval
+from engram.runs.config import Config, settle, write_config
+from engram.runs.loop import Options, train
+from engram.runs.tensorboard import TensorBoard
+from engram.runs.weights_and_biases import WeightsAndBiases
+from engram.types import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Train:
+    """Train a model on a task. The same command goes on where it was broken off; with more --steps, it goes further.
+
+    Two examples that work:
+      engram train --task 'AnBn(1, 8)' --cell 'GRU(32)' --estimator 'UORO()' --batch 1 --length 1 --steps 200_000
+
+      engram train --task 'Recall(10)' --cell 'LSTM(16)' --estimator 'TBPTT(5)' --length 20 --seeds 3 --dir runs/recall
+    """
+
+    task: str
+    """The task, as an expression; engram list shows what there is."""
+    cell: str = "GRU(64)"
+    """The recurrent part of the model, as an expression without its input size; a linear readout follows it."""
+    estimator: str = "BPTT()"
+    """How credit passes through time."""
+    optimiser: str = "adam(3e-3)"
+    """An optimiser of optax, such as 'chain(clip_by_global_norm(1.0), adam(linear_schedule(1e-2, 0.0, 10_000)))'."""
+    batch: int = 16
+    """The number of sequences that learn together."""
+    length: int = 64
+    """The steps of each sequence between two updates."""
+    steps: int = 1_000_000
+    """The time steps to train for, those of all sequences together; rounded up to whole updates."""
+    seed: int = 0
+    """The first seed: of parameters, data and draws."""
+    seeds: int = 1
+    """How many seeds are trained at once, each with the keys it would have alone."""
+    dir: Path | None = None
+    """The run directory; by default a name in runs/ that stands for what is trained."""
+    log_every: int | None = None
+    """The updates of one row of the log; by default there are some 500 rows."""
+    devices: int = 1
+    """Over how many devices seeds, or else the batch, are laid; CPU cores count as devices."""
+    save_every: float = 60.0
+    """The seconds between checkpoints."""
+    keep: int = 3
+    """How many of the newest checkpoints are kept; the best is kept besides."""
+    on_nan: Literal["stop", "restore"] = "stop"
+    """When a loss or a parameter is NaN or infinite: stop, or restore the last checkpoint and halve the step."""
+    tensorboard: bool = False
+    """Write the log for TensorBoard too, into the run directory."""
+    wandb: str | None = None
+    """A project of Weights & Biases to send the log to."""
+    json: Json = False
+
+    def run(self) -> dict[str, Any]:
+        for name, value, least in (
+            ("devices", self.devices, 1),
+            ("keep", self.keep, 1),
+            ("save-every", self.save_every, 0),
+        ):
+            if not value >= least:
+                raise InputError(f"--{name} {value}: give {least} at least.")
+        use_devices(self.devices)
+        names = [field.name for field in dataclasses.fields(Config)]
+        config = Config(**{name: getattr(self, name) for name in names})
+        directory = Path("runs") / config.name if self.dir is None else self.dir
+        config = settle(directory, config)
+        program = config.program(self.devices)
+        write_config(directory, config)
+        listeners = []
+        if self.tensorboard:
+            listeners.append(TensorBoard(directory))
+        if self.wandb is not None:
+            listeners.append(WeightsAndBiases(self.wandb, directory.name, directory, config.record))
+        say(f"{config.task}, {config.cell}, {config.estimator}, {config.updates:,} updates: {directory}")
+        bar = Bar(program.trial.objective.metric, program.steps)
+        options = Options(self.save_every, self.keep, self.on_nan)
+        try:
+            train(program, directory, config.updates, config.record, options=options, listeners=[bar, *listeners], warn=say)
+        finally:
+            bar.end()
+        summary = summarise(directory, read_record(directory, program.trial.objective))
+        return {"update": config.updates, "step": config.updates * program.trial.steps} | summary
+
+
+def use_devices(count: int) -> None:
+    """Makes CPU cores count as devices."""
+    if count > 1:
+        jax.config.update("jax_num_cpu_devices", count)
+
+
+def summarise(directory: Path, record: Record) -> dict[str, Any]:
+    """Shows how a run ended, and gives it as JSON."""
+    found = {name: finals(record, name) for name in metrics([record])}
+    intervals = {name: interval(list(values.values())) for name, values in found.items()}
+    levels = [f"{name} {value:.4g}" for name, value in record.levels.items()]
+    show_table(
+        f"{directory}: means over the last tenth",
+        ("metric", "mean", "95 % interval", "seeds"),
+        [(name, f"{one.mean:.4g}", show_interval(one), str(one.count)) for name, one in intervals.items()],
+        f"{record.metric}: {' · '.join(levels)}",
+    )
+    return {
+        "dir": str(directory),
+        "steps_per_second": rate(record),
+        "levels": dict(record.levels),
+        "metrics": {name: one._asdict() | {"by_seed": found[name]} for name, one in intervals.items()},
+    }
+
+
+def show_interval(found: Interval) -> str:
+    """An interval, as text."""
+    return "" if found.low is None or found.high is None else f"{found.low:.4g} to {found.high:.4g}"

@@ -1,0 +1,58 @@
+"""A run that was saved, opened to be looked at."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import jax
+from jaxtyping import PRNGKeyArray
+
+from engram.runs.checkpoint import Checkpoints, Facts, read
+from engram.runs.config import Config, read_config
+from engram.runs.log import Tallies, tallies
+from engram.runs.program import Program, Running
+from engram.step import Model
+from engram.types import InputError
+
+Which = Literal["newest", "best"]
+
+
+class Saved(NamedTuple):
+    """What a run had learnt at a checkpoint."""
+
+    config: Config
+    program: Program
+    running: Running
+    facts: Facts
+
+    def models(self) -> dict[int, Model]:
+        """The model of each seed."""
+        return {seed: self.program.model(self.running, index) for index, seed in enumerate(self.program.seeds)}
+
+    def evaluate(self, updates: int) -> dict[int, Tallies]:
+        """What each seed's model scores on data that it has not seen."""
+        score = jax.jit(lambda model, key: tallies(self.program.trial.evaluate(model, key, updates)))
+        return {seed: score(model, evaluation_key(seed)) for seed, model in self.models().items()}
+
+
+def load(directory: Path, which: Which = "newest", warn: Callable[[str], None] = print) -> Saved:
+    """Opens a run directory; nothing in it is executed or changed.
+
+    **Arguments:**
+
+    - `which`: the newest checkpoint, or the best.
+    - `warn`: who is told of checkpoints that are damaged.
+    """
+    config = read_config(directory)
+    found = Checkpoints(directory / "checkpoints").whole(lambda path, error: warn(str(error)))
+    scored = {path: facts["score"] for path, facts in found.items() if facts["score"] is not None}
+    path = min(scored, key=lambda path: scored[path], default=None) if which == "best" else next(iter(found), None)
+    if path is None:
+        raise InputError(f"'{directory}' has no {which} checkpoint that is whole: train first, with engram train.")
+    program = config.program()
+    return Saved(config, program, read(path, program.like), found[path])
+
+
+def evaluation_key(seed: int) -> PRNGKeyArray:
+    """The key of data that training never sees."""
+    return jax.random.fold_in(jax.random.key(seed), 2**31)

@@ -1,0 +1,43 @@
+"""Rows for TensorBoard."""
+
+from pathlib import Path
+
+from engram.runs.listener import AbstractListener
+from engram.runs.log import Row
+from engram.types import InputError
+
+
+class TensorBoard(AbstractListener):
+    """Writes each seed's rows as scalars, one event file a seed and process, into `directory/tensorboard/`."""
+
+    def __init__(self, directory: Path):
+        try:
+            from tensorboardX import SummaryWriter
+        except ImportError:
+            raise InputError("--tensorboard needs a package: pip install 'engram[tensorboard]'.") from None
+        self._make = SummaryWriter
+        self._directory = directory / "tensorboard"
+        self._writers = {}
+
+    def begin(self, update: int, updates: int) -> None:
+        """Nothing is known yet."""
+
+    def progress(self, update: int, rows: list[Row]) -> None:
+        for row in rows:
+            writer = self._writer(row)
+            for name, value in row.items():
+                if "/" in name and value is not None:
+                    writer.add_scalar(name, value, row["step"])
+        for writer in self._writers.values():
+            writer.flush()
+
+    def end(self) -> None:
+        for writer in self._writers.values():
+            writer.close()
+
+    def _writer(self, row):
+        """The writer of a row's seed; what an interrupted run wrote from this row on is not shown."""
+        seed = row["seed"]
+        if seed not in self._writers:
+            self._writers[seed] = self._make(str(self._directory / f"seed-{seed}"), purge_step=row["step"])
+        return self._writers[seed]

@@ -1,0 +1,47 @@
+"""Rows for Weights & Biases."""
+
+from pathlib import Path
+from typing import Any
+
+from engram.runs.listener import AbstractListener
+from engram.runs.log import Row
+from engram.types import InputError
+
+
+class WeightsAndBiases(AbstractListener):
+    """Sends each seed's rows to a run of its own, in one group; `WANDB_MODE=offline` keeps them in `directory/wandb/`.
+
+    **Arguments:**
+
+    - `project`: the project.
+    - `name`: of the group; a run that goes on has the same.
+    - `config`: shown beside it.
+    """
+
+    def __init__(self, project: str, name: str, directory: Path, config: dict[str, Any]):
+        try:
+            import wandb
+        except ImportError:
+            raise InputError("--wandb needs a package: pip install 'engram[wandb]'.") from None
+
+        def make(seed: int):
+            one, keep = f"{name}-{seed}", str(directory)
+            return wandb.init(
+                project=project, group=name, name=one, id=one, dir=keep, config=config, resume="allow", reinit="create_new"
+            )
+
+        self._make, self._runs = make, {}
+
+    def begin(self, update: int, updates: int) -> None:
+        """A run begins with its first row."""
+
+    def progress(self, update: int, rows: list[Row]) -> None:
+        for row in rows:
+            if row["seed"] not in self._runs:
+                self._runs[row["seed"]] = self._make(row["seed"])
+            values = {name: value for name, value in row.items() if "/" in name and value is not None}
+            self._runs[row["seed"]].log(values, step=row["step"])
+
+    def end(self) -> None:
+        for run in self._runs.values():
+            run.finish()
