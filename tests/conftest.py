@@ -1,6 +1,8 @@
 """Every test runs in float64, with annotations checked, warnings as errors, and strict dtype promotion."""
 
 import itertools
+import os
+import shutil
 
 import jax
 import pytest
@@ -12,6 +14,15 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 hook = install_import_hook("engram", "typechecker.check")
 hook.__enter__()
+
+
+def pytest_runtest_setup(item):
+    """Tests marked `browser` need what is no Python package: elsewhere they are left out and say so, in CI they fail."""
+    if item.get_closest_marker("browser") and not (shutil.which("chromium") and shutil.which("chromedriver")):
+        reason = "needs Chromium: apt-get install chromium chromium-driver"
+        if os.environ.get("ENGRAM_CI") == "1":
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)
 
 
 @pytest.fixture

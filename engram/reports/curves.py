@@ -1,0 +1,105 @@
+"""One metric of several runs over their steps: the mean over seeds, how far to trust it, and what can be hoped for."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from engram.reports.figures import INK, MUTED, figure
+from engram.reports.record import Record, Series, levels, series, thin
+from engram.reports.summary import FEWEST, band
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#b5589a", "#d08700", "#3fa0dc")
+"""After Okabe and Ito's colours for the colour-blind, a little darker where those are faint on white."""
+DASHES = ("", "6 2", "1.5 1.5", "7 2 1.5 2")
+"""Of the first six runs, of the next six, and so on."""
+POINTS = 300
+"""Of a curve: about one to each point of the axes' width."""
+LABEL = 44
+"""How many characters of a name a figure has room for."""
+
+
+class Pen(NamedTuple):
+    """How the curves of one run are drawn, throughout a report."""
+
+    colour: str
+    dash: str
+
+    @property
+    def style(self) -> dict[str, Any]:
+        """What matplotlib calls it."""
+        return {"color": self.colour, "linestyle": (0, tuple(map(float, self.dash.split()))) if self.dash else "-"}
+
+
+def pen(index: int) -> Pen:
+    """The pen of a report's run number `index`."""
+    return Pen(COLOURS[index % len(COLOURS)], DASHES[index // len(COLOURS) % len(DASHES)])
+
+
+def printable(text: str, length: int = LABEL) -> str:
+    """A name as a figure can show it: no control characters, and its middle left out where it is long."""
+    clean = "".join(letter if letter.isprintable() else "�" for letter in text)
+    return clean if len(clean) <= length else f"{clean[: length // 2]}…{clean[-(length // 2 - 1) :]}"
+
+
+def draw_metric(records: Sequence[Record], metric: str):
+    """A figure of a metric with every run that has it; one must."""
+    curves = {index: thin(series(record, metric), POINTS) for index, record in enumerate(records)}
+    curves = {index: curve for index, curve in curves.items() if len(curve.steps)}
+    names = [printable(records[index].name) for index in curves]
+    columns = 2 if len(names) > 1 and max(map(len, names)) <= LABEL // 2 else 1
+    picture, axes = figure(5.4, 3.1 + 0.21 * -(-len(names) // columns))
+    lines = [_draw_run(axes, curve, pen(index)) for index, curve in curves.items()]
+    known = levels([record for record in records if record.metric == metric])
+    values = np.concatenate([curve.values.ravel() for curve in curves.values()] + [np.array(list(known.values()))])
+    _scale(axes, values[np.isfinite(values)])
+    _draw_levels(axes, known)
+    axes.set_title(printable(metric), parse_math=False)
+    axes.set_xlabel("steps")
+    legend = picture.legend(lines, [""] * len(lines), loc="outside lower left", ncols=columns, frameon=False)
+    for text, name in zip(legend.get_texts(), names, strict=True):
+        text.set(parse_math=False, text=name)
+    return picture
+
+
+def _draw_run(axes, curve: Series, drawn: Pen):
+    steps, values = curve
+    mean, low, high = band(values)
+    if len(values) >= FEWEST:
+        axes.fill_between(steps, low, high, color=drawn.colour, alpha=0.18, linewidth=0, gid="band")
+    elif len(values) > 1:
+        for one in values:
+            shown = np.isfinite(one)
+            axes.plot(steps[shown], one[shown], linewidth=0.7, alpha=0.6, gid="seed", **drawn.style)
+    if len(steps) == 1:
+        axes.vlines(steps, low, high, color=drawn.colour)
+    (line,) = axes.plot(steps, mean, marker="o" if len(steps) == 1 else "", markersize=4, gid="curve", **drawn.style)
+    return line
+
+
+def _scale(axes, values: np.ndarray) -> None:
+    """Short labels; a logarithmic axis for positive values that span two powers of ten."""
+    from matplotlib.ticker import EngFormatter, FuncFormatter, NullFormatter, ScalarFormatter
+
+    largest = np.abs(values).max()
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    if values.min() > 0 and largest > 100 * values.min():
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    else:
+        axes.yaxis.set_major_formatter(ScalarFormatter(useOffset=False))
+    if 1e4 <= largest < 1e15:
+        axes.yaxis.set_major_formatter(EngFormatter(sep=""))
+
+
+def _draw_levels(axes, levels: Mapping[str, float]) -> None:
+    """Lines across, named at their right ends, where no name covers another."""
+    for value in levels.values():
+        axes.axhline(value, color=MUTED, linestyle=(0, (1.5, 2.5)), linewidth=1.1, gid="level")
+    axes.autoscale_view()
+    to_height = axes.transData + axes.transAxes.inverted()
+    height = -1.0
+    for name, value in sorted(levels.items(), key=lambda level: level[1]):
+        height = max(float(to_height.transform((0, value))[1]), height + 0.06)
+        axes.text(1.01, height, printable(name, 24), transform=axes.transAxes, va="center", color=INK, parse_math=False)
