@@ -398,7 +398,7 @@ def test_a_page_that_is_not_complete_is_not_seen(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pathlib.Path.replace", fail)
+    monkeypatch.setattr("os.replace", fail)
     with pytest.raises(InputError, match="No space left"):
         write_page([record("early", [])], tmp_path / "report.html")
     assert list(tmp_path.iterdir()) == []

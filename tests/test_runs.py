@@ -195,7 +195,7 @@ class Walk(NamedTuple):
 
 
 class Walker(AbstractTrial):
-    """Its model is a number that grows; it becomes NaN at one update of one seed, if the step was not halved `needs` times."""
+    """Its model grows; it becomes infinite at one update of one seed, if the step was not halved `needs` times."""
 
     bad_update: int = 37
     bad_seed: int = 6

@@ -56,5 +56,5 @@ class Evaluate:
             "dir": str(self.dir),
             "update": saved.facts["update"],
             "levels": dict(trial.objective.levels),
-            "metrics": {name: one._asdict() | {"by_seed": by_metric[name]} for name, one in intervals.items()},
+            "metrics": {name: dataclasses.asdict(one) | {"by_seed": by_metric[name]} for name, one in intervals.items()},
         }

@@ -9,8 +9,6 @@ import tyro
 from engram.cli.console import Json, say
 from engram.reports.page import write_page
 from engram.reports.record import read_record
-from engram.runs.config import read_config
-from engram.types import InputError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,12 +28,8 @@ class Report:
     json: Json = False
 
     def run(self) -> dict[str, Any]:
-        if not self.dirs:
-            raise InputError("There is nothing to report on: give run directories.")
         out = self.out or (self.dirs[0] if len(self.dirs) == 1 else Path()) / "report.html"
-        if out.suffix != ".html":
-            raise InputError(f"--out {out}: a page ends in .html.")
-        records = [read_record(directory, read_config(directory).trial().objective) for directory in self.dirs]
+        records = [read_record(directory) for directory in self.dirs]
         written = write_page(records, out)
         say(f"Written: {', '.join(map(str, written))}")
         return {"page": str(out), "files": [str(path) for path in written]}

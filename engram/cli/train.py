@@ -90,7 +90,7 @@ class Train:
             train(program, directory, config.updates, config.record, options=options, listeners=[bar, *listeners], warn=say)
         finally:
             bar.end()
-        summary = summarise(directory, read_record(directory, program.trial.objective))
+        summary = summarise(directory, read_record(directory))
         return {"update": config.updates, "step": config.updates * program.trial.steps} | summary
 
 
@@ -115,7 +115,7 @@ def summarise(directory: Path, record: Record) -> dict[str, Any]:
         "dir": str(directory),
         "steps_per_second": rate(record),
         "levels": dict(record.levels),
-        "metrics": {name: one._asdict() | {"by_seed": found[name]} for name, one in intervals.items()},
+        "metrics": {name: dataclasses.asdict(one) | {"by_seed": found[name]} for name, one in intervals.items()},
     }
 
 

@@ -1,6 +1,5 @@
 """A report on runs: one HTML page that needs nothing beside it, and its figures as PNG."""
 
-import os
 import re
 from collections.abc import Sequence
 from html import escape
@@ -15,6 +14,7 @@ from engram.reports.figures import INK, MUTED, house_style, save
 from engram.reports.record import RATE, Record, levels, metrics
 from engram.reports.svg import inline_svg
 from engram.reports.tables import colour_variable, configuration_table, results_table
+from engram.runs.checkpoint import write_atomically
 from engram.types import InputError
 
 VARIABLES = {INK: "--ink", MUTED: "--muted"} | {colour: colour_variable(index) for index, colour in enumerate(COLOURS)}
@@ -48,7 +48,10 @@ def write_page(records: Sequence[Record], out: Path) -> list[Path]:
         marks="Settings marked ≠ differ between runs." if len(records) > 1 else "",
         configuration=configuration_table(records),
     )
-    _replace(out, page.encode("utf-8", errors="replace"))
+    try:
+        write_atomically(out, [page.encode("utf-8", errors="replace")])
+    except OSError as error:
+        raise InputError(f"'{out}' cannot be written: {error.strerror}.") from None
     return [out, *(drawing.png for drawing in drawings)]
 
 
@@ -104,14 +107,3 @@ def _make(folder: Path) -> None:
         folder.mkdir(exist_ok=True)
     except OSError as error:
         raise InputError(f"'{folder}' cannot be made for the figures: {error.strerror}.") from None
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Writes a file beside `path` and renames it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise InputError(f"'{path}' cannot be written: {error.strerror}.") from None

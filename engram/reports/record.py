@@ -1,14 +1,18 @@
 """One run directory, read: what it was told to do, and what it logged."""
 
+import dataclasses
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from engram.reports.summary import tail_mean
+from engram.runs.config import read_config
+from engram.runs.log import read_rows
 
 RATE = "charts/SPS"
 SECONDS = "time/seconds"
@@ -31,6 +35,13 @@ class Record(NamedTuple):
     metric: str
     minimise: bool
     levels: Mapping[str, float]
+
+
+def read_record(directory: Path) -> Record:
+    """Reads a run directory."""
+    config = read_config(directory)
+    rows = read_rows(directory / "metrics.jsonl")
+    return Record(directory.resolve().name, dataclasses.asdict(config), rows, *config.trial().objective)
 
 
 class Series(NamedTuple):
