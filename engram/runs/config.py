@@ -134,7 +134,7 @@ def settle(directory: Path, config: Config) -> Config:
                     f"'{directory}' was begun with {name} = {stored.record[name]}, and not {value}: give another --dir, or "
                     f"that {name}."
                 )
-        return dataclasses.replace(config, steps=max(config.steps, stored.steps))
+        return config
     if directory.exists() and any(not path.name.startswith(".") for path in directory.iterdir()):
         raise InputError(f"'{directory}' is no run directory, and not empty: give another --dir.")
     return dataclasses.replace(config, log_every=config.log_every or math.ceil(config.updates / 500))

@@ -4,9 +4,9 @@ A row is what one seed did in the updates since its row before:
 
     {"update": 2000, "step": 64000, "seed": 0, "losses/loss": 0.41, "charts/SPS": 91000.0, "time/seconds": 1.4}
 
-Names are those of the field: `losses/...` is optimised, `charts/...` is watched, `charts/SPS` is the time steps of all seeds
-in a second. A mean over nothing is null, and so is what is not finite. All but `charts/SPS` and `time/seconds` is the same in
-whatever pieces a run is run.
+Names are those of the field: `losses/...` is optimised, `charts/...` is watched, `charts/SPS` is the time steps of all
+seeds in a second. A mean over nothing is null, and so is what is not finite. Only `charts/SPS` and `time/seconds` depend
+on the machine, and on the pieces in which a run is run.
 """
 
 import json
