@@ -48,7 +48,7 @@ def run(directory, config, updates=None, devices=1, **more):
     settled = settle(directory, config)
     program = program_of(dataclasses.replace(settled, steps=1), devices)
     write_config(directory, settled)
-    train(program, directory, updates or settled.updates, settled.record, **more)
+    train(program, directory, updates or settled.updates, record=settled.record, **more)
     facts, running = newest(directory, program)
     return Saved(settled, program, running, facts)
 
@@ -227,11 +227,13 @@ class Walker(AbstractTrial):
     def evaluate(self, model, key, updates):
         return Outcome(model["x"][0], {})
 
+    def watch(self, model, key, steps):
+        raise NotImplementedError
+
 
 def walk(directory, trial, updates=100, *, seeds=(5, 6), warn=print, **options):
-    directory.mkdir(exist_ok=True)
     program = Program(trial, seeds, 10)
-    train(program, directory, updates, {}, options=Options(**options), warn=warn)
+    train(program, directory, updates, options=Options(**options), warn=warn)
     return newest(directory, program)[1].state
 
 
@@ -353,7 +355,7 @@ class TestDirectory:
 
 
 class Deaf(AbstractListener):
-    def begin(self, update, updates):
+    def begin(self, program, update, updates):
         self.began = (update, updates)
 
     def progress(self, update, rows):

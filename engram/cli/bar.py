@@ -5,19 +5,17 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from engram.runs.listener import AbstractListener
 from engram.runs.log import Row
+from engram.runs.program import Program
 
 
 class Bar(AbstractListener):
-    """Shows how far a run is, its rate, the objective, and the time left; nothing where standard error is no terminal.
+    """Shows a title, and then how far a run is, its rate, the objective, and the time left.
 
-    **Arguments:**
-
-    - `metric`: the objective's name in the log.
-    - `steps`: the time steps of an update of all seeds.
+    Where standard error is no terminal, the title is all.
     """
 
-    def __init__(self, metric: str, steps: int):
-        self._metric, self._steps = metric, steps
+    def __init__(self, title: str):
+        self._title = title
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
@@ -31,15 +29,16 @@ class Bar(AbstractListener):
             refresh_per_second=4,
             speed_estimate_period=10,
         )
-        self._task = self._bar.add_task("compiling", total=None, rate="", value="")
+
+    def begin(self, program: Program, update: int, updates: int) -> None:
+        self._metric, self._steps = program.trial.objective.metric, program.steps
+        self._task = self._bar.add_task("compiling", total=updates, completed=update, rate="", value="")
+        self._bar.console.print(self._title, highlight=False, soft_wrap=True, markup=False)
         if self._bar.console.is_terminal:
             self._bar.start()
 
-    def begin(self, update: int, updates: int) -> None:
-        self._bar.update(self._task, description="training", total=updates, completed=update)
-
     def progress(self, update: int, rows: list[Row]) -> None:
-        self._bar.update(self._task, completed=update)
+        self._bar.update(self._task, description="training", completed=update)
         speed = self._bar.tasks[0].speed
         if speed:
             self._bar.update(self._task, rate=f"{speed * self._steps:,.0f} steps/s")

@@ -6,7 +6,7 @@ from typing import Any
 
 import tyro
 from rich.console import Console
-from rich.text import Text
+from rich.table import Table
 
 from engram.cell import AbstractCell
 from engram.cells.initialisers import AbstractGates, AbstractWeights
@@ -45,11 +45,12 @@ class List:
             if kind not in found:
                 raise InputError(f"There are no '{kind}' to list: give some of {', '.join(found)}.")
         shown = {kind: found[kind] for kind in self.kinds or found}
-        console = Console(stderr=True, highlight=False)
         for kind, entries in shown.items():
-            console.print(Text(f"\n{kind}", style="bold"))
+            table = Table(title=kind, title_style="bold", title_justify="left", box=None, show_header=False, pad_edge=False)
+            table.add_column(style="cyan", max_width=48)
             for entry in entries:
-                console.print(Text.assemble("  ", (entry["signature"], "cyan"), f"  {entry['what']}"))
+                table.add_row(entry["signature"], entry["what"])
+            Console(stderr=True, highlight=False).print(table, "")
         return shown
 
 

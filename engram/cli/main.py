@@ -17,12 +17,14 @@ from engram.cli.doctor import Doctor
 from engram.cli.evaluate import Evaluate
 from engram.cli.report import Report
 from engram.cli.train import Train
+from engram.cli.watch import Watch
 from engram.runs.loop import StoppedError
 from engram.types import InputError
 
 COMMANDS = {
     "train": Train,
     "eval": Evaluate,
+    "watch": Watch,
     "report": Report,
     "diagnose": Diagnose,
     "list": List,

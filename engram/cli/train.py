@@ -10,11 +10,12 @@ from engram.cli.bar import Bar
 from engram.cli.console import Json, say, show_table
 from engram.reports.record import Record, finals, metrics, rate, read_record
 from engram.reports.summary import Interval, interval
-from engram.runs.config import Config, settle, write_config
-from engram.runs.loop import Options, train
+from engram.runs.config import Config
+from engram.runs.listener import AbstractListener
+from engram.runs.loop import Options
+from engram.runs.run import run
 from engram.runs.tensorboard import TensorBoard
 from engram.runs.weights_and_biases import WeightsAndBiases
-from engram.types import InputError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,34 +65,20 @@ class Train:
     json: Json = False
 
     def run(self) -> dict[str, Any]:
-        for name, value, least in (
-            ("devices", self.devices, 1),
-            ("keep", self.keep, 1),
-            ("save-every", self.save_every, 0),
-        ):
-            if not value >= least:
-                raise InputError(f"--{name} {value}: give {least} at least.")
         use_devices(self.devices)
         names = [field.name for field in dataclasses.fields(Config)]
         config = Config(**{name: getattr(self, name) for name in names})
         directory = Path("runs") / config.name if self.dir is None else self.dir
-        config = settle(directory, config)
-        program = config.program(self.devices)
-        write_config(directory, config)
-        listeners = []
+        title = f"{config.task}, {config.cell}, {config.estimator}, {config.updates:,} updates: {directory}"
+        listeners: list[AbstractListener] = [Bar(title)]
         if self.tensorboard:
             listeners.append(TensorBoard(directory))
         if self.wandb is not None:
-            listeners.append(WeightsAndBiases(self.wandb, directory.name, directory, config.record))
-        say(f"{config.task}, {config.cell}, {config.estimator}, {config.updates:,} updates: {directory}")
-        bar = Bar(program.trial.objective.metric, program.steps)
+            listeners.append(WeightsAndBiases(self.wandb, directory.resolve().name, directory, config.record))
         options = Options(self.save_every, self.keep, self.on_nan)
-        try:
-            train(program, directory, config.updates, config.record, options=options, listeners=[bar, *listeners], warn=say)
-        finally:
-            bar.end()
-        summary = summarise(directory, read_record(directory))
-        return {"update": config.updates, "step": config.updates * program.trial.steps} | summary
+        run(config, directory, devices=self.devices, options=options, listeners=listeners, warn=say)
+        step = config.updates * config.batch * config.length
+        return {"update": config.updates, "step": step} | summarise(directory, read_record(directory))
 
 
 def use_devices(count: int) -> None:

@@ -1,0 +1,1 @@
+"""Runs: what is trained, the loop, checkpoints, the log."""

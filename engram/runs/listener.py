@@ -4,14 +4,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 from engram.runs.log import Row
+from engram.runs.program import Program
 
 
 class AbstractListener(ABC):
     """Is told how a run goes, and cannot stop it: one that fails is told no more."""
 
     @abstractmethod
-    def begin(self, update: int, updates: int) -> None:
-        """The run goes on from `update` and is to end at `updates`."""
+    def begin(self, program: Program, update: int, updates: int) -> None:
+        """The program goes on from `update`, after it is compiled, and is to end at `updates`."""
 
     @abstractmethod
     def progress(self, update: int, rows: list[Row]) -> None:
@@ -28,8 +29,8 @@ class Listeners:
     def __init__(self, listeners: Sequence[AbstractListener], warn: Callable[[str], None]):
         self._listeners, self._warn = list(listeners), warn
 
-    def begin(self, update: int, updates: int) -> None:
-        self._tell(lambda listener: listener.begin(update, updates))
+    def begin(self, program: Program, update: int, updates: int) -> None:
+        self._tell(lambda listener: listener.begin(program, update, updates))
 
     def progress(self, update: int, rows: list[Row]) -> None:
         self._tell(lambda listener: listener.progress(update, rows))

@@ -4,10 +4,11 @@ A run ends as it would have ended without a break, bit for bit, wherever it was 
 learning state, the row of the log that is in the making, and where the log ended; what was logged later is cut off.
 """
 
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -38,7 +39,8 @@ class StoppedError(Exception):
         self.code = code
 
 
-class Options(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Options:
     """How a run is run; what it learns does not depend on it, unless a NaN occurs.
 
     - `save_every`: the seconds between checkpoints; more where saving is slow, so that it takes 1 % of the time at most.
@@ -51,13 +53,19 @@ class Options(NamedTuple):
     keep: int = 3
     on_nan: Literal["stop", "restore"] = "stop"
 
+    def __post_init__(self):
+        if self.keep < 1:
+            raise InputError(f"keep = {self.keep}: a run needs a checkpoint to go on from; give keep >= 1.")
+        if not self.save_every >= 0:
+            raise InputError(f"save_every = {self.save_every}: give 0 seconds at least.")
+
 
 def train(
     program: Program,
     directory: Path,
     updates: int,
-    record: dict[str, Any],
     *,
+    record: dict[str, Any] | None = None,
     options: Options = Options(),
     listeners: Sequence[AbstractListener] = (),
     warn: Callable[[str], None] = print,
@@ -67,20 +75,21 @@ def train(
     **Arguments:**
 
     - `program`: what is run.
-    - `directory`: where the log and the checkpoints lie.
+    - `directory`: where the log and the checkpoints lie; it is made if need be.
     - `updates`: the number of all updates, with those done before.
     - `record`: what the program is made from, as JSON; a checkpoint of another record is refused.
     - `listeners`: who is told how it goes.
     - `warn`: who is told what a person should know.
     """
+    directory.mkdir(parents=True, exist_ok=True)
     heard = Listeners(listeners, warn)
     with lock(directory), interrupts() as noted:
-        session = Session(program, directory, record, options, heard, warn)
+        session = Session(program, directory, record or {}, options, heard, warn)
         try:
             session.open()
+            heard.begin(program, session.update, updates)
             if session.update < updates:
-                _ = program.compiled
-            heard.begin(session.update, updates)
+                program.compile()
             while session.update < updates and noted.signal is None:
                 session.advance(updates)
             session.save()

@@ -1,7 +1,6 @@
 """The compiled program of a run: many updates of many seeds between two looks of the host."""
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
@@ -54,6 +53,7 @@ class Program:
         row = eqx.filter_eval_shape(lambda state: tallies(trial.update(state)[1]), state)
         self._tally = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), row)
         one = Running(arrays, self._tally)
+        self._compiled: Any = None
         self.like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((len(seeds), *leaf.shape), leaf.dtype), one)
 
     @property
@@ -67,10 +67,10 @@ class Program:
         each = [Running(init(jax.random.key(seed)), self._tally) for seed in self.seeds]
         return jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
 
-    @functools.cached_property
-    def compiled(self) -> Callable[..., Any]:
-        """The program itself, which takes a while to make."""
-        return jax.jit(self._all).lower(self.like, 0, 0).compile()
+    def compile(self) -> None:
+        """Makes the program ready, once; `advance` does it otherwise."""
+        if self._compiled is None:
+            self._compiled = jax.jit(self._all).lower(self.like, 0, 0).compile()
 
     def advance(self, running: Running, updates: int, at: int) -> tuple[Running, Tallies, Bool[np.ndarray, " seeds"]]:
         """Takes updates, `at` of which were done before.
@@ -78,7 +78,8 @@ class Program:
         Gives what runs on, the tallies of the rows of the log (axes `[seeds, ROWS]`, from the one in the making on), and
         which seeds are sound: whether no loss and no parameter is NaN or infinite.
         """
-        running, rows, sound = self.compiled(running, updates, at % self.log_every)
+        self.compile()
+        running, rows, sound = self._compiled(running, updates, at % self.log_every)
         return running, jax.tree.map(np.asarray, rows), np.asarray(sound)
 
     def room(self, at: int) -> int:

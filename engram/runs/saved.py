@@ -11,6 +11,7 @@ from engram.runs.checkpoint import Checkpoints, Facts, read
 from engram.runs.config import Config, read_config
 from engram.runs.log import Tallies, tallies
 from engram.runs.program import Program, Running
+from engram.runs.trial import Scene
 from engram.step import Model
 from engram.types import InputError
 
@@ -33,6 +34,11 @@ class Saved(NamedTuple):
         """What each seed's model scores on data that it has not seen."""
         score = jax.jit(lambda model, key: tallies(self.program.trial.evaluate(model, key, updates)))
         return {seed: score(model, evaluation_key(seed)) for seed, model in self.models().items()}
+
+    def watch(self, seed: int, steps: int) -> Scene:
+        """What one seed's model does on data that it has not seen."""
+        watch = jax.jit(lambda model, key: self.program.trial.watch(model, key, steps))
+        return watch(self.models()[seed], evaluation_key(seed))
 
 
 def load(directory: Path, which: Which = "newest", warn: Callable[[str], None] = print) -> Saved:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from engram.runs.listener import AbstractListener
 from engram.runs.log import Row
+from engram.runs.program import Program
 from engram.types import InputError
 
 
@@ -19,8 +20,8 @@ class TensorBoard(AbstractListener):
         self._directory = directory / "tensorboard"
         self._writers = {}
 
-    def begin(self, update: int, updates: int) -> None:
-        """Nothing is known yet."""
+    def begin(self, program: Program, update: int, updates: int) -> None:
+        """Each seed begins with its first row."""
 
     def progress(self, update: int, rows: list[Row]) -> None:
         for row in rows:

@@ -7,9 +7,10 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, PRNGKeyArray, PyTree
 
 from engram.learner import Learner, Learning
+from engram.runs.log import Tallies, tallies
 from engram.step import Model
 from engram.tasks.base import Source
 from engram.types import Outcome
@@ -28,6 +29,23 @@ class Objective(NamedTuple):
     metric: str
     minimise: bool
     levels: Mapping[str, float]
+
+
+class Scene(NamedTuple):
+    """What a model does on one sequence, leading axis time.
+
+    - `first`: where an episode begins.
+    - `seen`: what the model sees.
+    - `output`: what it puts out.
+    - `memory`: its state after each step.
+    - `said`: what each step is charged, and its metrics, by the names of the log.
+    """
+
+    first: Bool[Array, " time"]
+    seen: PyTree[Array]
+    output: PyTree[Array]
+    memory: PyTree[Array]
+    said: Tallies
 
 
 class AbstractTrial(eqx.Module):
@@ -61,6 +79,10 @@ class AbstractTrial(eqx.Module):
     @abstractmethod
     def evaluate(self, model: Model, key: PRNGKeyArray, updates: int) -> Outcome:
         """What a model scores, as it is, on fresh data: as much of it as `updates` updates see; metrics are summed."""
+
+    @abstractmethod
+    def watch(self, model: Model, key: PRNGKeyArray, steps: int) -> Scene:
+        """What a model does on fresh data, step by step."""
 
 
 class Streaming(eqx.Module):
@@ -122,3 +144,15 @@ class StreamTrial(AbstractTrial):
         start = (step.initial(model, self.batch), task.sources(self.batch, key))
         _, (loss, metrics) = jax.lax.scan(one, start, None, updates)
         return Outcome(jnp.mean(loss), jax.tree.map(jnp.sum, metrics))
+
+    def watch(self, model: Model, key: PRNGKeyArray, steps: int) -> Scene:
+        step, task = self.learner.step, self.learner.task
+
+        def one(running, _):
+            state, source = running
+            source, data = task.emit(source)
+            state, output = step.advance(model, state, data.first, step.encode(model, data))
+            said = tallies(Outcome(*step.charge(model, output, data)))
+            return (state, source), Scene(data.first, data.inputs, output, state, said)
+
+        return jax.lax.scan(one, (step.memory(model).initial(), task.begin(key)), None, steps)[1]

@@ -5,6 +5,7 @@ from typing import Any
 
 from engram.runs.listener import AbstractListener
 from engram.runs.log import Row
+from engram.runs.program import Program
 from engram.types import InputError
 
 
@@ -32,8 +33,8 @@ class WeightsAndBiases(AbstractListener):
 
         self._make, self._runs = make, {}
 
-    def begin(self, update: int, updates: int) -> None:
-        """A run begins with its first row."""
+    def begin(self, program: Program, update: int, updates: int) -> None:
+        """Each seed begins with its first row."""
 
     def progress(self, update: int, rows: list[Row]) -> None:
         for row in rows:

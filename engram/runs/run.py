@@ -1,0 +1,32 @@
+"""A run from its configuration: what `engram train` does."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from engram.runs.config import Config, settle, write_config
+from engram.runs.listener import AbstractListener
+from engram.runs.loop import Options, train
+
+
+def run(
+    config: Config,
+    directory: Path,
+    *,
+    devices: int = 1,
+    options: Options = Options(),
+    listeners: Sequence[AbstractListener] = (),
+    warn: Callable[[str], None] = print,
+) -> None:
+    """Trains what a configuration says, or goes on where the directory left off.
+
+    **Arguments:**
+
+    - `config`: what is trained, and how far; a directory that was begun with another one is refused.
+    - `directory`: the run directory; it is made if need be.
+    - `devices`: over how many devices seeds, or else the batch, are laid.
+    - `options`, `listeners`, `warn`: as `engram.runs.loop.train` has them.
+    """
+    config = settle(directory, config)
+    program = config.program(devices)
+    write_config(directory, config)
+    train(program, directory, config.updates, record=config.record, options=options, listeners=listeners, warn=warn)
