@@ -25,7 +25,7 @@ class Completion:
     json: Json = False
 
     def run(self) -> dict[str, Any]:
-        from engram.cli.main import parse
+        from engram.cli.entry import parse
 
         script = io.StringIO()
         with contextlib.redirect_stdout(script), contextlib.suppress(SystemExit):

@@ -105,7 +105,7 @@ def read_config(directory: Path) -> Config:
     path = directory / FILE
     try:
         stored = json.loads(path.read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"'{directory}' is no run directory: it has no {FILE}. Give one that engram train made.") from None
     except ValueError as error:
         raise InputError(f"'{path}' is no JSON: {error}. Put it back as it was.") from None
@@ -135,7 +135,7 @@ def settle(directory: Path, config: Config) -> Config:
                     f"that {name}."
                 )
         return config
-    if directory.exists() and any(not path.name.startswith(".") for path in directory.iterdir()):
+    if directory.is_file() or (directory.exists() and any(path.name[0] != "." for path in directory.iterdir())):
         raise InputError(f"'{directory}' is no run directory, and not empty: give another --dir.")
     return dataclasses.replace(config, log_every=config.log_every or math.ceil(config.updates / 500))
 
