@@ -16,7 +16,7 @@ Found = dict[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class Side:
-    """One worker (`engram`, `startup`, `torch`, `braintrace`) and what it is asked."""
+    """One worker (`engram`, `runs`, `startup`, `torch`, `braintrace`) and what it is asked."""
 
     worker: str
     case: str
@@ -122,6 +122,8 @@ def tables(quick: bool) -> list[Table]:
         constant_memory(10_000 if quick else 1_000_000),
         long_window(500 if quick else 20_000),
         startup(),
+        looking(1000 if quick else 100),
+        seeds(1000 if quick else 100),
     ]
 
 
@@ -314,4 +316,49 @@ def startup() -> Table:
         tuple(Row(name, (Side("startup", case),)) for name, case in cases.items()),
         seconds,
         in_seconds,
+    )
+
+
+STREAMS = {
+    "UORO, GRU 64, batch 1, window 1": ("--estimator 'UORO()' --cell 'GRU(64)' --batch 1 --length 1", 600_000),
+    "BPTT, LSTM 64, batch 16, window 64": ("--estimator 'BPTT()' --cell 'LSTM(64)' --batch 16 --length 64", 8_000),
+}
+
+
+def looking(part: int) -> Table:
+    """What logging and saving cost."""
+
+    def row(name: str, case: str, updates: int) -> Row:
+        sides = tuple(Side("runs", f"{what} {case} --updates {100 * updates // part}") for what in ("run", "bare"))
+        return Row(name, sides, Target(ratio, 1.02, at_least=False))
+
+    return Table(
+        "g",
+        "A run beside its bare updates",
+        "One update on AnBn(1, 32), in a run with its log, its looks once a second and its checkpoints, and in the same "
+        "compiled program called without them.",
+        ("run", "bare"),
+        tuple(row(name, *stream) for name, stream in STREAMS.items()),
+        seconds,
+        in_microseconds,
+    )
+
+
+def seeds(part: int) -> Table:
+    """What ten seeds cost."""
+
+    def row(name: str, case: str, updates: int) -> Row:
+        asked = f"run {case} --updates {20 * updates // part}"
+        return Row(
+            name, tuple(Side("runs", f"{asked} --seeds {count}") for count in (10, 1)), Target(ratio, 10, at_least=False)
+        )
+
+    return Table(
+        "h",
+        "Ten seeds beside one",
+        "One update on AnBn(1, 32) of ten models at once, and of one.",
+        ("ten seeds", "one seed"),
+        tuple(row(name, *stream) for name, stream in STREAMS.items()),
+        seconds,
+        in_microseconds,
     )
