@@ -35,7 +35,7 @@ lint: $(READY)  ## style, types, and the one direction of imports
 	$(BIN)/python -m pytest -n 0 tests/test_architecture.py
 
 docs: $(READY)  ## the site, into site/; its code is run first
-	$(BIN)/python -m pytest -n 0 tests/test_docs.py
+	$(BIN)/python -m pytest tests/test_docs.py
 	$(BIN)/mkdocs build --strict
 
 bench: $(READY)  ## speed and memory beside other libraries, each in its own environment; writes docs/results/speed.md

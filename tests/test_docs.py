@@ -1,44 +1,164 @@
-"""The code in the README and in the pages of docs/ runs as it stands there."""
+"""What the pages and the help of commands say to type runs as it stands there."""
 
 import inspect
+import os
 import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import equinox as eqx
 import jax
 import pytest
+import tables
+import test_laws_exact
+import test_laws_unbiased
+import test_tasks
 
 import engram
+from engram.cli.cache import cache_directory
+from engram.cli.entry import COMMANDS
+from engram.runs.checkpoint import Checkpoints, read
+from engram.runs.loop import train
+from engram.runs.optimiser import build_optimiser
+from engram.runs.program import Program
+from engram.runs.trial import StreamTrial
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-ALL_PAGES = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*/*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+ALL_PAGES = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+ORDER = ("train", "eval", "watch", "report", "diagnose", "list", "doctor", "completion")
+"""Of commands whose examples go on from each other's."""
 
 
-def blocks(page, language):
-    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+@pytest.fixture
+def _optax_promotes():
+    with jax.numpy_dtype_promotion("standard"):
+        yield
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.name)
-def test_python_runs(page, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def name_of(page):
+    return str(page.relative_to(ROOT))
+
+
+def blocks(page):
+    """The code of a page, each piece with its language."""
+    return re.findall(r"^```(python|bash)\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def shell(tmp_path):
+    """Runs a script in an empty directory, as a user would who has `engram` and a home of their own."""
+    bin_, home, here = (tmp_path / name for name in ("bin", "home", "here"))
+    for directory in (bin_, home, here, home / ".zfunc"):
+        directory.mkdir()
+    (bin_ / "engram").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m engram.cli "$@"\n')
+    (bin_ / "engram").chmod(0o755)
+    variables = {"PATH": f"{bin_}:{os.environ['PATH']}", "HOME": str(home)}
+    variables["JAX_COMPILATION_CACHE_DIR"] = str(cache_directory())
+
+    def run(script):
+        strict = f"set -euo pipefail\n{script}"
+        done = subprocess.run(
+            ["bash", "-c", strict], cwd=here, env=os.environ | variables, capture_output=True, text=True, timeout=600
+        )
+        assert done.returncode == 0, f"{script}\n{done.stderr}"
+        return done
+
+    run.here = here
+    return run
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=name_of)
+def test_the_code_of_a_page_runs(page, shell, monkeypatch):
+    """Piece after piece in one directory; what Python has defined stays defined."""
+    monkeypatch.chdir(shell.here)
+    defined = {"__name__": "__main__"}
     with jax.numpy_dtype_promotion("standard"), jax.enable_x64(False):
-        exec(compile("\n".join(blocks(page, "python")), str(page), "exec"), {"__name__": "__main__"})
+        for language, code in blocks(page):
+            if language == "bash":
+                shell(code)
+            else:
+                exec(compile(code, name_of(page), "exec"), defined)
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "bash")], ids=lambda page: page.name)
-def test_commands_run(page, tmp_path):
-    for block in blocks(page, "bash"):
-        for command in block.replace("\\\n", " ").splitlines():
-            name, *arguments = shlex.split(command, comments=True)
-            assert name == "engram"
-            done = subprocess.run([sys.executable, "-m", "engram.cli", *arguments], cwd=tmp_path, capture_output=True)
-            assert done.returncode == 0, f"{command}\n{done.stderr.decode()}"
+def test_control_code_that_fails_is_found(shell):
+    with pytest.raises(AssertionError, match="Did you mean 'GRU'"):
+        shell("engram diagnose --cell 'GRV(3)'\ntrue")
 
 
-@pytest.mark.parametrize("page", ALL_PAGES, ids=lambda page: page.name)
+def examples(command):
+    """The examples of a command's help."""
+    _, _, after = inspect.getdoc(COMMANDS[command]).partition("Two examples that work")
+    return [line.strip() for line in after.splitlines()[1:] if line.strip()]
+
+
+def test_the_examples_of_every_command_work(shell):
+    assert set(ORDER) == set(COMMANDS)
+    for command in ORDER:
+        assert len(examples(command)) == 2, command
+        for example in examples(command):
+            shell(example)
+
+
+def extension(name):
+    """What a page on extending defines in its first piece of code, and the test line that it recommends, marked `py`."""
+    page = ROOT / "docs" / "extending" / f"{name}.md"
+    defined = {"__name__": name}
+    exec(blocks(page)[0][1], defined)
+    (line,) = re.findall(r"^```py\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    return defined, line
+
+
+class TestExtensions:
+    """The classes of the pages on extending obey the laws of those in engram, by the lines that the pages recommend."""
+
+    def test_cell(self, key):
+        defined, line = extension("cell")
+        added = {}
+        exec(line, vars(tables) | defined | {"CELLS": added})
+        (make,) = added.values()
+        model, window = tables.model_of(make, key), tables.random_window(key)
+        assert test_laws_exact.compare(engram.RTRL(), model, tables.pieces(window, 3), window) < 1e-10
+        assert test_laws_unbiased.z_of(engram.UORO(), model, [window], window) < test_laws_unbiased.BOUND
+
+    def test_task(self, key):
+        defined, line = extension("task")
+        added = []
+        exec(line, defined | {"TASKS": added})
+        (task,) = added
+        test_tasks.test_sizes_and_windows(task, key)
+        test_tasks.test_windows_follow_one_another(task, key)
+        test_tasks.test_no_memoryless_predictor_beats_the_stated_loss_and_the_best_one_reaches_it(task, key)
+
+    def test_estimator(self, key):
+        defined, line = extension("estimator")
+        laws = vars(test_laws_exact) | defined
+        exec(line, laws)
+        ((name, law),) = [(name, law) for name, law in laws.items() if name.startswith("test_fading")]
+        assert name not in vars(test_laws_exact)
+        law("GRU", key)
+
+    @pytest.mark.usefixtures("_optax_promotes")
+    def test_a_run_of_them_goes_on_exactly(self, tmp_path):
+        own = {name: value for page in ("cell", "task", "estimator") for name, value in extension(page)[0].items()}
+        task = own["Echo"](2)
+
+        def make(key):
+            return engram.Chain(own["JANET"](1, 4, key=key), eqx.nn.Linear(4, 2, key=key))
+
+        learner = engram.Learner(task, own["Fading"](0.5), build_optimiser("adam(1e-2)"))
+        program = Program(StreamTrial(learner, make, 2, 3), seeds=range(2), log_every=4)
+        for name, stops in (("whole", [30]), ("broken", [7, 30])):
+            for updates in stops:
+                train(program, tmp_path / name, updates)
+        ends = [Checkpoints(tmp_path / name / "checkpoints").paths()[0] for name in ("whole", "broken")]
+        whole, broken = (jax.tree.leaves(read(end, program.like)) for end in ends)
+        assert len(whole) > 10
+        assert all((one == other).all() for one, other in zip(whole, broken, strict=True))
+
+
+@pytest.mark.parametrize("page", ALL_PAGES, ids=name_of)
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
         if not target.startswith("http"):
