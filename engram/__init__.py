@@ -58,6 +58,7 @@ from engram.step import AbstractStep as AbstractStep
 from engram.step import Supervised as Supervised
 from engram.tasks import AbstractTask as AbstractTask
 from engram.tasks import AnBn as AnBn
+from engram.tasks import InfluenceBalancing as InfluenceBalancing
 from engram.tasks import Recall as Recall
 from engram.types import Carry as Carry
 from engram.types import InputError as InputError

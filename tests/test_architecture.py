@@ -17,6 +17,7 @@ FLOORS = [
     {"learner"},
     {"runs"},
     {"reports"},
+    {"papers"},
     {"cli"},
 ]
 HEIGHT = {room: height for height, floor in enumerate(FLOORS) for room in floor}

@@ -16,6 +16,7 @@ from engram.cli.diagnose import Diagnose
 from engram.cli.doctor import Doctor
 from engram.cli.evaluate import Evaluate
 from engram.cli.report import Report
+from engram.cli.reproduce import Reproduce
 from engram.cli.train import Train
 from engram.cli.watch import Watch
 from engram.runs.loop import StoppedError
@@ -27,6 +28,7 @@ COMMANDS = {
     "watch": Watch,
     "report": Report,
     "diagnose": Diagnose,
+    "reproduce": Reproduce,
     "list": List,
     "doctor": Doctor,
     "completion": Completion,

@@ -59,11 +59,15 @@ class ARTBP(AbstractEstimator):
         flow = jax.vmap(lambda key: self.flow(steps, key))(example_keys(key, batch))
         return reverse_gradient(step, model, carry, window, flow)
 
+    def odds(self, since: Float[Array, "*times"]) -> Float[Array, "*times"]:
+        """c_t, the chance of a truncation so many steps after the last one, (4.14)."""
+        return (self.alpha - 1) / ((self.alpha - 2) * self.mean_length + since)
+
     def flow(self, steps: int, key: PRNGKeyArray) -> Float[Array, " time"]:
         """The factor on the credit that passes from each step to the one before it: 0, or 1 / (1 − c)."""
 
         def after(since, u):
-            c = (self.alpha - 1) / ((self.alpha - 2) * self.mean_length + since)  # (4.14)
+            c = self.odds(since)
             truncated = u < c
             return jnp.where(truncated, 1.0, since + 1), jnp.where(truncated, 0.0, 1 / (1 - c))
 

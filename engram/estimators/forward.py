@@ -144,7 +144,7 @@ def forward_gradient(
         total = jax.tree.map(lambda total, leaf: total + jnp.mean(leaf, axis=0), total, gradient)
         return (state, trace, total), sums
 
-    blocks = jax.tree.map(lambda leaf: leaf.reshape(-1, block, *leaf.shape[1:]), time_major(window))
+    blocks = jax.tree.map(lambda leaf: leaf.reshape(steps // block, block, *leaf.shape[1:]), time_major(window))
     running = (carry.state, carry.trace, jax.tree.map(jnp.zeros_like, parameters))
     keys = jax.vmap(lambda key: jax.random.split(key, steps // block), out_axes=1)(example_keys(key, batch))
     (state, trace, gradient), (loss, metrics) = jax.lax.scan(batched, running, (blocks, keys))

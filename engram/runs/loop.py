@@ -39,6 +39,14 @@ class StoppedError(Exception):
         self.code = code
 
 
+class DivergedError(StoppedError):
+    """A run in which something became NaN or infinite, in its update number `update`."""
+
+    def __init__(self, message: str, update: int):
+        super().__init__(1, message)
+        self.update = update
+
+
 @dataclasses.dataclass(frozen=True)
 class Options:
     """How a run is run; what it learns does not depend on it, unless a NaN occurs.
@@ -241,10 +249,10 @@ class Session:
         bad, rows, sound = self.program.advance(good, 1, self.update + done)
         what = self._unsound(bad, rows, sound) + f" at update {self.update + done + 1:,}"
         if self.options.on_nan == "stop" or self.halved.max() >= HALVINGS:
-            raise StoppedError(
-                1,
+            raise DivergedError(
                 f"{what}. The checkpoint of update {self.saved:,} is good: go on from there with --on-nan restore, which "
                 f"halves the step; or begin in another --dir with smaller steps, or a clipped gradient.",
+                self.update + done + 1,
             )
         self.halved += ~sound
         self._restore()

@@ -17,7 +17,12 @@ OPTIMISERS = (
     *("constant_schedule", "cosine_decay_schedule", "cosine_onecycle_schedule", "exponential_decay", "linear_schedule"),
     *("polynomial_schedule", "warmup_cosine_decay_schedule"),
 )
-"""The names of optax that an expression may use, and `chain`."""
+"""The names of optax that an expression may use, beside `chain` and `inverse_sqrt_schedule`."""
+
+
+def inverse_sqrt_schedule(init_value: float, rate: float, every: int = 1) -> optax.Schedule:
+    """γ / (1 + α √t), where t = `every` · (updates done) counts steps; γ is `init_value`, α is `rate`."""
+    return lambda count: init_value / (1 + rate * jnp.sqrt(every * count))
 
 
 def build_optimiser(text: str) -> optax.GradientTransformation:
@@ -38,8 +43,11 @@ def _transformation(spec: Any) -> optax.GradientTransformation:
 def _make(spec: Spec) -> Any:
     if spec.name == "chain":
         return optax.chain(*map(_transformation, spec.positional))
+    if spec.name == "inverse_sqrt_schedule":
+        return call(spec, inverse_sqrt_schedule, lambda value: _argument(spec, value), {})
     if spec.name not in OPTIMISERS:
-        raise InputError(f"There is no optimiser '{spec.name}'. {nearest(spec.name, [*OPTIMISERS, 'chain'])}")
+        known = [*OPTIMISERS, "chain", "inverse_sqrt_schedule"]
+        raise InputError(f"There is no optimiser '{spec.name}'. {nearest(spec.name, known)}")
     return call(spec, getattr(optax, spec.name), lambda value: _argument(spec, value), {})
 
 

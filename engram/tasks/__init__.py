@@ -2,4 +2,5 @@
 
 from engram.tasks.an_bn import AnBn as AnBn
 from engram.tasks.base import AbstractTask as AbstractTask
+from engram.tasks.influence import InfluenceBalancing as InfluenceBalancing
 from engram.tasks.recall import Recall as Recall

@@ -1,0 +1,76 @@
+"""`engram reproduce`."""
+
+import dataclasses
+import shutil
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from engram.cli.bar import Bar
+from engram.cli.console import Json, say, show_table
+from engram.cli.train import use_devices
+from engram.papers import PAPERS
+from engram.papers.item import Item, Scale
+from engram.papers.reproduce import Result, page, reproduce, table
+from engram.runs.checkpoint import write_atomically
+from engram.types import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Reproduce:
+    """Reproduce tables and figures of a paper, its numbers beside ours. The same command goes on where it was broken off.
+
+    Two examples that work:
+      engram reproduce uoro/influence --scale smoke
+
+      engram reproduce uoro/anbn --scale smoke --dir elsewhere --json
+    """
+
+    what: Annotated[str, tyro.conf.Positional]
+    """A paper, or one of its items: PAPER/ITEM."""
+    scale: Scale = "laptop"
+    """How much is run: smoke takes seconds, laptop hours on two cores, paper is the paper's own."""
+    dir: Path = Path("runs/papers")
+    """Where the runs lie."""
+    devices: int = 1
+    """Over how many devices seeds, or else the batch, are laid; CPU cores count as devices."""
+    write: Path | None = None
+    """A folder to write the paper's page and figures to."""
+    json: Json = False
+
+    def run(self) -> dict[str, Any]:
+        paper, items = find(self.what)
+        use_devices(self.devices)
+        results = []
+        for item in items:
+            say(f"{item.name}, {item.title}: about {item.minutes[self.scale]:g} minutes on two cores")
+            result = reproduce(item, self.scale, self.dir, devices=self.devices, listener=Bar, warn=say)
+            show_table(item.title, *table(result), ", ".join(f"{name} {value:.4g}" for name, value in item.levels.items()))
+            results.append(result)
+        if self.write is not None:
+            write_page(paper, results, self.dir, self.write)
+        return {"results": results}
+
+
+def find(what: str) -> tuple[str, list[Item]]:
+    """The paper that is asked for, and its items."""
+    paper, _, name = what.partition("/")
+    if paper not in PAPERS:
+        raise InputError(f"There is no paper '{paper}': give one of {', '.join(PAPERS)}.")
+    items = [item for item in PAPERS[paper].ITEMS if name in ("", item.name.partition("/")[2])]
+    if not items:
+        raise InputError(f"There is no '{what}': give one of {', '.join(item.name for item in PAPERS[paper].ITEMS)}.")
+    return paper, items
+
+
+def write_page(paper: str, results: list[Result], runs: Path, folder: Path) -> None:
+    """Writes a paper's page and its figures."""
+    figures = folder / paper
+    figures.mkdir(parents=True, exist_ok=True)
+    for result in results:
+        name = result["item"].partition("/")[2]
+        shutil.copyfile(runs / result["item"] / result["scale"] / "figure.png", figures / f"{name}.png")
+    out = folder / f"{paper}.md"
+    write_atomically(out, [page(paper, PAPERS[paper].TITLE, results).encode()])
+    say(f"Written: {out}")

@@ -1,0 +1,150 @@
+"""Running the items of papers, and setting their numbers beside ours."""
+
+import dataclasses
+import datetime
+import json
+import math
+import os
+import platform
+import re
+import shlex
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from engram.papers.item import Case, Item, Scale
+from engram.reports.curves import draw_metric
+from engram.reports.figures import house_style, save
+from engram.reports.record import Record, rate
+from engram.reports.summary import interval
+from engram.runs.checkpoint import write_atomically
+from engram.runs.listener import AbstractListener
+from engram.runs.log import read_rows
+from engram.runs.loop import DivergedError, train
+
+Result = dict[str, Any]
+
+
+def reproduce(
+    item: Item,
+    scale: Scale,
+    directory: Path,
+    *,
+    devices: int = 1,
+    listener: Callable[[str], AbstractListener],
+    warn: Callable[[str], None] = print,
+) -> Result:
+    """Runs an item, or goes on with it, and gives its numbers; table, figure and numbers are left in the directory.
+
+    **Arguments:**
+
+    - `item`, `scale`: what is run.
+    - `directory`: where the runs of all items lie.
+    - `devices`: over how many devices the seeds, or else the batch, of each run are laid.
+    - `listener`: who hears of the run with a title.
+    - `warn`: who is told what a person should know.
+    """
+    cases = item.cases(scale)
+    home = directory / item.name / scale
+    records, lines = [], []
+    for number, case in enumerate(cases, 1):
+        heard = listener(f"{item.name} {number}/{len(cases)}: {case.name}")
+        record, ended = _run(item, case, home / _slug(case.name), devices, heard, warn)
+        records.append(record)
+        lines.append(_line(item, case, record, ended))
+    result = {
+        "item": item.name,
+        "title": item.title,
+        "shows": item.shows,
+        "scale": scale,
+        "unit": item.unit.name,
+        "levels": dict(item.levels),
+        "lines": lines,
+        "command": shlex.join(["engram", "reproduce", item.name, "--scale", scale, "--devices", str(devices)]),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "date": f"{datetime.date.today():%Y-%m-%d}",
+    }
+    with house_style():
+        save(draw_metric(records, item.metric), home / "figure.png")
+    write_atomically(home / "result.json", [json.dumps(result, indent=1).encode()])
+    return result
+
+
+def _run(
+    item: Item, case: Case, home: Path, devices: int, listener: AbstractListener, warn: Callable[[str], None]
+) -> tuple[Record, str]:
+    """The record of a case, and how it ended."""
+    ended = ""
+    try:
+        train(case.program(devices), home, case.updates, record=dict(case.record), listeners=[listener], warn=warn)
+    except DivergedError as error:
+        ended = f"diverged at update {error.update:,}"
+    factor = item.unit.factor
+    rows = [
+        {name: factor * value if name == item.metric and value is not None else value for name, value in row.items()}
+        for row in read_rows(home / "metrics.jsonl")
+    ]
+    return Record(case.name, case.record, rows, item.metric, True, item.levels), ended
+
+
+def _line(item: Item, case: Case, record: Record, ended: str) -> Result:
+    found = item.final(record, item.metric)
+    ours = interval(list(found.values()))
+    return {
+        "name": case.name,
+        "claimed": case.claimed,
+        "ours": {name: _finite(value) for name, value in dataclasses.asdict(ours).items()},
+        "by_seed": {seed: _finite(value) for seed, value in found.items()},
+        "steps": max((row["step"] for row in record.rows), default=0),
+        "steps_per_second": rate(record),
+        "ended": ended,
+    }
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower()
+
+
+def table(result: Result) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """The columns and rows of a result, as text."""
+    columns = ("", f"paper, {result['unit']}", "ours", "95 % interval", "seeds", "steps", "steps/s")
+    return columns, [_cells(line) for line in result["lines"]]
+
+
+def _cells(line: Result) -> tuple[str, ...]:
+    ours = line["ours"]
+    between = "" if ours["low"] is None else f"{ours['low']:.4g} to {ours['high']:.4g}"
+    return (
+        line["name"],
+        "" if line["claimed"] is None else f"{line['claimed']:.4g}",
+        line["ended"] or ("" if ours["mean"] is None else f"{ours['mean']:.4g}"),
+        between,
+        str(len(line["by_seed"])),
+        f"{line['steps']:,}",
+        "" if line["steps_per_second"] is None else f"{line['steps_per_second']:,.0f}",
+    )
+
+
+def page(paper: str, title: str, results: Sequence[Result]) -> str:
+    """The page of a paper: each item's table, its figure and the command that makes them."""
+    parts = [f"# {title}", ""]
+    for result in results:
+        columns, rows = table(result)
+        known = ", ".join(f"{name} {value:.4g}" for name, value in result["levels"].items())
+        figure = f"{paper}/{result['item'].partition('/')[2]}.png"
+        parts += [
+            *(f"## {result['title']}", "", result["shows"], ""),
+            *(_row(columns), _row(["---"] * len(columns)), *map(_row, rows), ""),
+            *([f"In {result['unit']}: {known}.", ""] if known else []),
+            *(f"`{result['command']}`, {result['machine']}, {result['date']}", ""),
+            *(f"![{result['title']}]({figure})", ""),
+        ]
+    return "\n".join(parts)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"

@@ -1,0 +1,108 @@
+"""Unbiased online recurrent optimisation: Tallec and Ollivier, ICLR 2018; thesis chapter 3."""
+
+import math
+import re
+
+import jax.numpy as jnp
+import optax
+
+from engram.estimators import RTRL, TBPTT, UORO, AbstractEstimator
+from engram.learner import Learner
+from engram.papers.item import Case, Item, Scale, Unit, configured, last_steps
+from engram.runs.config import Config
+from engram.runs.program import Program
+from engram.runs.trial import StreamTrial
+from engram.tasks import InfluenceBalancing
+
+TITLE = "Unbiased online recurrent optimisation"
+BITS = Unit("bits", 1 / math.log(2))
+
+
+def influence_case(estimator: AbstractEstimator, name: str, length: int, steps: int, seeds: int) -> Case:
+    """Plain gradient descent on the sum of a window's losses, with η_t = 3·10⁻⁴ / (1 + √t), t in steps."""
+    task = InfluenceBalancing(23, 13)
+    optimiser = optax.sgd(lambda count: length * 3e-4 / (1 + jnp.sqrt(count * length)))
+    trial = StreamTrial(Learner(task, estimator, optimiser), lambda key: task.system(), 1, length)
+    updates = steps // length
+    every = max(1, updates // 500)
+
+    def program(devices: int) -> Program:
+        return Program(trial, range(seeds), every, devices if seeds % devices == 0 else 1)
+
+    return Case(name, program, updates, {"estimator": name, "steps": steps, "eta": 3e-4, "theta": 0.5})
+
+
+def influence(scale: Scale) -> list[Case]:
+    steps = {"smoke": 20_000, "laptop": 1_000_000, "paper": 1_000_000}[scale]
+    truncated = [influence_case(TBPTT(length), f"TBPTT({length})", length, steps, 1) for length in (1, 10, 100, 200)]
+    return [
+        influence_case(UORO(), "UORO()", 1, steps, 2 if scale == "smoke" else 6),
+        influence_case(RTRL(), "RTRL()", 1, steps, 1),
+        *truncated,
+    ]
+
+
+CLAIMS = {
+    ("LSTM", "UORO()"): 0.147,
+    ("LSTM", "UORO(memory=2)"): 0.149,
+    ("LSTM", "UORO(memory=16)"): 0.154,
+    ("LSTM", "TBPTT(1)"): 0.178,
+    ("LSTM", "TBPTT(2)"): 0.149,
+    ("LSTM", "TBPTT(16)"): 0.144,
+    ("GRU", "UORO()"): 0.155,
+    ("GRU", "UORO(memory=2)"): 0.174,
+    ("GRU", "UORO(memory=16)"): 0.149,
+    ("GRU", "TBPTT(1)"): 0.231,
+    ("GRU", "TBPTT(2)"): 0.285,
+    ("GRU", "TBPTT(16)"): 0.207,
+}
+"""Table 3.1, in bits a character."""
+
+
+def anbn(scale: Scale) -> list[Case]:
+    """The twelve cells of the table."""
+    steps, seeds = {"smoke": (4_000, 2), "laptop": (10_000_000, 4), "paper": (10_000_000, 10)}[scale]
+    cases = []
+    for (cell, estimator), claimed in CLAIMS.items():
+        number = re.search(r"\d+", estimator)
+        length = int(number[0]) if number else 1
+        config = Config(
+            task="AnBn(1, 32)",
+            cell=f"{cell}(64)",
+            estimator=estimator,
+            optimiser=f"adam(inverse_sqrt_schedule(1e-3, 0.03, {length}))",
+            batch=1,
+            length=length,
+            steps=steps,
+            seed=0,
+            seeds=seeds,
+            log_every=max(1, steps // length // 1000),
+        )
+        cases.append(configured(f"{estimator}, {cell}", config, claimed))
+    return cases
+
+
+ITEMS = [
+    Item(
+        "uoro/influence",
+        "Influence balancing (fig. 3.2a)",
+        "23 units, 13 of them pushed down: UORO converges to θ = −1/6; truncated backpropagation does not, unless it looks "
+        "back at 110 steps or more. Shown is θ.",
+        influence,
+        {"smoke": 1, "laptop": 10, "paper": 10},
+        "charts/theta",
+        Unit("θ"),
+        {"optimum": -1 / 6},
+    ),
+    Item(
+        "uoro/anbn",
+        "aⁿbⁿ, n in 1 to 32 (table 3.1)",
+        "Prediction of the next symbol, one pass over 10⁷ symbols, one at a time; the mean over the last 10⁵.",
+        anbn,
+        {"smoke": 1, "laptop": 110, "paper": 300},
+        "losses/loss",
+        BITS,
+        {"optimum": 5 / 35, "counts not matched": 10 / 35},
+        last_steps(100_000),
+    ),
+]
