@@ -51,9 +51,12 @@ from engram.reports.diagnosis import diagnose as diagnose
 from engram.reports.diagnosis import reach as reach
 from engram.runs.config import Config as Config
 from engram.runs.loop import Options as Options
+from engram.runs.loop import train as train
+from engram.runs.program import Program as Program
 from engram.runs.run import run as run
 from engram.runs.saved import Saved as Saved
 from engram.runs.saved import load as load
+from engram.runs.trial import StreamTrial as StreamTrial
 from engram.step import AbstractStep as AbstractStep
 from engram.step import Supervised as Supervised
 from engram.tasks import AbstractTask as AbstractTask

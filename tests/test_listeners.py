@@ -46,7 +46,7 @@ def test_tensorboard_and_wandb_hear_every_row(tmp_path):
         assert len(heard) == 12
         assert [step for step, _ in heard] == [step for step, _ in logged]
         assert all(abs(value - loss) < 1e-6 for (_, value), (_, loss) in zip(heard, logged, strict=True))
-        kept = list((tmp_path / "run" / "wandb").glob(f"offline-run-*-run-{seed}/*.wandb"))
+        kept = list((tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb"))
         assert len(kept) == 2
         assert b"losses/loss" in kept[0].read_bytes()
 

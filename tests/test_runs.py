@@ -50,7 +50,7 @@ def run(directory, config, updates=None, devices=1, **more):
     write_config(directory, settled)
     train(program, directory, updates or settled.updates, record=settled.record, **more)
     facts, running = newest(directory, program)
-    return Saved(settled, program, running, facts)
+    return Saved(program, running, facts)
 
 
 def newest(directory, program):

@@ -69,7 +69,7 @@ def catalogue(kind: str) -> list[dict[str, str]]:
 
 def first_line(value: Any) -> str:
     """The first line of a docstring."""
-    return (inspect.getdoc(value) or "").partition("\n")[0]
+    return (inspect.getdoc(value) or "").partition("\n")[0].rstrip(":")
 
 
 def optimisers() -> list[dict[str, str]]:

@@ -83,5 +83,5 @@ def show(found: list[Diagnosis], title: str) -> None:
         for one in found
     ]
     columns = ("estimator", "bias", "variance", "cosine", "µs/step", "memory", "compile")
-    caption = "bias: ‖E ĝ − g‖ / ‖g‖ · variance: relative, eq. (3.22) · bytes: activations and traces"
+    caption = "bias: ‖E ĝ − g‖ / ‖g‖ · variance: relative, eq. (3.22) · memory: activations and traces"
     show_table(title, columns, rows, caption)

@@ -1,6 +1,8 @@
 """The entry point: which commands there are, and how they end."""
 
 import json
+import math
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -19,7 +21,7 @@ from engram.cli.report import Report
 from engram.cli.reproduce import Reproduce
 from engram.cli.train import Train
 from engram.cli.watch import Watch
-from engram.runs.loop import StoppedError
+from engram.runs.loop import DivergedError, StoppedError
 from engram.types import InputError
 
 COMMANDS = {
@@ -44,18 +46,32 @@ def main() -> None:
         result = command.run()
     except InputError as error:
         code, result = 2, {"error": str(error)}
+    except DivergedError as error:
+        code, result = error.code, {"error": str(error)}
     except StoppedError as error:
         code, result = error.code, {"error": f"{error} Go on with: {shlex.join(['engram', *sys.argv[1:]])}"}
     except KeyboardInterrupt:
         code, result = 130, {"error": "Interrupted; what the last checkpoint holds is saved."}
+    except BrokenPipeError:  # whoever read this has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except OSError as error:
         code = 2 if isinstance(error, PermissionError | NotADirectoryError | IsADirectoryError | FileNotFoundError) else 1
         result = {"error": f"'{error.filename}' cannot be used: {error.strerror}. Mend that, or give another path."}
     if code:
         say(f"engram: {result['error']}")
     if command.json and code in (0, 130, 143):
-        print(json.dumps(result))
+        print(json.dumps(finite(result), allow_nan=False))
     sys.exit(code)
+
+
+def finite(value: Any) -> Any:
+    """A value as JSON can hold it: what is not finite is null."""
+    if isinstance(value, dict):
+        return {name: finite(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def parse(arguments: Sequence[str]) -> Any:

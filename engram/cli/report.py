@@ -15,10 +15,10 @@ from engram.reports.record import read_record
 class Report:
     """Write one page with the curves, tables and configurations of runs, side by side; it needs no network.
 
-    Two examples that work, after engram train --dir runs/recall:
+    Two examples that work, after some engram train, one with --dir runs/recall:
       engram report runs/recall
 
-      engram report runs/recall runs/recall --out both.html
+      engram report runs/* --out all.html
     """
 
     dirs: Annotated[tuple[Path, ...], tyro.conf.Positional]

@@ -8,7 +8,7 @@ import jax
 
 from engram.cli.bar import Bar
 from engram.cli.console import Json, say, show_table
-from engram.reports.record import Record, finals, metrics, rate, read_record
+from engram.reports.record import RATE, Record, finals, metrics, rate, read_record
 from engram.reports.summary import Interval, interval
 from engram.runs.config import Config
 from engram.runs.listener import AbstractListener
@@ -74,11 +74,11 @@ class Train:
         if self.tensorboard:
             listeners.append(TensorBoard(directory))
         if self.wandb is not None:
-            listeners.append(WeightsAndBiases(self.wandb, directory.resolve().name, directory, config.record))
+            listeners.append(WeightsAndBiases(self.wandb, directory, config.record))
         options = Options(self.save_every, self.keep, self.on_nan)
-        run(config, directory, devices=self.devices, options=options, listeners=listeners, warn=say)
-        step = config.updates * config.batch * config.length
-        return {"update": config.updates, "step": step} | summarise(directory, read_record(directory))
+        done = run(config, directory, devices=self.devices, options=options, listeners=listeners, warn=say)
+        step = done * config.batch * config.length
+        return {"update": done, "step": step} | summarise(directory, read_record(directory))
 
 
 def use_devices(count: int) -> None:
@@ -89,7 +89,7 @@ def use_devices(count: int) -> None:
 
 def summarise(directory: Path, record: Record) -> dict[str, Any]:
     """Shows how a run ended, and gives it as JSON."""
-    found = {name: finals(record, name) for name in metrics([record])}
+    found = {name: finals(record, name) for name in metrics([record]) if name != RATE}
     intervals = {name: interval(list(values.values())) for name, values in found.items()}
     levels = [f"{name} {value:.4g}" for name, value in record.levels.items()]
     show_table(

@@ -11,8 +11,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from engram.reports.summary import tail_mean
-from engram.runs.config import read_config
+from engram.runs.config import Config, read_config
 from engram.runs.log import read_rows
+from engram.runs.trial import Objective
 
 RATE = "charts/SPS"
 SECONDS = "time/seconds"
@@ -37,11 +38,11 @@ class Record(NamedTuple):
     levels: Mapping[str, float]
 
 
-def read_record(directory: Path) -> Record:
-    """Reads a run directory."""
-    config = read_config(directory)
-    rows = read_rows(directory / "metrics.jsonl")
-    return Record(directory.resolve().name, dataclasses.asdict(config), rows, *config.trial().objective)
+def read_record(directory: Path, objective: Objective | None = None) -> Record:
+    """Reads a run directory; `objective` is what the run was after, where no config.json says it."""
+    config = {} if objective is not None else dataclasses.asdict(read_config(directory))
+    objective = Config(**config).trial().objective if objective is None else objective
+    return Record(directory.resolve().name, config, read_rows(directory / "metrics.jsonl"), *objective)
 
 
 class Series(NamedTuple):

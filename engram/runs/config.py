@@ -14,6 +14,7 @@ from engram.cells import Chain
 from engram.estimators import AbstractEstimator, Sharded
 from engram.learner import Learner
 from engram.runs.checkpoint import write_atomically
+from engram.runs.lock import LOCK
 from engram.runs.optimiser import build_optimiser
 from engram.runs.program import Program
 from engram.runs.spec import build, build_cell, parse
@@ -135,12 +136,14 @@ def settle(directory: Path, config: Config) -> Config:
                     f"that {name}."
                 )
         return config
-    if directory.is_file() or (directory.exists() and any(path.name[0] != "." for path in directory.iterdir())):
+    if directory.is_file() or (
+        directory.exists() and any(path.name[0] != "." and path.name != LOCK for path in directory.iterdir())
+    ):
         raise InputError(f"'{directory}' is no run directory, and not empty: give another --dir.")
     return dataclasses.replace(config, log_every=config.log_every or math.ceil(config.updates / 500))
 
 
 def write_config(directory: Path, config: Config) -> None:
-    """Puts a configuration on record, in a directory that is made if need be."""
-    directory.mkdir(parents=True, exist_ok=True)
-    write_atomically(directory / FILE, [json.dumps(dataclasses.asdict(config), indent=2).encode() + b"\n"])
+    """Puts a configuration on record, unless there is one already that goes as far."""
+    if not (directory / FILE).exists() or read_config(directory).steps < config.steps:
+        write_atomically(directory / FILE, [json.dumps(dataclasses.asdict(config), indent=2).encode() + b"\n"])

@@ -1,6 +1,7 @@
 """Ctrl-C and SIGTERM, waited for rather than suffered."""
 
 import signal
+import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 
@@ -21,6 +22,9 @@ class Interrupts:
 def interrupts() -> Generator[Interrupts]:
     """Within it, Ctrl-C and SIGTERM are noted, so that what is under way can be finished and saved."""
     noted = Interrupts()
+    if threading.current_thread() is not threading.main_thread():  # which alone is told of signals
+        yield noted
+        return
     before = {number: signal.signal(number, noted.note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield noted

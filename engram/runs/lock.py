@@ -7,11 +7,13 @@ from pathlib import Path
 
 from engram.types import InputError
 
+LOCK = "lock"
+
 
 @contextmanager
 def lock(directory: Path) -> Generator[None]:
     """Keeps other processes from training in a directory; the system lets go of it even if this process is killed."""
-    with (directory / "lock").open("a") as file:
+    with (directory / LOCK).open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

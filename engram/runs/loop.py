@@ -5,6 +5,7 @@ learning state, the row of the log that is in the making, and where the log ende
 """
 
 import dataclasses
+import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ from engram.runs.interrupts import interrupts
 from engram.runs.listener import AbstractListener, Listeners
 from engram.runs.lock import lock
 from engram.runs.log import Log, Row, Tallies, means
-from engram.runs.optimiser import halve
+from engram.runs.optimiser import can_be_halved, halve
 from engram.runs.program import Program, Running
 from engram.types import InputError
 
@@ -27,6 +28,8 @@ LOOK = 1.0
 """Seconds between two looks of the host."""
 SHARE = 100
 """Saving takes at most one part in so many of the time."""
+JUDGED = 10
+"""A checkpoint is as good as the last so many rows of the log before it."""
 HALVINGS = 20
 """How often a step is halved on the way from one checkpoint before the run gives up."""
 
@@ -77,8 +80,8 @@ def train(
     options: Options = Options(),
     listeners: Sequence[AbstractListener] = (),
     warn: Callable[[str], None] = print,
-) -> None:
-    """Trains until `updates` are done, from where the directory left off.
+) -> int:
+    """Trains until `updates` are done, from where the directory left off, and gives how many are.
 
     **Arguments:**
 
@@ -90,9 +93,25 @@ def train(
     - `warn`: who is told what a person should know.
     """
     directory.mkdir(parents=True, exist_ok=True)
+    with lock(directory):
+        return go_on(program, directory, updates, record or {}, options, listeners, warn)
+
+
+def go_on(
+    program: Program,
+    directory: Path,
+    updates: int,
+    record: dict[str, Any],
+    options: Options,
+    listeners: Sequence[AbstractListener],
+    warn: Callable[[str], None],
+) -> int:
+    """`train`, in a directory that is there and locked."""
+    if options.on_nan == "restore" and not can_be_halved(program.like.state):
+        raise InputError("on_nan = 'restore' halves the step, and this optimiser cannot: end it with halvable().")
     heard = Listeners(listeners, warn)
-    with lock(directory), interrupts() as noted:
-        session = Session(program, directory, record or {}, options, heard, warn)
+    with interrupts() as noted:
+        session = Session(program, directory, record, options, heard, warn)
         try:
             session.open()
             heard.begin(program, session.update, updates)
@@ -105,7 +124,7 @@ def train(
             raise StoppedError(
                 1,
                 f"The run stopped at update {session.update:,}, for '{directory}' cannot be written: {error.strerror}. The "
-                f"checkpoint of update {session.saved:,} is whole: make room, and run the same command again.",
+                f"checkpoint of update {session.saved:,} is whole: make room, and go on from there.",
             ) from None
         finally:
             heard.end()
@@ -114,6 +133,7 @@ def train(
         raise StoppedError(
             128 + int(noted.signal or 0), f"Interrupted, and saved at update {session.update:,} of {updates:,}."
         )
+    return session.update
 
 
 class Session:
@@ -129,13 +149,13 @@ class Session:
         warn: Callable[[str], None],
     ):
         self.program, self.options, self.listeners, self.warn = program, options, listeners, warn
-        self.record = record | {"seeds": list(program.seeds)}
+        self.record = json.loads(json.dumps(record | {"seeds": program.seeds}))
         self.log = Log(directory / "metrics.jsonl")
         self.checkpoints = Checkpoints(directory / "checkpoints", options.keep)
         self.scores: dict[Path, float] = {}
         self.update = self.saved = 0
         self.seconds = 0.0
-        self.score: float | None = None
+        self.recent: list[float] = []
         self.chunk = 1
         self.saved_at = self.save_took = 0.0
         self.halved = np.zeros(len(program.seeds), int)
@@ -183,10 +203,11 @@ class Session:
     def _write(self) -> None:
         start = time.perf_counter()
         self.log.sync()
-        now = {"update": self.update, "log": self.log.size, "seconds": self.seconds, "score": self.score}
+        score = float(np.mean(self.recent)) if self.recent else None
+        about = {"record": self.record, "update": self.update, "log": self.log.size, "seconds": self.seconds}
         path = self.checkpoints.path(self.update)
-        write(path, self.running, {"record": self.record} | now)
-        self._remember(path, self.score)
+        write(path, self.running, about | {"score": score, "recent": self.recent})
+        self._remember(path, score)
         self.checkpoints.prune(self.scores)
         self.saved, self.saved_at = self.update, time.perf_counter()
         self.save_took = self.saved_at - start
@@ -204,7 +225,7 @@ class Session:
         self.running = read(path, self.program.like)
         self.log.cut(facts["log"])
         self.update = self.saved = facts["update"]
-        self.seconds, self.score = facts["seconds"], facts["score"]
+        self.seconds, self.recent = facts["seconds"], facts["recent"]
 
     def _set_aside(self, path: Path, error: DamagedError) -> None:
         aside = path.rename(path.with_suffix(".damaged"))
@@ -224,7 +245,7 @@ class Session:
             self.scores[path] = score
 
     def _rows(self, tallied: Tallies, count: int, rate: float) -> list[Row]:
-        """The rows that `count` updates have completed, and the score of the last of them."""
+        """The rows that `count` updates have completed; the objective of the latest is what a checkpoint is judged by."""
         every, seeds = self.program.log_every, self.program.seeds
         objective = self.program.trial.objective
         rows = []
@@ -236,7 +257,7 @@ class Session:
             rows += [at | {"seed": seed} | values | times for seed, values in zip(seeds, each, strict=True)]
             judged = [value for values in each if (value := values[objective.metric]) is not None]
             if len(judged) == len(seeds):
-                self.score = float(np.mean(judged)) * (1 if objective.minimise else -1)
+                self.recent = [*self.recent[1 - JUDGED :], float(np.mean(judged)) * (1 if objective.minimise else -1)]
         return rows
 
     def _fail(self, count: int) -> None:
@@ -249,9 +270,10 @@ class Session:
         bad, rows, sound = self.program.advance(good, 1, self.update + done)
         what = self._unsound(bad, rows, sound) + f" at update {self.update + done + 1:,}"
         if self.options.on_nan == "stop" or self.halved.max() >= HALVINGS:
+            remedy = "" if self.options.on_nan == "restore" else "go on from there with --on-nan restore, or "
             raise DivergedError(
-                f"{what}. The checkpoint of update {self.saved:,} is good: go on from there with --on-nan restore, which "
-                f"halves the step; or begin in another --dir with smaller steps, or a clipped gradient.",
+                f"{what}. The checkpoint of update {self.saved:,} is good: {remedy}begin in another --dir with smaller "
+                f"steps, or a clipped gradient.",
                 self.update + done + 1,
             )
         self.halved += ~sound

@@ -78,6 +78,13 @@ def halvable() -> optax.GradientTransformation:
     return optax.GradientTransformation(init, update)
 
 
+def can_be_halved(state: PyTree) -> bool:
+    """Whether `halve` has anything to halve."""
+    return any(
+        isinstance(part, Halvings) for part in jax.tree.leaves(state, is_leaf=lambda part: isinstance(part, Halvings))
+    )
+
+
 def halve(state: PyTree, times: Int[np.ndarray, " seeds"]) -> PyTree:
     """The stacked state of several trials, with the step of each halved so many times."""
 

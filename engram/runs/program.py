@@ -84,7 +84,7 @@ class Program:
 
     def room(self, at: int) -> int:
         """The most updates that `advance` can take."""
-        return ROWS * self.log_every - at % self.log_every - 1
+        return min(ROWS * self.log_every - at % self.log_every - 1, 2**30)
 
     def model(self, running: Running, index: int) -> Model:
         """The model of one seed."""

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from engram.runs.config import Config, settle, write_config
 from engram.runs.listener import AbstractListener
-from engram.runs.loop import Options, train
+from engram.runs.lock import lock
+from engram.runs.loop import Options, go_on
 
 
 def run(
@@ -16,8 +17,8 @@ def run(
     options: Options = Options(),
     listeners: Sequence[AbstractListener] = (),
     warn: Callable[[str], None] = print,
-) -> None:
-    """Trains what a configuration says, or goes on where the directory left off.
+) -> int:
+    """Trains what a configuration says, or goes on where the directory left off; gives how many updates are done.
 
     **Arguments:**
 
@@ -28,5 +29,7 @@ def run(
     """
     config = settle(directory, config)
     program = config.program(devices)
-    write_config(directory, config)
-    train(program, directory, config.updates, record=config.record, options=options, listeners=listeners, warn=warn)
+    directory.mkdir(parents=True, exist_ok=True)
+    with lock(directory):
+        write_config(directory, config)
+        return go_on(program, directory, config.updates, config.record, options, listeners, warn)

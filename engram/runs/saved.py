@@ -8,7 +8,7 @@ import jax
 from jaxtyping import PRNGKeyArray
 
 from engram.runs.checkpoint import Checkpoints, Facts, read
-from engram.runs.config import Config, read_config
+from engram.runs.config import read_config
 from engram.runs.log import Tallies, tallies
 from engram.runs.program import Program, Running
 from engram.runs.trial import Scene
@@ -21,7 +21,6 @@ Which = Literal["newest", "best"]
 class Saved(NamedTuple):
     """What a run had learnt at a checkpoint."""
 
-    config: Config
     program: Program
     running: Running
     facts: Facts
@@ -41,22 +40,28 @@ class Saved(NamedTuple):
         return watch(self.models()[seed], evaluation_key(seed))
 
 
-def load(directory: Path, which: Which = "newest", warn: Callable[[str], None] = print) -> Saved:
+def load(
+    directory: Path,
+    which: Which = "newest",
+    *,
+    program: Program | None = None,
+    warn: Callable[[str], None] = print,
+) -> Saved:
     """Opens a run directory; nothing in it is executed or changed.
 
     **Arguments:**
 
     - `which`: the newest checkpoint, or the best.
+    - `program`: what was run, where no config.json says it.
     - `warn`: who is told of checkpoints that are damaged.
     """
-    config = read_config(directory)
+    program = read_config(directory).program() if program is None else program
     found = Checkpoints(directory / "checkpoints").whole(lambda path, error: warn(str(error)))
     scored = {path: facts["score"] for path, facts in found.items() if facts["score"] is not None}
     path = min(scored, key=lambda path: scored[path], default=None) if which == "best" else next(iter(found), None)
     if path is None:
         raise InputError(f"'{directory}' has no {which} checkpoint that is whole: train first, with engram train.")
-    program = config.program()
-    return Saved(config, program, read(path, program.like), found[path])
+    return Saved(program, read(path, program.like), found[path])
 
 
 def evaluation_key(seed: int) -> PRNGKeyArray:

@@ -98,10 +98,10 @@ def express(made: eqx.Module) -> str:
 
 
 def names() -> dict[str, type]:
-    """What an expression may name: the public classes that can be constructed."""
+    """What an expression may name: the public classes whose arguments an expression can give."""
     kinds = (AbstractCell, AbstractGates, AbstractWeights, AbstractEstimator, AbstractTask)
     found = {name: value for name, value in vars(engram).items() if inspect.isclass(value) and issubclass(value, kinds)}
-    return {name: value for name, value in found.items() if not inspect.isabstract(value)}
+    return {name: value for name, value in found.items() if not inspect.isabstract(value) and value is not engram.Stateless}
 
 
 def call(spec: Spec, constructor: Callable[..., Any], value_of: Callable[[Any], Any], supplied: Mapping[str, Any]) -> Any:
@@ -149,7 +149,7 @@ def show_signature(called: inspect.Signature) -> str:
         if parameter.name in ("input_size", "key"):
             continue
         default = parameter.default
-        shown.append(parameter.name if default is parameter.empty else f"{parameter.name}={default}")
+        shown.append(parameter.name if default is parameter.empty else f"{parameter.name}={default!r}")
     return f"({', '.join(shown)})"
 
 

@@ -18,7 +18,7 @@ class TensorBoard(AbstractListener):
             raise InputError("--tensorboard needs a package: pip install 'engram[tensorboard]'.") from None
         self._make = SummaryWriter
         self._directory = directory / "tensorboard"
-        self._writers = {}
+        self._writers, self._steps = {}, {}
 
     def begin(self, program: Program, update: int, updates: int) -> None:
         """Each seed begins with its first row."""
@@ -37,8 +37,9 @@ class TensorBoard(AbstractListener):
             writer.close()
 
     def _writer(self, row):
-        """The writer of a row's seed; what an interrupted run wrote from this row on is not shown."""
-        seed = row["seed"]
-        if seed not in self._writers:
-            self._writers[seed] = self._make(str(self._directory / f"seed-{seed}"), purge_step=row["step"])
+        """The writer of a row's seed; what was written from this row on before the run went back is not shown."""
+        seed, step = row["seed"], row["step"]
+        if seed not in self._writers or step <= self._steps[seed]:
+            self._writers[seed] = self._make(str(self._directory / f"seed-{seed}"), purge_step=step)
+        self._steps[seed] = step
         return self._writers[seed]

@@ -1,5 +1,6 @@
 """Rows for Weights & Biases."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +16,23 @@ class WeightsAndBiases(AbstractListener):
     **Arguments:**
 
     - `project`: the project.
-    - `name`: of the group; a run that goes on has the same.
+    - `directory`: the run's; a run that goes on in it goes on there too.
     - `config`: shown beside it.
     """
 
-    def __init__(self, project: str, name: str, directory: Path, config: dict[str, Any]):
+    def __init__(self, project: str, directory: Path, config: dict[str, Any]):
         try:
             import wandb
         except ImportError:
             raise InputError("--wandb needs a package: pip install 'engram[wandb]'.") from None
 
+        place = directory.resolve()
+        common: dict[str, Any] = {"project": project, "group": place.name, "config": config}
+
         def make(seed: int):
-            one, keep = f"{name}-{seed}", str(directory)
-            return wandb.init(
-                project=project, group=name, name=one, id=one, dir=keep, config=config, resume="allow", reinit="create_new"
-            )
+            name = f"{place.name}-{seed}"
+            digest = hashlib.sha256(f"{place}-{seed}".encode()).hexdigest()[:16]
+            return wandb.init(name=name, id=digest, dir=str(directory), resume="allow", reinit="create_new", **common)
 
         self._make, self._runs = make, {}
 
