@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import threading
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -13,7 +14,9 @@ import numpy as np
 import optax
 import pytest
 
+import engram
 from engram import InputError, Outcome, Tally
+from engram.reports.record import read_record
 from engram.runs.checkpoint import Checkpoints, facts, read, write
 from engram.runs.config import Config, read_config, settle, write_config
 from engram.runs.listener import AbstractListener
@@ -398,3 +401,42 @@ def test_optimisers_are_expressions(tmp_path):
     ]:
         with pytest.raises(InputError, match=message):
             config(optimiser=bad).trial()
+
+
+def test_a_run_of_ones_own_is_opened_with_its_program(tmp_path):
+    walk(tmp_path, Walker(bad_update=0), 20)
+    saved = load(tmp_path, program=Program(Walker(bad_update=0), (5, 6), 10))
+    assert [float(model["x"][0]) for model in saved.models().values()] == [20, 20]
+    record = read_record(tmp_path, saved.program.trial.objective)
+    assert record.metric == "losses/loss"
+    assert len(record.rows) == 4
+
+
+def test_restoring_needs_a_step_that_can_be_halved(tmp_path):
+    stream = config().trial()
+    plain = eqx.tree_at(lambda trial: trial.learner.optimiser, stream, optax.sgd(0.1))
+    with pytest.raises(InputError, match="end it with halvable"):
+        train(Program(plain, (0,), 10), tmp_path, 10, options=Options(on_nan="restore"))
+
+
+def test_a_record_is_known_again_whatever_holds_its_numbers(tmp_path):
+    program = Program(Walker(), (5,), 10)
+    train(program, tmp_path, 5, record={"sizes": (1, 2)})
+    assert train(program, tmp_path, 10, record={"sizes": [1, 2]}) == 10
+    with pytest.raises(InputError, match="sizes = "):
+        train(program, tmp_path, 15, record={"sizes": [1, 3]})
+
+
+def test_fewer_steps_than_are_done_change_nothing(tmp_path):
+    run(tmp_path, config(steps=200))
+    before = (tmp_path / "config.json").read_text()
+    assert engram.run(config(steps=40), tmp_path) == 50
+    assert (tmp_path / "config.json").read_text() == before
+
+
+def test_signals_are_left_alone_off_the_main_thread(tmp_path):
+    done = []
+    thread = threading.Thread(target=lambda: done.append(train(Program(Walker(), (5,), 10), tmp_path, 10)))
+    thread.start()
+    thread.join()
+    assert done == [10]

@@ -36,7 +36,7 @@ class Evaluate:
     def run(self) -> dict[str, Any]:
         if self.steps < 1:
             raise InputError(f"--steps {self.steps}: give 1 at least.")
-        saved = load(self.dir, self.checkpoint, say)
+        saved = load(self.dir, self.checkpoint, warn=say)
         trial = saved.program.trial
         found = {seed: means(one) for seed, one in saved.evaluate(math.ceil(self.steps / trial.steps)).items()}
         names = next(iter(found.values()))

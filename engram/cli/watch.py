@@ -48,7 +48,7 @@ class Watch:
             raise InputError(f"--steps {self.steps}: give 1 at least.")
         if self.plot is not None:
             check_picture(self.plot)
-        saved = load(self.dir, self.checkpoint, say)
+        saved = load(self.dir, self.checkpoint, warn=say)
         seeds = saved.program.seeds
         seed = seeds[0] if self.seed is None else self.seed
         if seed not in seeds:
