@@ -24,7 +24,7 @@ class Reproduce:
     Two examples that work:
       engram reproduce uoro/influence --scale smoke
 
-      engram reproduce uoro/anbn --scale smoke --dir elsewhere --json
+      engram reproduce uoro/influence --scale smoke --write pages --json
     """
 
     what: Annotated[str, tyro.conf.Positional]

@@ -94,7 +94,7 @@ def _line(item: Item, case: Case, record: Record, ended: str) -> Result:
         "name": case.name,
         "claimed": case.claimed,
         "ours": {name: _finite(value) for name, value in dataclasses.asdict(ours).items()},
-        "by_seed": {seed: _finite(value) for seed, value in found.items()},
+        "by_seed": {str(seed): _finite(value) for seed, value in found.items()},
         "steps": max((row["step"] for row in record.rows), default=0),
         "steps_per_second": rate(record),
         "ended": ended,

@@ -65,10 +65,8 @@ class SegmentTrial(AbstractTrial):
         learning = state.learning
         key, draw_key = jax.random.split(learning.key)
         length, flow = self.segment(draw_key)
-        sizes = self.sizes()
-        branches = [partial(self._gradient, size, state, length, flow) for size in sizes]
-        gradient, outcome = jax.lax.switch(jnp.searchsorted(jnp.array(sizes), length), branches)
-        memory, sources = self._after(state, length)
+        gradient, outcome = self.gradient(state, length, flow)
+        memory, sources = self.after(state, length)
         parameters = eqx.filter(learning.model, eqx.is_inexact_array)
         changes, optimiser = self.stream.learner.optimiser.update(gradient, learning.optimiser, parameters)
         model = eqx.apply_updates(learning.model, changes)
@@ -90,8 +88,14 @@ class SegmentTrial(AbstractTrial):
         length = jnp.where(truncated.any(), jnp.argmax(truncated) + 1, self.stream.length)
         return length, jnp.roll(1 / (1 - c), 1)
 
-    def _gradient(self, size: int, state: Streaming, length: Any, flow: Any) -> tuple[Model, Outcome]:
-        """The gradient of the sum over a segment, in a window of `size` steps of which the first `length` count."""
+    def gradient(self, state: Streaming, length: Int[Array, ""], flow: Float[Array, " longest"]) -> tuple[Model, Outcome]:
+        """The gradient of the sum of a segment's losses."""
+        sizes = self.sizes()
+        branches = [partial(self._within, size, state, length, flow) for size in sizes]
+        return jax.lax.switch(jnp.searchsorted(jnp.array(sizes), length), branches)
+
+    def _within(self, size: int, state: Streaming, length: Any, flow: Any) -> tuple[Model, Outcome]:
+        """The same, in a window of `size` steps, of which the first `length` count."""
         learner = self.stream.learner
 
         def weighted(output, target):
@@ -108,7 +112,7 @@ class SegmentTrial(AbstractTrial):
         gradient = jax.tree.map(lambda leaf: size * leaf, gradient)
         return gradient, Outcome(outcome.loss * size / length, outcome.metrics)
 
-    def _after(self, state: Streaming, length: Any) -> tuple[Any, Any]:
+    def after(self, state: Streaming, length: Int[Array, ""]) -> tuple[Any, Any]:
         """The memory and the sources when a segment is over."""
         learning, learner = state.learning, self.stream.learner
 

@@ -1,0 +1,148 @@
+"""Each item of a paper runs, goes on where it was broken off, and sets the paper's numbers beside ours."""
+
+import json
+
+import equinox as eqx
+import jax
+import numpy as np
+import optax
+import pytest
+
+from engram import ARTBP, InputError, Learner
+from engram.cli.reproduce import find
+from engram.papers import PAPERS
+from engram.papers.item import last_steps
+from engram.papers.reproduce import page, reproduce, table
+from engram.reports.record import Record
+from engram.runs.listener import AbstractListener
+from engram.runs.segments import SegmentTrial
+from engram.runs.trial import StreamTrial
+from engram.tasks import InfluenceBalancing
+
+ITEMS = {item.name: (paper, item) for paper in PAPERS.values() for item in paper.ITEMS}
+
+
+@pytest.fixture(autouse=True)
+def _as_it_is_run():
+    with jax.numpy_dtype_promotion("standard"), jax.enable_x64(False):
+        yield
+
+
+class Counter(AbstractListener):
+    """Counts the updates that it hears of."""
+
+    def __init__(self):
+        self.heard = 0
+
+    def begin(self, program, update, updates):
+        self.done = update
+
+    def progress(self, update, rows):
+        self.heard += update - self.done
+        self.done = update
+
+    def end(self):
+        pass
+
+
+@pytest.mark.parametrize("name", ITEMS)
+def test_every_item_runs_and_does_not_run_twice(name, tmp_path):
+    paper, item = ITEMS[name]
+    first, second = Counter(), Counter()
+    result = reproduce(item, "smoke", tmp_path, listener=lambda title: first)
+    again = reproduce(item, "smoke", tmp_path, listener=lambda title: second)
+    assert first.heard == sum(case.updates for case in item.cases("smoke"))
+    assert second.heard == 0
+    assert [line["ours"] for line in again["lines"]] == [line["ours"] for line in result["lines"]]
+    assert all(line["ours"]["mean"] is not None or line["ended"] for line in result["lines"])
+    home = tmp_path / name / "smoke"
+    assert json.loads((home / "result.json").read_text())["lines"] == again["lines"]
+    assert (home / "figure.png").read_bytes().startswith(b"\x89PNG")
+    written = page(name.partition("/")[0], paper.TITLE, [result])
+    assert item.title in written
+    assert f"engram reproduce {name} --scale smoke" in written
+
+
+@pytest.mark.parametrize("name", ITEMS)
+@pytest.mark.parametrize("scale", ["laptop", "paper"])
+def test_every_claim_is_in_the_table(name, scale):
+    _, item = ITEMS[name]
+    cases = item.cases(scale)
+    assert len({case.name for case in cases}) == len(cases)
+    assert item.minutes[scale] >= item.minutes["smoke"]
+    line = {"name": "", "ours": {"mean": 1.0, "low": None, "high": None}, "by_seed": {}, "steps": 1, "ended": ""}
+    lines = [line | {"claimed": case.claimed, "steps_per_second": None} for case in cases]
+    _, rows = table({"unit": item.unit.name, "lines": lines})
+    assert [row[1] for row in rows] == ["" if case.claimed is None else f"{case.claimed:.4g}" for case in cases]
+
+
+def test_what_is_no_item_is_refused():
+    with pytest.raises(InputError, match="no paper 'uor'"):
+        find("uor")
+    with pytest.raises(InputError, match="no 'uoro/nothing'"):
+        find("uoro/nothing")
+    assert find("uoro")[1] == list(PAPERS["uoro"].ITEMS)
+
+
+def test_the_last_steps_are_averaged():
+    rows = [{"update": t, "step": 10 * t, "seed": seed, "loss": t + seed} for t in range(1, 11) for seed in (0, 5)]
+    record = Record("", {}, rows, "loss", True, {})
+    assert last_steps(30)(record, "loss") == {0: 9.0, 5: 14.0}
+    assert last_steps(1000)(record, "loss") == {0: 5.5, 5: 10.5}
+
+
+class TestSegments:
+    """ARTBP with one update to each truncation."""
+
+    def trial(self, longest=256, mean=16.0):
+        task = InfluenceBalancing()
+        learner = Learner(task, ARTBP(mean, 6.0), optax.sgd(0.0))
+        return SegmentTrial(StreamTrial(learner, lambda key: task.system(), 1, longest))
+
+    def test_lengths_have_the_mean_that_they_should(self):
+        lengths = jax.vmap(lambda key: self.trial().segment(key)[0])(jax.random.split(jax.random.key(0), 20_000))
+        deviation = float(lengths.std()) / np.sqrt(len(lengths))
+        assert abs(float(lengths.mean()) - 16) < 4 * deviation
+
+    def test_the_gradient_per_step_is_unbiased(self):
+        """Against forward accumulation of ∂ℓ/∂θ over the same stream, at a θ that stays where it is."""
+        trial = self.trial()
+
+        @eqx.filter_jit
+        def one(state, key):
+            length, flow = trial.segment(key)
+            gradient, _ = trial.gradient(state, length, flow)
+            memory, sources = trial.after(state, length)
+            state = eqx.tree_at(lambda state: (state.learning.carry.state, state.sources), state, (memory, sources))
+            return state, gradient.theta, length
+
+        state, gradients, lengths = trial.init(jax.random.key(0)), [], []
+        for number in range(1000):
+            state, gradient, length = one(state, jax.random.fold_in(jax.random.key(1), number))
+            gradients.append(float(gradient))
+            lengths.append(int(length))
+        exact = truncated_gradients([sum(lengths)])
+        ends = np.cumsum(lengths)
+        late = ends > 400  # ∂s/∂θ has settled
+        differences = np.array(gradients)[late] - np.add.reduceat(exact, np.r_[0, ends[:-1]])[late]
+        bias = differences.sum()
+        noise = differences.std() * np.sqrt(late.sum())
+        assert abs(bias) < 4 * noise
+        cut = (
+            np.array(gradients)[late].sum() - np.add.reduceat(truncated_gradients(lengths), np.r_[0, ends[:-1]])[late].sum()
+        )
+        assert abs(cut) > 4 * noise
+
+
+def truncated_gradients(lengths, theta=0.5):
+    """∂ℓ_t/∂θ over the past since the last truncation, step by step; with one length for all, the exact one."""
+    units, minus = 23, 13
+    matrix = np.diag([0.5] * units) + np.diag([0.5] * (units - 1), 1)
+    push = np.array([1.0] * (units - minus) + [-1.0] * minus)
+    state, found = np.ones(units), []
+    for length in lengths:
+        tangent = np.zeros(units)
+        for _ in range(length):
+            state, tangent = matrix @ state + theta * push, matrix @ tangent + push
+            found.append((state[0] - 1) * tangent[0])
+    return np.array(found)
