@@ -72,9 +72,9 @@ class AbstractTask(eqx.Module):
             if value < 1:
                 raise InputError(f"{name}={value}: a window has 1 step of 1 sequence at least; give {name} >= 1.")
         sources = self.sources(batch, key)
-        draw = jax.jit(lambda sources: self.window(sources, length))
+        draw = eqx.filter_jit(lambda task, sources: task.window(sources, length))
         while True:
-            sources, window = draw(sources)
+            sources, window = draw(self, sources)
             yield window
 
 
