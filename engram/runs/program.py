@@ -10,6 +10,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, PyTree
 
+from engram.runs.checkpoint import fingerprint
 from engram.runs.log import Tallies, tallies
 from engram.runs.trial import AbstractTrial
 from engram.step import Model
@@ -68,6 +69,12 @@ class Program:
         """The time steps of one update of all seeds."""
         return self.trial.steps * len(self.seeds)
 
+    @property
+    def record(self) -> dict[str, Any]:
+        """What decides what is learnt and does not show in a configuration: the seeds, and which data there are, if any."""
+        data = fingerprint(self._data)
+        return {"seeds": list(self.seeds)} | ({} if data is None else {"data": data})
+
     def init(self) -> Running:
         """Every seed before its first update."""
         init = eqx.filter_jit(lambda trial, key: eqx.filter(trial.init(key), eqx.is_array))
@@ -109,9 +116,7 @@ class Program:
         if self.devices == 1:
             return every(data, running)
         share = PartitionSpec("seed")
-        shared = jax.shard_map(
-            every, mesh=self._mesh, in_specs=(PartitionSpec(), share), out_specs=share, check_vma=False
-        )
+        shared = jax.shard_map(every, mesh=self._mesh, in_specs=(PartitionSpec(), share), out_specs=share, check_vma=False)
         return shared(data, running)
 
     def _one(
