@@ -19,7 +19,9 @@ def conditional_entropy(given: Integer[np.ndarray, " pairs"], wanted: Integer[np
 
 
 def _counts(values: np.ndarray) -> Float[np.ndarray, " kinds"]:
-    return np.unique(values, return_counts=True)[1].astype(float)
+    few = values.dtype.itemsize <= 2  # of so few kinds, a table is quicker than sorting
+    counts = np.bincount(values) if few else np.unique(values, return_counts=True)[1]
+    return counts[counts > 0].astype(float)
 
 
 def _entropy(counts: Float[np.ndarray, " kinds"]) -> float:

@@ -35,18 +35,21 @@ class Place(NamedTuple):
 
 
 class Text(AbstractTask):
-    """Next-symbol prediction on a text: in the symbol x_t, one-hot, out the logits of x_{t+1}, in nats, and in `bits`.
+    """Next-symbol prediction on a text: the input is the symbol x_t, one-hot, and the target x_{t+1}.
+
+    The loss is the cross-entropy in nats, the metric `bits` the same in bits, and the loss's exponential the perplexity.
 
     A batch of B sequences reads the N symbols of a part at B places at once: sequence b begins at symbol ⌊b (N − 1) / B⌋,
     reads on to the end, and then from the beginning, where `first` cuts its memory off. Nothing is shuffled, drawn or
     skipped: (N − 1) / B steps see each symbol once, and a state that is carried from window to window belongs to the text
-    that comes next. Seeds differ in their models, and not in their data.
+    that comes next. Each sequence begins without memory, which tells where a part is short: score it with a small batch.
+    Seeds differ in their models, and not in their data.
 
     The symbols are those of the training part, by code point or by spelling; if a part that is held out has others, they
     are all one more, `<unk>`. Training shows it only where the text itself spells it out, as PTB does.
 
     The optimum is unknown. Without memory, only the present symbol is known, which leaves H(x_{t+1} | x_t), by the counts
-    of pairs in the part itself. The perplexity is the exponential of the loss.
+    of pairs in the part itself.
 
     **Arguments:**
 
@@ -54,8 +57,8 @@ class Text(AbstractTask):
       5 % for the test, which for text8 is the field's 90, 5 and 5 million characters; or a directory with ptb.train.txt,
       ptb.valid.txt and ptb.test.txt.
     - `unit`: `character`, or `word`: what stands between white space, and each end of a line. The space with which each
-      line of PTB's files begins is no character: there are 5,059,550, 396,412 and 446,184, of 50 kinds, and of words
-      929,589, 73,760 and 82,430, of 10,000 kinds.
+      line of PTB's files begins is no character: there are 5,059 k, 396 k and 446 k, of 50 kinds, and of words 929,589,
+      73,760 and 82,430, of 10,000 kinds.
 
     Reference: Mikolov et al., *Subword language modeling with neural networks*, 2012; Mahoney, *Large text compression
     benchmark*, 2011; thesis sections 4.6.2 and 5.4.
