@@ -43,12 +43,12 @@ MAKE = {
 }
 
 
-@pytest.fixture(params=MAKE)
+@pytest.fixture(params=MAKE, scope="module")
 def task(request, home):
     return MAKE[request.param](home)
 
 
-@pytest.mark.parametrize("part", ["training", "validation", "test"])
+@pytest.mark.parametrize("part", ["training", "test"])
 def test_windows_are_windows_and_follow_one_another(task, part, key):
     task = task if part == "training" else task.held_out(part)
     whole = next(task.windows(20, 3, key=key))
@@ -404,7 +404,7 @@ class TestRuns:
             learner = trial.learner
             learner.train(state.learning, state.sources, 2, 4)
             next(learner.task.windows(3, 2, key=key))
-            saved = Saved(config(), program, program.init(), {})
+            saved = Saved(program, program.init(), {})
             saved.evaluate(2)
             saved.watch(0, 3)
             with pytest.warns(UserWarning, match="constants were captured"):
