@@ -62,7 +62,9 @@ from engram.step import Supervised as Supervised
 from engram.tasks import AbstractTask as AbstractTask
 from engram.tasks import AnBn as AnBn
 from engram.tasks import InfluenceBalancing as InfluenceBalancing
+from engram.tasks import Pixels as Pixels
 from engram.tasks import Recall as Recall
+from engram.tasks import Text as Text
 from engram.types import Carry as Carry
 from engram.types import InputError as InputError
 from engram.types import Outcome as Outcome

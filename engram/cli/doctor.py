@@ -13,7 +13,7 @@ from engram.cli.cache import cache_directory
 from engram.cli.console import Json, show_table
 
 PACKAGES = ("engram", "jax", "jaxlib", "equinox", "optax", "numpy")
-EXTRAS = {"plots": "matplotlib", "tensorboard": "tensorboardX", "wandb": "wandb"}
+EXTRAS = {"plots": "matplotlib", "tensorboard": "tensorboardX", "wandb": "wandb", "digits": "sklearn"}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,6 +12,7 @@ from engram.cli.train import show_interval
 from engram.reports.summary import interval
 from engram.runs.log import means
 from engram.runs.saved import Which, load
+from engram.tasks.base import Part
 from engram.types import InputError
 
 
@@ -29,6 +30,8 @@ class Evaluate:
     """The run directory."""
     checkpoint: Which = "newest"
     """Which checkpoint is scored."""
+    part: Part = "test"
+    """Which part of the data, where the task stands on data; others draw afresh."""
     steps: int = 100_000
     """The time steps of all sequences together; rounded up to as many as whole updates see."""
     json: Json = False
@@ -37,24 +40,25 @@ class Evaluate:
         if self.steps < 1:
             raise InputError(f"--steps {self.steps}: give 1 at least.")
         saved = load(self.dir, self.checkpoint, warn=say)
-        trial = saved.program.trial
-        found = {seed: means(one) for seed, one in saved.evaluate(math.ceil(self.steps / trial.steps)).items()}
+        updates = math.ceil(self.steps / saved.program.trial.steps)
+        found = {seed: means(one) for seed, one in saved.evaluate(updates, self.part).items()}
         names = next(iter(found.values()))
         by_metric = {name: {seed: values[name] for seed, values in found.items()} for name in names}
         intervals = {
             name: interval([math.nan if value is None else value for value in values.values()])
             for name, values in by_metric.items()
         }
-        levels = [f"{name} {value:.4g}" for name, value in trial.objective.levels.items()]
+        objective = saved.program.trial.held_out(self.part).objective
+        levels = [f"{name} {value:.4g}" for name, value in objective.levels.items()]
         show_table(
             f"{self.dir} at update {saved.facts['update']:,}",
             ("metric", "mean", "95 % interval", "seeds"),
             [(name, f"{one.mean:.4g}", show_interval(one), str(one.count)) for name, one in intervals.items()],
-            f"{trial.objective.metric}: {' · '.join(levels)}",
+            f"{objective.metric}: {' · '.join(levels)}",
         )
         return {
             "dir": str(self.dir),
             "update": saved.facts["update"],
-            "levels": dict(trial.objective.levels),
+            "levels": dict(objective.levels),
             "metrics": {name: dataclasses.asdict(one) | {"by_seed": by_metric[name]} for name, one in intervals.items()},
         }

@@ -81,6 +81,26 @@ def facts(path: Path) -> Facts:
     return _open(path)[1]
 
 
+def check_record(path: Path, facts: Facts, record: Facts) -> None:
+    """Refuses a checkpoint that something else was trained for than what is on record."""
+    for name, wanted in record.items():
+        if facts["record"].get(name) != wanted:
+            raise InputError(
+                f"'{path}' was made with {name} = {facts['record'].get(name)}, and not {wanted}: put config.json, and the "
+                f"task's data if it has any, back as they were, or give another --dir."
+            )
+
+
+def fingerprint(tree: PyTree) -> str | None:
+    """SHA-256 of the arrays of a tree, `None` if it has none."""
+    leaves = [_plain(leaf) for _, leaf in named_leaves(tree)]
+    digest = hashlib.sha256()
+    for leaf in leaves:
+        digest.update(f"{leaf.dtype}{leaf.shape}".encode())
+        digest.update(np.ascontiguousarray(leaf).view(np.uint8).data)
+    return digest.hexdigest() if leaves else None
+
+
 def named_leaves(tree: PyTree) -> list[tuple[str, Any]]:
     """The arrays of a tree, by name."""
     return [(jax.tree_util.keystr(path), leaf) for path, leaf in jax.tree.leaves_with_path(tree)]

@@ -15,7 +15,7 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from engram.runs.checkpoint import Checkpoints, DamagedError, named_leaves, read, write
+from engram.runs.checkpoint import Checkpoints, DamagedError, check_record, named_leaves, read, write
 from engram.runs.interrupts import interrupts
 from engram.runs.listener import AbstractListener, Listeners
 from engram.runs.lock import lock
@@ -149,7 +149,7 @@ class Session:
         warn: Callable[[str], None],
     ):
         self.program, self.options, self.listeners, self.warn = program, options, listeners, warn
-        self.record = json.loads(json.dumps(record | {"seeds": program.seeds}))
+        self.record = json.loads(json.dumps(record | program.record))
         self.log = Log(directory / "metrics.jsonl")
         self.checkpoints = Checkpoints(directory / "checkpoints", options.keep)
         self.scores: dict[Path, float] = {}
@@ -217,7 +217,7 @@ class Session:
         """Goes back to the newest checkpoint that is whole."""
         whole = self.checkpoints.whole(self._set_aside)
         for path, facts in whole.items():
-            self._check(path, facts)
+            check_record(path, facts, self.record)
             self._remember(path, facts["score"])
         if not whole:
             raise InputError(f"No checkpoint in '{self.checkpoints.directory}' is whole: begin anew, in another --dir.")
@@ -230,15 +230,6 @@ class Session:
     def _set_aside(self, path: Path, error: DamagedError) -> None:
         aside = path.rename(path.with_suffix(".damaged"))
         self.warn(f"{error} It is now '{aside.name}', and is not used.")
-
-    def _check(self, path: Path, facts: dict[str, Any]) -> None:
-        """Refuses a checkpoint that something else was trained for."""
-        for name, wanted in self.record.items():
-            if facts["record"].get(name) != wanted:
-                raise InputError(
-                    f"'{path}' was made with {name} = {facts['record'].get(name)}, and not {wanted}: put config.json back "
-                    f"as it was, or give another --dir."
-                )
 
     def _remember(self, path: Path, score: float | None) -> None:
         if score is not None:

@@ -7,9 +7,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, PyTree
 
+from engram.runs.checkpoint import fingerprint
 from engram.runs.log import Tallies, tallies
 from engram.runs.trial import AbstractTrial
 from engram.step import Model
@@ -36,6 +37,9 @@ class Program:
     Several seeds are a batch axis: each has the keys, and so the parameters and the data, that it would have alone, and its
     numbers are those it would have alone up to the order in which sums are taken.
 
+    The arrays of the trial itself, such as a task's data, are arguments of the program and shared by the seeds: constants
+    would be compiled, and stored once more with every compiled program.
+
     **Arguments:**
 
     - `trial`: what is trained.
@@ -48,6 +52,10 @@ class Program:
         if len(seeds) % devices:
             raise InputError(f"{len(seeds)} seeds cannot be shared by {devices} devices: give a multiple of them.")
         self.trial, self.seeds, self.log_every, self.devices = trial, tuple(seeds), log_every, devices
+        self._data, self._rest = eqx.partition(trial, eqx.is_array)
+        if devices > 1:
+            self._mesh = Mesh(np.array(jax.devices()[:devices]), ("seed",))
+            self._data = jax.device_put(self._data, NamedSharding(self._mesh, PartitionSpec()))
         state = eqx.filter_eval_shape(trial.init, jax.random.key(0))
         arrays, self._static = eqx.partition(state, _is_array)
         row = eqx.filter_eval_shape(lambda state: tallies(trial.update(state)[1]), state)
@@ -61,16 +69,22 @@ class Program:
         """The time steps of one update of all seeds."""
         return self.trial.steps * len(self.seeds)
 
+    @property
+    def record(self) -> dict[str, Any]:
+        """What decides what is learnt and does not show in a configuration: the seeds, and which data there are, if any."""
+        data = fingerprint(self._data)
+        return {"seeds": list(self.seeds)} | ({} if data is None else {"data": data})
+
     def init(self) -> Running:
         """Every seed before its first update."""
-        init = jax.jit(lambda key: eqx.filter(self.trial.init(key), eqx.is_array))
-        each = [Running(init(jax.random.key(seed)), self._tally) for seed in self.seeds]
+        init = eqx.filter_jit(lambda trial, key: eqx.filter(trial.init(key), eqx.is_array))
+        each = [Running(init(self.trial, jax.random.key(seed)), self._tally) for seed in self.seeds]
         return jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
 
     def compile(self) -> None:
         """Makes the program ready, once; `advance` does it otherwise."""
         if self._compiled is None:
-            self._compiled = jax.jit(self._all).lower(self.like, 0, 0).compile()
+            self._compiled = jax.jit(self._all).lower(self._data, self.like, 0, 0).compile()
 
     def advance(self, running: Running, updates: int, at: int) -> tuple[Running, Tallies, Bool[np.ndarray, " seeds"]]:
         """Takes updates, `at` of which were done before.
@@ -79,7 +93,7 @@ class Program:
         which seeds are sound: whether no loss and no parameter is NaN or infinite.
         """
         self.compile()
-        running, rows, sound = self._compiled(running, updates, at % self.log_every)
+        running, rows, sound = self._compiled(self._data, running, updates, at % self.log_every)
         return running, jax.tree.map(np.asarray, rows), np.asarray(sound)
 
     def room(self, at: int) -> int:
@@ -91,23 +105,26 @@ class Program:
         state = jax.tree.map(lambda leaf: leaf[index], running.state)
         return self.trial.model(eqx.combine(state, self._static))
 
-    def _all(self, running, updates, offset):
-        def every(running):
+    def _all(self, data, running, updates, offset):
+        def every(data, running):
+            trial = eqx.combine(data, self._rest)
             if len(self.seeds) == self.devices:  # one each: a batch axis of 1 would cost time
                 one = jax.tree.map(lambda leaf: leaf[0], running)
-                return jax.tree.map(lambda leaf: leaf[None], self._one(one, updates, offset))
-            return jax.vmap(lambda running: self._one(running, updates, offset))(running)
+                return jax.tree.map(lambda leaf: leaf[None], self._one(trial, one, updates, offset))
+            return jax.vmap(lambda running: self._one(trial, running, updates, offset))(running)
 
         if self.devices == 1:
-            return every(running)
-        mesh = Mesh(np.array(jax.devices()[: self.devices]), ("seed",))
+            return every(data, running)
         share = PartitionSpec("seed")
-        return jax.shard_map(every, mesh=mesh, in_specs=share, out_specs=share, check_vma=False)(running)
+        shared = jax.shard_map(every, mesh=self._mesh, in_specs=(PartitionSpec(), share), out_specs=share, check_vma=False)
+        return shared(data, running)
 
-    def _one(self, running: Running, updates: Any, offset: Any) -> tuple[Running, Tallies, Bool[Array, ""]]:
+    def _one(
+        self, trial: AbstractTrial, running: Running, updates: Any, offset: Any
+    ) -> tuple[Running, Tallies, Bool[Array, ""]]:
         def body(done, carried):
             arrays, rows = carried
-            state, outcome = self.trial.update(eqx.combine(arrays, self._static))
+            state, outcome = trial.update(eqx.combine(arrays, self._static))
             row = (offset + done) // self.log_every
             rows = jax.tree.map(lambda rows, leaf: rows.at[row].add(leaf), rows, tallies(outcome))
             return eqx.filter(state, eqx.is_array), rows
@@ -115,7 +132,7 @@ class Program:
         rows = jax.tree.map(lambda leaf: jnp.zeros((ROWS, *leaf.shape), leaf.dtype).at[0].set(leaf), running.row)
         arrays, rows = jax.lax.fori_loop(0, updates, body, (running.state, rows))
         row = jax.tree.map(lambda leaf: leaf[(offset + updates) // self.log_every], rows)
-        model = self.trial.model(eqx.combine(arrays, self._static))
+        model = trial.model(eqx.combine(arrays, self._static))
         return Running(arrays, row), rows, _finite((eqx.filter(model, eqx.is_inexact_array), rows["losses/loss"]))
 
 

@@ -4,15 +4,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+import equinox as eqx
 import jax
 from jaxtyping import PRNGKeyArray
 
-from engram.runs.checkpoint import Checkpoints, Facts, read
+from engram.runs.checkpoint import Checkpoints, Facts, check_record, read
 from engram.runs.config import read_config
 from engram.runs.log import Tallies, tallies
 from engram.runs.program import Program, Running
 from engram.runs.trial import Scene
 from engram.step import Model
+from engram.tasks.base import Part
 from engram.types import InputError
 
 Which = Literal["newest", "best"]
@@ -29,15 +31,17 @@ class Saved(NamedTuple):
         """The model of each seed."""
         return {seed: self.program.model(self.running, index) for index, seed in enumerate(self.program.seeds)}
 
-    def evaluate(self, updates: int) -> dict[int, Tallies]:
+    def evaluate(self, updates: int, part: Part = "test") -> dict[int, Tallies]:
         """What each seed's model scores on data that it has not seen."""
-        score = jax.jit(lambda model, key: tallies(self.program.trial.evaluate(model, key, updates)))
-        return {seed: score(model, evaluation_key(seed)) for seed, model in self.models().items()}
+        trial = self.program.trial.held_out(part)
+        score = eqx.filter_jit(lambda trial, model, key: tallies(trial.evaluate(model, key, updates)))
+        return {seed: score(trial, model, evaluation_key(seed)) for seed, model in self.models().items()}
 
     def watch(self, seed: int, steps: int) -> Scene:
         """What one seed's model does on data that it has not seen."""
-        watch = jax.jit(lambda model, key: self.program.trial.watch(model, key, steps))
-        return watch(self.models()[seed], evaluation_key(seed))
+        trial = self.program.trial.held_out()
+        watch = eqx.filter_jit(lambda trial, model, key: trial.watch(model, key, steps))
+        return watch(trial, self.models()[seed], evaluation_key(seed))
 
 
 def load(
@@ -61,6 +65,7 @@ def load(
     path = min(scored, key=lambda path: scored[path], default=None) if which == "best" else next(iter(found), None)
     if path is None:
         raise InputError(f"'{directory}' has no {which} checkpoint that is whole: train first, with engram train.")
+    check_record(path, found[path], program.record)
     return Saved(program, read(path, program.like), found[path])
 
 

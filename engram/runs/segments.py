@@ -1,5 +1,6 @@
 """One update to each truncation: ARTBP on a stream, as the thesis has it."""
 
+import dataclasses
 from functools import partial
 from typing import Any
 
@@ -13,6 +14,7 @@ from engram.estimators.reverse import reverse_gradient
 from engram.learner import Learning
 from engram.runs.trial import AbstractTrial, Objective, Scene, Streaming, StreamTrial
 from engram.step import Model, Supervised
+from engram.tasks.base import Part
 from engram.types import Carry, InputError, Outcome, Window
 
 
@@ -60,6 +62,9 @@ class SegmentTrial(AbstractTrial):
 
     def watch(self, model: Model, key: PRNGKeyArray, steps: int) -> Scene:
         return self.stream.watch(model, key, steps)
+
+    def held_out(self, part: Part = "test") -> "SegmentTrial":
+        return dataclasses.replace(self, stream=self.stream.held_out(part))
 
     def update(self, state: Streaming) -> tuple[Streaming, Outcome]:
         learning = state.learning

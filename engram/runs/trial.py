@@ -1,5 +1,7 @@
 """What a run trains: how one seed begins, and how it takes one update."""
 
+import dataclasses
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -12,7 +14,7 @@ from jaxtyping import Array, Bool, PRNGKeyArray, PyTree
 from engram.learner import Learner, Learning
 from engram.runs.log import Tallies, tallies
 from engram.step import Model
-from engram.tasks.base import Source
+from engram.tasks.base import Part, Source
 from engram.types import Outcome
 
 State = PyTree
@@ -23,7 +25,7 @@ class Objective(NamedTuple):
 
     - `metric`: its name in the log.
     - `minimise`: whether less of it is better.
-    - `levels`: values to compare it with, by name, such as the optimum.
+    - `levels`: values to compare it with, by name, such as the optimum, where they are known.
     """
 
     metric: str
@@ -84,6 +86,11 @@ class AbstractTrial(eqx.Module):
     def watch(self, model: Model, key: PRNGKeyArray, steps: int) -> Scene:
         """What a model does on fresh data, step by step."""
 
+    def held_out(self, part: Part = "test") -> "AbstractTrial":
+        """This trial on data that training never sees: by default itself, for it draws afresh from every key."""
+        del part
+        return self
+
 
 class Streaming(eqx.Module):
     """The state of a learner on its stream."""
@@ -115,7 +122,8 @@ class StreamTrial(AbstractTrial):
     @property
     def objective(self) -> Objective:
         task = self.learner.task
-        return Objective("losses/loss", True, {"optimum": task.optimum, "memoryless": task.memoryless})
+        levels = {"optimum": task.optimum, "memoryless": task.memoryless}
+        return Objective("losses/loss", True, {name: value for name, value in levels.items() if math.isfinite(value)})
 
     def init(self, key: PRNGKeyArray) -> Streaming:
         model_key, learner_key, data_key = jax.random.split(key, 3)
@@ -156,3 +164,7 @@ class StreamTrial(AbstractTrial):
             return (state, source), Scene(data.first, data.inputs, output, state, said)
 
         return jax.lax.scan(one, (step.memory(model).initial(), task.begin(key)), None, steps)[1]
+
+    def held_out(self, part: Part = "test") -> "StreamTrial":
+        learner = dataclasses.replace(self.learner, task=self.learner.task.held_out(part))
+        return dataclasses.replace(self, learner=learner)

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -13,13 +13,16 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 from engram.types import InputError, Tally, Window
 
 Source = PyTree[Array]
+Part = Literal["validation", "test"]
+"""What training never sees, of tasks that stand on data."""
 
 
 class AbstractTask(eqx.Module):
     """A supervised task, generated step by step inside the compiled program.
 
     A task states what can be hoped for, in the unit of its loss and averaged over all steps: `optimum`, the expected loss
-    of the best predictor, and `memoryless`, that of the best one that sees the present step alone.
+    of the best predictor, and `memoryless`, that of the best one that sees the present step alone. NaN means that nobody
+    knows: it is shown nowhere.
     """
 
     @property
@@ -54,6 +57,11 @@ class AbstractTask(eqx.Module):
     def loss(self, output: Any, targets: Any) -> tuple[Float[Array, ""], dict[str, Tally]]:
         """What one step's output is charged, and what else is worth knowing about it."""
 
+    def held_out(self, part: Part = "test") -> "AbstractTask":
+        """This task on data that training never sees: by default itself, for it draws afresh from every key."""
+        del part
+        return self
+
     def sources(self, batch: int, key: PRNGKeyArray) -> Source:
         """The sources of a batch of sequences."""
         return jax.vmap(self.begin)(jax.random.split(key, batch))
@@ -72,10 +80,17 @@ class AbstractTask(eqx.Module):
             if value < 1:
                 raise InputError(f"{name}={value}: a window has 1 step of 1 sequence at least; give {name} >= 1.")
         sources = self.sources(batch, key)
-        draw = jax.jit(lambda sources: self.window(sources, length))
+        draw = eqx.filter_jit(lambda task, sources: task.window(sources, length))
         while True:
-            sources, window = draw(sources)
+            sources, window = draw(self, sources)
             yield window
+
+
+class Question(NamedTuple):
+    """What is asked at a step: the label, and whether it counts (1 or 0)."""
+
+    label: Int[Array, ""]
+    weight: Float[Array, ""]
 
 
 def classification(

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from engram.tasks.base import AbstractTask, classification
+from engram.tasks.base import AbstractTask, Question, classification
 from engram.types import InputError, Tally, Window
 
 
@@ -17,13 +17,6 @@ class Cue(NamedTuple):
     symbol: Int[Array, ""]
     age: Int[Array, ""]
     key: PRNGKeyArray
-
-
-class Question(NamedTuple):
-    """What is asked at a step: the label, and whether it counts (1 or 0)."""
-
-    label: Int[Array, ""]
-    weight: Float[Array, ""]
 
 
 class Recall(AbstractTask):
