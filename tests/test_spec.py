@@ -96,7 +96,7 @@ def test_what_is_wrong_is_said(text, kind, message):
         ("ELSTM(0)", "size >= 1"),
         ("GTrXL(0)", "size >= 1"),
         ("GTrXL(8, width='a')", "width wants a whole number or None"),
-        ("Stateless(3)", "is no layer"),
+        ("Stateless(3)", "There is no 'Stateless'"),
         ("UORO()", "is no cell"),
     ],
 )
