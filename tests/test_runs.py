@@ -50,6 +50,7 @@ def program_of(config, devices):
 def run(directory, config, updates=None, devices=1, **more):
     settled = settle(directory, config)
     program = program_of(dataclasses.replace(settled, steps=1), devices)
+    directory.mkdir(parents=True, exist_ok=True)
     write_config(directory, settled)
     train(program, directory, updates or settled.updates, record=settled.record, **more)
     facts, running = newest(directory, program)

@@ -12,7 +12,7 @@ from engram.cell import AbstractCell
 from engram.cells.initialisers import AbstractGates, AbstractWeights
 from engram.cli.console import Json
 from engram.estimators import AbstractEstimator
-from engram.runs.optimiser import OPTIMISERS
+from engram.runs.optimiser import OPTAX, inverse_sqrt_schedule
 from engram.runs.spec import names, show_signature
 from engram.tasks import AbstractTask
 from engram.types import InputError
@@ -56,15 +56,7 @@ class List:
 
 def catalogue(kind: str) -> list[dict[str, str]]:
     """The public classes of a kind, each with its signature and the first line of its docstring."""
-    return [
-        {
-            "name": name,
-            "signature": name + show_signature(inspect.signature(value)),
-            "what": first_line(value),
-        }
-        for name, value in sorted(names().items())
-        if issubclass(value, KINDS[kind])
-    ]
+    return [described(name, value) for name, value in sorted(names().items()) if issubclass(value, KINDS[kind])]
 
 
 def first_line(value: Any) -> str:
@@ -73,5 +65,11 @@ def first_line(value: Any) -> str:
 
 
 def optimisers() -> list[dict[str, str]]:
-    """The optimisers and schedules of optax that can be named."""
-    return [{"name": name, "signature": name, "what": f"optax.{name}"} for name in [*OPTIMISERS, "chain"]]
+    """The optimisers and schedules that can be named."""
+    of_optax = [{"name": name, "signature": name, "what": f"optax.{name}"} for name in [*OPTAX, "chain"]]
+    return [*of_optax, described("inverse_sqrt_schedule", inverse_sqrt_schedule)]
+
+
+def described(name: str, value: Any) -> dict[str, str]:
+    """A name, what it is called with, and the first line of its docstring."""
+    return {"name": name, "signature": name + show_signature(inspect.signature(value)), "what": first_line(value)}

@@ -44,7 +44,8 @@ def initial_state(step: AbstractStep, model: Model, window: Window):
 
 def example_keys(key: Keys, batch: int) -> Keys:
     """A key for each example of a batch, from one key; or as they are, where they are given."""
-    return key if key.ndim else jax.random.split(key, batch)
+    typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    return key if key.ndim == (1 if typed else 2) else jax.random.split(key, batch)
 
 
 def one_example(window: Window) -> Window:

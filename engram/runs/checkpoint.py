@@ -115,8 +115,9 @@ def write_atomically(path: Path, pieces: Iterable[Any]) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)
-    except OSError:
+    except OSError as error:
         beside.unlink(missing_ok=True)
+        error.filename = error.filename or str(path)
         raise
     sync_directory(path.parent)
 
@@ -157,6 +158,8 @@ class Checkpoints(NamedTuple):
         for path in self.paths():
             try:
                 found[path] = facts(path)
+            except FileNotFoundError:  # whoever trains here has dropped it
+                continue
             except DamagedError as error:
                 damaged(path, error)
         return found
@@ -167,7 +170,7 @@ class Checkpoints(NamedTuple):
         best = min((path for path in paths if path in scores), key=lambda path: scores[path], default=None)
         for path in paths[self.keep :]:
             if path != best:
-                path.unlink()
+                path.unlink(missing_ok=True)
 
 
 def _open(path: Path) -> tuple[list[dict[str, Any]], Facts, memoryview]:

@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,12 @@ from engram.tasks import AbstractTask
 from engram.types import InputError
 
 FILE = "config.json"
+MOST = {"steps": 2**62, "seed": 2**32 - 2**20, "seeds": 2**20, "log_every": 2**22}
+"""The largest numbers that a key, a counter or a sum has room for, where it is not those of 32 bits."""
+OURS = {FILE, LOCK, "metrics.jsonl", "checkpoints"}
+"""What a run that was broken off before it learnt anything may have left."""
+ROWS = 500
+"""How many rows a log has by default, about."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,16 +60,19 @@ class Config:
                 object.__setattr__(self, field.name, str(parse(value)))
             elif value is not None and value < least:
                 raise InputError(f"{field.name} = {value}: give {least} at least.")
+            elif value is not None and value > (most := MOST.get(field.name, 2**31 - 1)):
+                raise InputError(f"{field.name} = {value}: give {most} at most.")
 
     @property
     def updates(self) -> int:
         """The updates of the whole run."""
-        return math.ceil(self.steps / (self.batch * self.length))
+        return -(-self.steps // (self.batch * self.length))
 
     @property
     def record(self) -> dict[str, Any]:
-        """What decides what is learnt and logged up to any step: everything but how far it goes."""
-        return {name: value for name, value in dataclasses.asdict(self).items() if name != "steps"}
+        """What decides what is learnt and logged up to any step: everything but how far it goes, and what was not asked."""
+        asked = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "steps"}
+        return {name: value for name, value in asked.items() if value is not None}
 
     @property
     def name(self) -> str:
@@ -111,8 +119,10 @@ def read_config(directory: Path) -> Config:
     except ValueError as error:
         raise InputError(f"'{path}' is no JSON: {error}. Put it back as it was.") from None
     fields: dict[str, Any] = {field.name: field.type for field in dataclasses.fields(Config)}
-    if not isinstance(stored, dict) or set(stored) != set(fields):
-        odd = ", ".join(sorted(set(stored) ^ set(fields))) if isinstance(stored, dict) else "everything"
+    needed = {field.name for field in dataclasses.fields(Config) if field.default is dataclasses.MISSING}
+    if not isinstance(stored, dict) or not needed <= set(stored) <= set(fields):
+        wrong = (set(stored) - set(fields)) | (needed - set(stored)) if isinstance(stored, dict) else {"everything"}
+        odd = ", ".join(sorted(wrong))
         raise InputError(f"'{path}' should have the keys {', '.join(fields)}; wrong or missing: {odd}.")
     for name, value in stored.items():
         if not isinstance(value, fields[name]) or isinstance(value, bool):
@@ -126,24 +136,34 @@ def read_config(directory: Path) -> Config:
 
 def settle(directory: Path, config: Config) -> Config:
     """A configuration as it is to be put on record in a directory, which must be this run's, empty, or not there yet."""
-    if (directory / FILE).exists():
+    if (directory / FILE).exists() and has_begun(directory):
         stored = read_config(directory)
         config = dataclasses.replace(config, log_every=config.log_every or stored.log_every)
         for name, value in config.record.items():
-            if stored.record[name] != value:
+            if stored.record.get(name) != value:
                 raise InputError(
-                    f"'{directory}' was begun with {name} = {stored.record[name]}, and not {value}: give another --dir, or "
-                    f"that {name}."
+                    f"'{directory}' was begun with {name} = {stored.record.get(name)}, and not {value}: give another "
+                    f"--dir, or that {name}."
                 )
         return config
     if directory.is_file() or (
-        directory.exists() and any(path.name[0] != "." and path.name != LOCK for path in directory.iterdir())
+        directory.exists()
+        and any(
+            path.name[0] != "." and path.name not in (LOCK, FILE, "checkpoints", "metrics.jsonl")
+            for path in directory.iterdir()
+        )
     ):
         raise InputError(f"'{directory}' is no run directory, and not empty: give another --dir.")
-    return dataclasses.replace(config, log_every=config.log_every or math.ceil(config.updates / 500))
+    return dataclasses.replace(config, log_every=config.log_every or min(-(-config.updates // ROWS), 2**17))
+
+
+def has_begun(directory: Path) -> bool:
+    """Whether anything has been learnt in a directory."""
+    log = directory / "metrics.jsonl"
+    return any((directory / "checkpoints").glob("*")) or (log.exists() and log.stat().st_size > 0)
 
 
 def write_config(directory: Path, config: Config) -> None:
     """Puts a configuration on record, unless there is one already that goes as far."""
-    if not (directory / FILE).exists() or read_config(directory).steps < config.steps:
+    if not has_begun(directory) or read_config(directory).steps < config.steps:
         write_atomically(directory / FILE, [json.dumps(dataclasses.asdict(config), indent=2).encode() + b"\n"])

@@ -1,8 +1,8 @@
-"""Ctrl-C and SIGTERM, waited for rather than suffered."""
+"""Ctrl-C, SIGTERM and a terminal that is closed, waited for rather than suffered."""
 
 import signal
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 
@@ -11,21 +11,28 @@ class Interrupts:
 
     signal: int | None = None
 
+    def __init__(self, warn: Callable[[str], None]):
+        self._warn = warn
+
     def note(self, number: int, frame: object) -> None:
         """Takes note of the first signal; the second one of its kind does what it always did."""
         del frame
         self.signal = number
+        self._warn("Finishing the updates under way, and saving; the same signal again ends it at once.")
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
 @contextmanager
-def interrupts() -> Generator[Interrupts]:
-    """Within it, Ctrl-C and SIGTERM are noted, so that what is under way can be finished and saved."""
-    noted = Interrupts()
+def interrupts(warn: Callable[[str], None]) -> Generator[Interrupts]:
+    """Within it, Ctrl-C, SIGTERM and SIGHUP are noted, so that what is under way can be finished and saved.
+
+    `warn` is told when one arrives.
+    """
+    noted = Interrupts(warn)
     if threading.current_thread() is not threading.main_thread():  # which alone is told of signals
         yield noted
         return
-    before = {number: signal.signal(number, noted.note) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, noted.note) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         yield noted
     finally:

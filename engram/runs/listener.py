@@ -12,7 +12,7 @@ class AbstractListener(ABC):
 
     @abstractmethod
     def begin(self, program: Program, update: int, updates: int) -> None:
-        """The program goes on from `update`, after it is compiled, and is to end at `updates`."""
+        """The program is to be compiled, and to go on from `update` to `updates`."""
 
     @abstractmethod
     def progress(self, update: int, rows: list[Row]) -> None:

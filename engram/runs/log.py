@@ -66,7 +66,7 @@ def read_rows(path: Path) -> list[Row]:
         try:
             row = json.loads(line)
             rows.append({**row, "update": int(row["update"]), "step": int(row["step"]), "seed": int(row["seed"])})
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             if line.endswith(b"\n"):
                 raise InputError(f"Line {number} of '{path}' is no row of a log: the file was changed by hand.") from None
     return rows

@@ -5,17 +5,20 @@ learning state, the row of the log that is in the making, and where the log ende
 """
 
 import dataclasses
+import errno
 import json
+import operator
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from engram.runs.checkpoint import Checkpoints, DamagedError, check_record, named_leaves, read, write
+from engram.runs.checkpoint import Checkpoints, DamagedError, check_record, named_leaves, read, sync_directory, write
 from engram.runs.interrupts import interrupts
 from engram.runs.listener import AbstractListener, Listeners
 from engram.runs.lock import lock
@@ -110,7 +113,7 @@ def go_on(
     if options.on_nan == "restore" and not can_be_halved(program.like.state):
         raise InputError("on_nan = 'restore' halves the step, and this optimiser cannot: end it with halvable().")
     heard = Listeners(listeners, warn)
-    with interrupts() as noted:
+    with interrupts(warn) as noted:
         session = Session(program, directory, record, options, heard, warn)
         try:
             session.open()
@@ -121,10 +124,14 @@ def go_on(
                 session.advance(updates)
             session.save()
         except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            kept = session.checkpoints.path(session.saved).exists()
+            whole = f"The checkpoint of update {session.saved:,} is whole" if kept else "There is no checkpoint yet"
             raise StoppedError(
                 1,
-                f"The run stopped at update {session.update:,}, for '{directory}' cannot be written: {error.strerror}. The "
-                f"checkpoint of update {session.saved:,} is whole: make room, and go on from there.",
+                f"The run stopped at update {session.update:,}, for '{directory}' cannot be written: {error.strerror}. "
+                f"{whole}: make room, and go on from there.",
             ) from None
         finally:
             heard.end()
@@ -164,7 +171,8 @@ class Session:
         """Goes on from the newest checkpoint that is whole, or begins."""
         self.checkpoints.directory.mkdir(exist_ok=True)
         for part in self.checkpoints.directory.glob(".*.part"):
-            part.unlink()
+            part.unlink(missing_ok=True)
+        sync_directory(self.checkpoints.directory.parent)
         if self.checkpoints.paths():
             self._restore()
         else:
@@ -190,7 +198,7 @@ class Session:
         self.log.append(logged)
         self.running, self.update = running, self.update + count
         self.listeners.progress(self.update, logged)
-        look = min(LOOK, self.options.save_every)
+        look = min(LOOK, max(self.options.save_every, LOOK / 20))
         self.chunk = max(1, int(count * min(4.0, look / elapsed)))
         if time.perf_counter() - self.saved_at > max(self.options.save_every, SHARE * self.save_took):
             self.save()
@@ -225,7 +233,7 @@ class Session:
         self.running = read(path, self.program.like)
         self.log.cut(facts["log"])
         self.update = self.saved = facts["update"]
-        self.seconds, self.recent = facts["seconds"], facts["recent"]
+        self.seconds, self.recent = facts["seconds"], facts.get("recent", [])
 
     def _set_aside(self, path: Path, error: DamagedError) -> None:
         aside = path.rename(path.with_suffix(".damaged"))
@@ -278,8 +286,11 @@ class Session:
         found = []
         for index in map(int, np.flatnonzero(~sound)):
             parameters = named_leaves(eqx.filter(self.program.model(running, index), eqx.is_inexact_array))
+            one = jax.tree.map(operator.itemgetter(index), running.state)
+            state = named_leaves(eqx.filter(one, eqx.is_inexact_array))
             values = {f"parameter {name}": leaf for name, leaf in parameters}
             values |= {"the loss": rows["losses/loss"].total[index]}
             names = [name for name, value in values.items() if not jnp.isfinite(value).all()]
+            names = names or [f"{name} of the state" for name, value in state if not jnp.isfinite(value).all()]
             found.append(f"{', '.join(names)} of seed {self.program.seeds[index]}")
         return f"NaN or infinite: {'; '.join(found)}"

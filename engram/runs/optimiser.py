@@ -11,18 +11,22 @@ from jaxtyping import Array, Float, Int, PyTree
 from engram.runs.spec import Spec, call, nearest, parse
 from engram.types import InputError
 
-OPTIMISERS = (
+OPTAX = (
     *("adabelief", "adagrad", "adam", "adamax", "adamw", "amsgrad", "lamb", "lion", "radam", "rmsprop", "sgd", "yogi"),
     *("adaptive_grad_clip", "add_decayed_weights", "clip", "clip_by_global_norm"),
     *("constant_schedule", "cosine_decay_schedule", "cosine_onecycle_schedule", "exponential_decay", "linear_schedule"),
     *("polynomial_schedule", "warmup_cosine_decay_schedule"),
 )
-"""The names of optax that an expression may use, beside `chain` and `inverse_sqrt_schedule`."""
+"""The names of optax that an expression may use, beside `chain`."""
 
 
 def inverse_sqrt_schedule(init_value: float, rate: float, every: int = 1) -> optax.Schedule:
     """γ / (1 + α √t), where t = `every` · (updates done) counts steps; γ is `init_value`, α is `rate`."""
     return lambda count: init_value / (1 + rate * jnp.sqrt(every * count))
+
+
+NAMED = {name: getattr(optax, name) for name in OPTAX} | {"inverse_sqrt_schedule": inverse_sqrt_schedule}
+"""What an expression may call, beside `chain`."""
 
 
 def build_optimiser(text: str) -> optax.GradientTransformation:
@@ -42,13 +46,12 @@ def _transformation(spec: Any) -> optax.GradientTransformation:
 
 def _make(spec: Spec) -> Any:
     if spec.name == "chain":
+        if spec.named or not spec.positional:
+            raise InputError(f"{spec}: chain takes optimisers one after the other, and nothing by name.")
         return optax.chain(*map(_transformation, spec.positional))
-    if spec.name == "inverse_sqrt_schedule":
-        return call(spec, inverse_sqrt_schedule, lambda value: _argument(spec, value), {})
-    if spec.name not in OPTIMISERS:
-        known = [*OPTIMISERS, "chain", "inverse_sqrt_schedule"]
-        raise InputError(f"There is no optimiser '{spec.name}'. {nearest(spec.name, known)}")
-    return call(spec, getattr(optax, spec.name), lambda value: _argument(spec, value), {})
+    if spec.name not in NAMED:
+        raise InputError(f"There is no optimiser '{spec.name}'. {nearest(spec.name, [*NAMED, 'chain'])}")
+    return call(spec, NAMED[spec.name], lambda value: _argument(spec, value), {})
 
 
 def _argument(spec: Spec, value: Any) -> Any:

@@ -90,7 +90,7 @@ class Program:
         """Takes updates, `at` of which were done before.
 
         Gives what runs on, the tallies of the rows of the log (axes `[seeds, ROWS]`, from the one in the making on), and
-        which seeds are sound: whether no loss and no parameter is NaN or infinite.
+        which seeds are sound: whether no loss, and nothing of the state, is NaN or infinite.
         """
         self.compile()
         running, rows, sound = self._compiled(self._data, running, updates, at % self.log_every)
@@ -132,8 +132,7 @@ class Program:
         rows = jax.tree.map(lambda leaf: jnp.zeros((ROWS, *leaf.shape), leaf.dtype).at[0].set(leaf), running.row)
         arrays, rows = jax.lax.fori_loop(0, updates, body, (running.state, rows))
         row = jax.tree.map(lambda leaf: leaf[(offset + updates) // self.log_every], rows)
-        model = trial.model(eqx.combine(arrays, self._static))
-        return Running(arrays, row), rows, _finite((eqx.filter(model, eqx.is_inexact_array), rows["losses/loss"]))
+        return Running(arrays, row), rows, _finite((eqx.filter(arrays, eqx.is_inexact_array), rows["losses/loss"]))
 
 
 def _is_array(leaf: Any) -> bool:

@@ -7,6 +7,7 @@ from engram.runs.config import Config, settle, write_config
 from engram.runs.listener import AbstractListener
 from engram.runs.lock import lock
 from engram.runs.loop import Options, go_on
+from engram.types import InputError
 
 
 def run(
@@ -31,5 +32,7 @@ def run(
     program = config.program(devices)
     directory.mkdir(parents=True, exist_ok=True)
     with lock(directory):
+        if settle(directory, config) != config:
+            raise InputError(f"'{directory}' was begun by another process meanwhile: run the command again.")
         write_config(directory, config)
         return go_on(program, directory, config.updates, config.record, options, listeners, warn)

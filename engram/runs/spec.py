@@ -46,6 +46,8 @@ def parse_all(text: str) -> list[Spec]:
     """Reads constructor expressions, separated by commas."""
     try:
         body = ast.parse(text.strip(), mode="eval").body
+    except (RecursionError, MemoryError):
+        raise InputError("An expression is too deeply nested to be read: give one such as GRU(64).") from None
     except (SyntaxError, ValueError) as error:
         raise InputError(f"'{text}' is no constructor expression such as GRU(64): {error.args[0]}.") from None
     nodes = body.elts if isinstance(body, ast.Tuple) else [body]
@@ -132,7 +134,12 @@ def call(spec: Spec, constructor: Callable[..., Any], value_of: Callable[[Any], 
         raise InputError(f"{spec}: {error}; {spec.name} takes {show_signature(signature)}.") from None
     for name, value in bound.arguments.items():
         _check_type(spec, name, value, accepted[name].annotation)
-    return constructor(*bound.args, **bound.kwargs)
+    try:
+        return constructor(*bound.args, **bound.kwargs)
+    except InputError:
+        raise
+    except (TypeError, ValueError, OverflowError, ZeroDivisionError) as error:
+        raise InputError(f"{spec} cannot be made: {str(error).partition(chr(10))[0]}") from None
 
 
 def nearest(name: str, options: Iterable[str]) -> str:

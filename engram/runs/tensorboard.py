@@ -1,5 +1,7 @@
 """Rows for TensorBoard."""
 
+import itertools
+import os
 from pathlib import Path
 
 from engram.runs.listener import AbstractListener
@@ -18,7 +20,7 @@ class TensorBoard(AbstractListener):
             raise InputError("--tensorboard needs a package: pip install 'engram[tensorboard]'.") from None
         self._make = SummaryWriter
         self._directory = directory / "tensorboard"
-        self._writers, self._steps = {}, {}
+        self._writers, self._steps, self._number = {}, {}, itertools.count()
 
     def begin(self, program: Program, update: int, updates: int) -> None:
         """Each seed begins with its first row."""
@@ -40,6 +42,10 @@ class TensorBoard(AbstractListener):
         """The writer of a row's seed; what was written from this row on before the run went back is not shown."""
         seed, step = row["seed"], row["step"]
         if seed not in self._writers or step <= self._steps[seed]:
-            self._writers[seed] = self._make(str(self._directory / f"seed-{seed}"), purge_step=step)
+            if seed in self._writers:
+                self._writers[seed].close()
+            suffix = f".{os.getpid()}.{next(self._number)}"  # files of the same second are told apart by nothing else
+            place = str(self._directory / f"seed-{seed}")
+            self._writers[seed] = self._make(place, purge_step=step, filename_suffix=suffix)
         self._steps[seed] = step
         return self._writers[seed]

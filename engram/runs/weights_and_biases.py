@@ -43,8 +43,9 @@ class WeightsAndBiases(AbstractListener):
         for row in rows:
             if row["seed"] not in self._runs:
                 self._runs[row["seed"]] = self._make(row["seed"])
+                self._runs[row["seed"]].define_metric("*", step_metric="step")
             values = {name: value for name, value in row.items() if "/" in name and value is not None}
-            self._runs[row["seed"]].log(values, step=row["step"])
+            self._runs[row["seed"]].log(values | {"step": row["step"]})
 
     def end(self) -> None:
         for run in self._runs.values():
