@@ -61,6 +61,7 @@ from engram.step import AbstractStep as AbstractStep
 from engram.step import Supervised as Supervised
 from engram.tasks import AbstractCopy as AbstractCopy
 from engram.tasks import AbstractTask as AbstractTask
+from engram.tasks import Adding as Adding
 from engram.tasks import AnBn as AnBn
 from engram.tasks import Brackets as Brackets
 from engram.tasks import Copy as Copy

@@ -1,5 +1,6 @@
 """Supervised sequences and endless streams, one task a file."""
 
+from engram.tasks.adding import Adding as Adding
 from engram.tasks.an_bn import AnBn as AnBn
 from engram.tasks.base import AbstractTask as AbstractTask
 from engram.tasks.brackets import Brackets as Brackets
