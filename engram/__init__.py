@@ -72,6 +72,7 @@ from engram.tasks import ScatteredCopy as ScatteredCopy
 from engram.tasks import SignalledCopy as SignalledCopy
 from engram.tasks import Text as Text
 from engram.tasks import VariableCopy as VariableCopy
+from engram.tasks import Warp as Warp
 from engram.types import Carry as Carry
 from engram.types import InputError as InputError
 from engram.types import Outcome as Outcome

@@ -13,3 +13,4 @@ from engram.tasks.scattered_copy import ScatteredCopy as ScatteredCopy
 from engram.tasks.signalled_copy import SignalledCopy as SignalledCopy
 from engram.tasks.text import Text as Text
 from engram.tasks.variable_copy import VariableCopy as VariableCopy
+from engram.tasks.warp import Warp as Warp
