@@ -64,6 +64,7 @@ from engram.tasks import AbstractTask as AbstractTask
 from engram.tasks import Adding as Adding
 from engram.tasks import AnBn as AnBn
 from engram.tasks import Brackets as Brackets
+from engram.tasks import ClassRecall as ClassRecall
 from engram.tasks import Copy as Copy
 from engram.tasks import InfluenceBalancing as InfluenceBalancing
 from engram.tasks import Pixels as Pixels

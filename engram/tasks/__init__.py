@@ -4,6 +4,7 @@ from engram.tasks.adding import Adding as Adding
 from engram.tasks.an_bn import AnBn as AnBn
 from engram.tasks.base import AbstractTask as AbstractTask
 from engram.tasks.brackets import Brackets as Brackets
+from engram.tasks.class_recall import ClassRecall as ClassRecall
 from engram.tasks.copy import Copy as Copy
 from engram.tasks.copying import AbstractCopy as AbstractCopy
 from engram.tasks.influence import InfluenceBalancing as InfluenceBalancing
