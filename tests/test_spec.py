@@ -22,12 +22,32 @@ def test_expressions_build_objects_with_what_is_supplied(key):
     assert cell.layers[1].input_weight.shape == (5, 4, 7)
     assert build("AnBn(1, 8)", AbstractTask) == engram.AnBn(1, 8)
     assert build("AnBn(high=8, low=1)", AbstractTask) == engram.AnBn(1, 8)
+    assert build("Warp(1, 50, pad=True, length=None)", AbstractTask) == engram.Warp(1, 50, pad=True, length=None)
     assert build_all("BPTT, UORO(rank=2)", AbstractEstimator) == [engram.BPTT(), engram.UORO(2)]
 
 
 def test_the_same_key_builds_the_same_cell(key):
     one, other = (build_cell("GRU(5)", 3, key=key)[0] for _ in range(2))
     assert all((a == b).all() for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "AnBn(1, 32)",
+        "Recall(5)",
+        "Brackets(1, 5, 10)",
+        "Copy(500)",
+        "VariableCopy(1000, symbols=4)",
+        "SignalledCopy(100)",
+        "ScatteredCopy(100, length=5)",
+        "Adding(750)",
+        "Warp(1, 50, pad=True, length=None)",
+        "ClassRecall(100, noise=0.5)",
+    ],
+)
+def test_a_task_is_an_expression(text):
+    assert express(build(text, AbstractTask)) == text
 
 
 @pytest.mark.parametrize("made", [engram.ARTBP(8), engram.UORO(memory=2), engram.TBPTT(3), engram.BPTT(), engram.RTRL()])
@@ -47,7 +67,7 @@ def test_express_is_the_inverse_of_build(made):
         ("TBPTT()", AbstractEstimator, "missing a required argument: 'length'"),
         ("GRU(3)", AbstractEstimator, "is no estimator"),
         ("AnBn(1, 8)", AbstractEstimator, "is no estimator"),
-        ("GRU(3)", AbstractTask, "is no task; there are AnBn, "),
+        ("GRU(3)", AbstractTask, "is no task; there are Adding, AnBn, "),
         ("UORO(rank=1, rank=2)", AbstractEstimator, "gives 'rank' twice"),
         ("UORO(1, rank=2)", AbstractEstimator, "gives 'rank' twice"),
         ("TBPTT(2, length=3)", AbstractEstimator, "gives 'length' twice"),
@@ -62,6 +82,20 @@ def test_express_is_the_inverse_of_build(made):
         ("AnBn(3, 2)", AbstractTask, "1 <= low <= high"),
         ("Recall(0)", AbstractTask, "delay >= 1"),
         ("Recall(3, symbols=1)", AbstractTask, "symbols >= 2"),
+        ("Brackets(0, 5, 10)", AbstractTask, "s >= 1 and k >= 0"),
+        ("Brackets(1, -1, 10)", AbstractTask, "s >= 1 and k >= 0"),
+        ("Brackets(1, 5, 1)", AbstractTask, "a >= 2"),
+        ("Copy(0)", AbstractTask, "delay >= 1"),
+        ("VariableCopy(5, symbols=1)", AbstractTask, "symbols >= 2"),
+        ("ScatteredCopy(5, length=0)", AbstractTask, "length >= 1"),
+        ("Adding(1)", AbstractTask, "length >= 2"),
+        ("Warp(3, 2)", AbstractTask, "1 <= low <= high"),
+        ("Warp(1, 2, symbols=3)", AbstractTask, "symbols >= 4"),
+        ("Warp(1, 2, length=1)", AbstractTask, "length >= 2, or None"),
+        ("Warp(1, 2, pad=1)", AbstractTask, "pad wants True or False"),
+        ("ClassRecall(5, cues=0)", AbstractTask, "cues >= 1"),
+        ("ClassRecall(4)", AbstractTask, "length > cues"),
+        ("ClassRecall(5, noise=0)", AbstractTask, "0 < noise"),
         ("GRU(", AbstractCell, "no constructor expression"),
         ("", AbstractCell, "no constructor expression"),
         ("__import__('os').system('true')", AbstractCell, "cannot be read"),

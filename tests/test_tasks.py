@@ -1,5 +1,6 @@
 """Each task tells the truth: its stream follows its law, and its optimum and memoryless optimum are reached, not beaten."""
 
+import functools
 import itertools
 import math
 
@@ -7,115 +8,203 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from task_table import BATCH, ROWS, STEPS, at, drawn, row_of, same, sample
 
-from engram import AnBn, InputError, Recall, Window
+from engram import (
+    Adding,
+    AnBn,
+    Brackets,
+    ClassRecall,
+    Copy,
+    InputError,
+    Recall,
+    ScatteredCopy,
+    SignalledCopy,
+    VariableCopy,
+    Warp,
+    Window,
+)
 
-TASKS = [AnBn(1, 1), AnBn(1, 4), AnBn(2, 5), Recall(1), Recall(4, symbols=3)]
+each_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: str(row.task))
+each_blind_row = pytest.mark.parametrize("blind_row", [row for row in ROWS if row.place], ids=lambda row: str(row.task))
 
 
-@pytest.mark.parametrize("task", TASKS, ids=str)
-def test_sizes_and_windows(task, key):
-    window = next(task.windows(9, 4, key=key))
-    assert window.checked() is window
-    assert window.inputs.shape == (4, 9, task.input_size)
-    assert window.first[:, 0].all()
-    loss, _ = task.loss(jnp.zeros(task.output_size), jax.tree.map(lambda leaf: leaf[0, 0], window.targets))
-    assert loss.shape == ()
+@functools.cache
+def charge(task):
+    return jax.jit(jax.vmap(jax.vmap(task.loss)))
 
 
-@pytest.mark.parametrize("task", TASKS, ids=str)
-def test_windows_follow_one_another(task, key):
-    sources = task.sources(3, key)
-    _, whole = task.window(sources, 12)
-    halves = list(itertools.islice(task.windows(6, 3, key=key), 2))
+def charged(task, outputs):
+    """The losses of a predictor, `[batch, time]`."""
+    targets = jax.tree.map(lambda leaf: leaf[: len(outputs), : outputs.shape[1]], sample(task).targets)
+    return np.asarray(charge(task)(jnp.asarray(outputs), targets)[0])
+
+
+def mean_and_error(losses):
+    means = losses.mean(1)
+    return means.mean(), means.std(ddof=1) / math.sqrt(len(means))
+
+
+def assert_level(losses, level):
+    mean, error = mean_and_error(losses)
+    assert abs(mean - level) < 5 * error + 0.02 * level + 1e-9, f"{mean} ± {error}, but it should be {level}"
+
+
+def numbered(rows):
+    """Which rows of an array `[batch, time, size]` are the same, inputs counting as such where they are near."""
+    rows = np.ascontiguousarray(np.round(rows * 20).astype(np.int8))
+    return np.unique(rows.view(f"V{rows.shape[-1]}")[..., 0], return_inverse=True)[1].reshape(rows.shape[:2])
+
+
+def table(task, contexts, fit, smooth=0.0):
+    """What the best table of contexts puts out, fitted to the sequences `fit`."""
+    targets = sample(task).targets
+    if isinstance(task, Adding):
+        weight = targets.weight[fit].ravel()
+        sums = np.bincount(contexts[fit].ravel(), weight * targets.value[fit].ravel(), contexts.max() + 1)
+        return (sums / np.maximum(np.bincount(contexts[fit].ravel(), weight, contexts.max() + 1), 1))[contexts][..., None]
+    label, weight = targets if isinstance(targets, tuple) else (targets, np.ones(targets.shape))
+    counts = np.full((contexts.max() + 1, task.output_size), smooth + 1e-40)
+    np.add.at(counts, (contexts[fit].ravel(), label[fit].ravel()), weight[fit].ravel())
+    return np.log(counts)[contexts]
+
+
+def on_other_sequences(task, contexts):
+    """The losses of tables, each fitted to one half of the sequences, on the other."""
+    halves = np.split(np.arange(BATCH), 2)
+    outputs = [table(task, contexts, fit, smooth=0.1)[score] for fit, score in (halves[::-1], halves)]
+    return charged(task, np.concatenate(outputs))
+
+
+@each_row
+def test_sizes_and_windows(row):
+    task, window = row.task, sample(row.task)
+    assert jax.tree.map(jnp.asarray, window).checked()
+    assert window.inputs.shape == (BATCH, STEPS, task.input_size)
+    assert charged(task, np.zeros((BATCH, STEPS, task.output_size))).shape == (BATCH, STEPS)
+
+
+@each_row
+def test_precision_is_that_of_the_program(row):
+    kinds = {leaf.dtype.name for leaf in jax.tree.leaves(sample(row.task))}
+    assert kinds <= {"bool", "int64", "float64"}
+    with jax.enable_x64(False):
+        window = jax.eval_shape(lambda key: row.task.window(row.task.sources(3, key), 4)[1], jax.random.key(1))
+        assert {leaf.dtype.name for leaf in jax.tree.leaves(window)} <= {"bool", "int32", "float32"}
+    output, target = jnp.zeros(row.task.output_size, jnp.float32), at(sample(row.task).targets, (0, 0))
+    loss = jax.eval_shape(row.task.loss, output, target)
+    assert {(leaf.dtype.name, leaf.shape) for leaf in jax.tree.leaves(loss)} == {("float32", ())}
+
+
+@each_row
+def test_a_batch_is_its_sequences(row):
+    source, emit = row.task.begin(jax.random.split(jax.random.key(1), BATCH)[2]), jax.jit(row.task.emit)
+    for step in range(6):
+        source, alone = emit(source)
+        assert same(alone, at(sample(row.task), (2, step)))
+
+
+@pytest.mark.parametrize("row", ROWS[::5], ids=lambda row: str(row.task))
+def test_windows_follow_one_another(row):
+    halves = list(itertools.islice(row.task.windows(6, BATCH, key=jax.random.key(1)), 2))
     joined = jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=1), *halves)
-    assert all((a == b).all() for a, b in zip(jax.tree.leaves(joined), jax.tree.leaves(whole), strict=True))
+    assert same(joined, at(sample(row.task), (slice(None), slice(12))))
 
 
-@pytest.mark.parametrize("task", TASKS, ids=str)
-def test_no_memoryless_predictor_beats_the_stated_loss_and_the_best_one_reaches_it(task, key):
+@each_row
+def test_a_stream_is_a_function_of_its_key(row):
+    _, for_the_same_key, for_another = drawn(row.task)
+    assert for_the_same_key
+    assert for_another == (row.task == AnBn(1, 1))
+
+
+@each_row
+def test_first_marks_where_episodes_begin(row):
+    time = np.arange(STEPS)
+    assert (sample(row.task).first == (time % row.episode == 0 if row.episode else time == 0)).all()
+
+
+@each_row
+def test_inputs_are_as_frequent_as_they_should_be(row):
+    for index, mean in enumerate(row.inputs):
+        found, error = mean_and_error(sample(row.task).inputs[..., index])
+        assert abs(found - mean) < 5 * error + 0.002, f"input {index}: {found} ± {error}, but it should be {mean}"
+
+
+@each_row
+def test_no_memoryless_predictor_beats_the_stated_loss_and_the_best_one_reaches_it(row):
     """The best memoryless predictor, fitted by counting, on a long stream."""
-    _, window = task.window(task.sources(16, key), 6000)
-    inputs = np.asarray(window.inputs).reshape(-1, task.input_size)
-    symbols = inputs @ 2.0 ** np.arange(task.input_size)
-    targets = jax.tree.map(lambda leaf: np.asarray(leaf).reshape(-1), window.targets)
-    label, weight = (targets, np.ones(len(inputs))) if isinstance(task, AnBn) else targets
-    total = 0.0
-    for symbol in np.unique(symbols):
-        here = symbols == symbol
-        counts = np.bincount(label[here], weights=weight[here], minlength=task.output_size)
-        if counts.sum():
-            logits = jnp.log(jnp.asarray(counts / counts.sum()) + 1e-12)
-            total += sum(counts[k] * float(optimal_loss(task, logits, k)) for k in range(task.output_size) if counts[k])
-    assert total / len(inputs) == pytest.approx(task.memoryless, rel=0.03)
-    assert task.optimum <= task.memoryless
+    contexts = numbered(sample(row.task).inputs)
+    assert_level(charged(row.task, table(row.task, contexts, slice(None))), row.task.memoryless)
+    assert row.task.optimum <= row.task.memoryless
 
 
-def optimal_loss(task, logits, label):
-    targets = jnp.array(label) if isinstance(task, AnBn) else type_of_targets(task)(jnp.array(label), jnp.array(1.0))
-    return task.loss(logits, targets)[0]
+@pytest.mark.parametrize("kind", [Brackets, Copy, SignalledCopy, Adding])
+def test_control_a_table_that_sees_more_or_less_pays_otherwise(kind):
+    task = row_of(kind).task
+    seen = numbered(sample(task).inputs)
+    target = sample(task).targets
+    told = np.unique(np.round(20 * target.value) if kind is Adding else target, return_inverse=True)[1].reshape(seen.shape)
+    for contexts in (told, np.zeros_like(seen)):
+        with pytest.raises(AssertionError, match="should be"):
+            assert_level(charged(task, table(task, contexts, slice(None))), task.memoryless)
 
 
-def type_of_targets(task):
-    _, window = task.window(task.sources(1, jax.random.key(0)), 1)
-    return type(window.targets)
+@each_row
+def test_perfect_memory_reaches_the_optimum(row):
+    """The best predictor, by hand; it reads nothing but the inputs so far, and of endless streams the last hundred."""
+    batch, steps = 16, 1200
+    inputs, begins = sample(row.task).inputs, np.arange(steps)
+    begins = begins - begins % row.episode if row.episode else np.maximum(begins - 100, 0)
+    outputs = [
+        [row.perfect(row.task, sequence[begin : step + 1]) for step, begin in enumerate(begins)]
+        for sequence in inputs[:batch]
+    ]
+    assert_level(charged(row.task, np.array(outputs, float)), row.task.optimum)
 
 
-@pytest.mark.parametrize(("low", "high"), [(1, 4), (2, 5), (3, 3)])
-def test_an_bn_is_a_stream_of_lines(low, high, key):
-    _, window = AnBn(low, high).window(AnBn(low, high).sources(1, key), 3000)
-    symbols = np.asarray(window.inputs[0]).argmax(-1)
-    assert (np.asarray(window.targets[0])[:-1] == symbols[1:]).all()
-    assert not window.first[0, 1:].any()
-    lines = "".join("ab\n"[symbol] for symbol in symbols).split("\n")[:-1]
-    pairs = list(zip(lines[::2], lines[1::2], strict=False))[:-1]
-    assert all(a == "a" * len(a) and b == "b" * len(a) for a, b in pairs)
-    lengths = np.array([len(a) for a, _ in pairs])
-    assert set(lengths) == set(range(low, high + 1))
-    spread = (high - low + 1) ** 2 / 12 / len(lengths)
-    assert abs(lengths.mean() - (low + high) / 2) < 5 * math.sqrt(spread) + 1e-9
+@each_row
+def test_two_steps_tell_no_more_than_they_may(row):
+    """What is asked for cannot be read off the last two inputs, by a table that is scored on other sequences."""
+    inputs = sample(row.task).inputs
+    before = np.concatenate([np.zeros_like(inputs[:, :1]), inputs[:, :-1]], axis=1)
+    mean, error = mean_and_error(on_other_sequences(row.task, numbered(np.concatenate([before, inputs], axis=-1))))
+    assert mean > row.brief * 0.99 - 5 * error
 
 
-def test_the_optimum_of_an_bn_is_reached_by_counting(key):
-    """A predictor that counts pays ln(remaining lengths) in all while the a's last, and nothing afterwards."""
-    task = AnBn(1, 4)
-    _, window = task.window(task.sources(8, key), 4000)
-    symbols, total = np.asarray(window.inputs).argmax(-1), 0.0
-    targets = np.asarray(window.targets)
-    for row, target in zip(symbols, targets, strict=True):
-        count, phase = 0, "a"
-        for symbol, wanted in zip(row, target, strict=True):
-            if symbol == 0:
-                phase, count = "a", count + 1 if phase == "a" else 1
-                stop = 1 / (4 - count + 1)
-                total -= math.log(stop if wanted == 2 else 1 - stop)
-            elif symbol == 2 and phase == "a":
-                phase = "b"
-            elif symbol == 2:
-                phase, count = "a", 0
-    assert total / symbols.size == pytest.approx(task.optimum, rel=0.02)
+@pytest.mark.parametrize("kind", [AnBn, Brackets])
+def test_control_an_input_that_comes_too_early_tells(kind):
+    row = next(row for row in ROWS if isinstance(row.task, kind) and row.brief)
+    early = np.roll(sample(row.task).inputs, -1, axis=1)
+    mean, error = mean_and_error(on_other_sequences(row.task, numbered(early)))
+    assert mean < row.brief - 5 * error
 
 
-def test_the_numbers_of_the_thesis():
-    assert AnBn(1, 32).optimum / math.log(2) == pytest.approx(5 / 35)
-    assert Recall(1, 2).memoryless == pytest.approx(math.log(2) / 2)
+@each_blind_row
+def test_the_best_blind_predictor_reaches_what_is_stated(blind_row):
+    task = blind_row.task
+    contexts = np.stack([blind_row.place(task, sequence) for sequence in sample(task).inputs])
+    assert_level(charged(task, table(task, contexts, slice(None))), task.blind)
+    assert task.optimum <= task.blind
 
 
-def test_recall_asks_for_what_was_shown(key):
-    task = Recall(3, symbols=4)
-    _, window = task.window(task.sources(5, key), 40)
-    inputs, first = np.asarray(window.inputs), np.asarray(window.first)
-    label, weight = (np.asarray(leaf) for leaf in window.targets)
-    for row in range(5):
-        shown = inputs[row, ::4, :4].argmax(-1)
-        assert first[row].nonzero()[0].tolist() == list(range(0, 40, 4))
-        assert weight[row].nonzero()[0].tolist() == list(range(3, 40, 4))
-        assert (label[row, 3::4] == shown).all()
-        assert (inputs[row, 3::4, 4] == 1).all()
-        assert inputs[row, 1::4].sum() == inputs[row, 2::4].sum() == 0
-    assert len(np.unique(label)) == 4
+@pytest.mark.parametrize(
+    ("short", "long"),
+    [
+        (Recall(5), Recall(10**6)),
+        (Brackets(1, 5, 10), Brackets(1, 10**6, 10)),
+        *((kind(5), kind(10**6)) for kind in (Copy, VariableCopy, SignalledCopy, ScatteredCopy)),
+        (Adding(6), Adding(10**6)),
+        (Warp(1, 3), Warp(1, 10**6, length=10**6)),
+        (ClassRecall(7), ClassRecall(10**6)),
+    ],
+    ids=str,
+)
+def test_a_source_takes_no_more_memory_for_a_longer_delay(short, long, key):
+    one, other = (jax.eval_shape(task.begin, key) for task in (short, long))
+    assert jax.tree.map(lambda leaf: leaf.shape, one) == jax.tree.map(lambda leaf: leaf.shape, other)
 
 
-def test_a_source_is_not_a_window(key):
+def test_a_source_is_not_a_window():
     with pytest.raises(InputError, match="batch, time"):
         Window(jnp.array(True), jnp.zeros(3), jnp.zeros(2)).checked()

@@ -22,7 +22,9 @@ class AbstractTask(eqx.Module):
 
     A task states what can be hoped for, in the unit of its loss and averaged over all steps: `optimum`, the expected loss
     of the best predictor, and `memoryless`, that of the best one that sees the present step alone. NaN means that nobody
-    knows: it is shown nowhere.
+    knows: it is shown nowhere. Where it tells what is learnt first, a task also states `blind`, the expected loss of the
+    best predictor that always knows its place, and never what it was shown: learners whose memory is too short stay there,
+    and papers often call this line memoryless.
     """
 
     @property
@@ -100,3 +102,11 @@ def classification(
     loss = weight * optax.softmax_cross_entropy_with_integer_labels(logits, label)
     correct = weight * (jnp.argmax(logits) == label).astype(weight.dtype)
     return loss, {"accuracy": Tally(correct, weight)}
+
+
+def regression(
+    output: Float[Array, " size"], target: Float[Array, " size"], weight: Float[Array, ""]
+) -> tuple[Float[Array, ""], dict[str, Tally]]:
+    """The squared error ‖output − target‖², and its mean over the steps that are charged."""
+    loss = weight * jnp.sum((output - target) ** 2)
+    return loss, {"squared_error": Tally(loss, weight)}
