@@ -24,7 +24,7 @@ from engram.runs.log import Log, read_rows
 from engram.runs.loop import Options, StoppedError, train
 from engram.runs.optimiser import halvable
 from engram.runs.program import ROWS, Program
-from engram.runs.saved import Saved, load
+from engram.runs.saved import Saved, evaluation_key, load
 from engram.runs.trial import AbstractTrial, Objective
 
 TIMES = ("charts/SPS", "time/seconds")
@@ -196,6 +196,7 @@ class Walk(NamedTuple):
     halvings: tuple
     count: jax.Array
     seed: jax.Array
+    hidden: jax.Array
 
 
 class Walker(AbstractTrial):
@@ -205,6 +206,8 @@ class Walker(AbstractTrial):
     bad_seed: int = 6
     needs: int = 1
     bad: str = "parameter"
+    valley: int = 0
+    minimise: bool = True
 
     @property
     def steps(self):
@@ -212,10 +215,12 @@ class Walker(AbstractTrial):
 
     @property
     def objective(self):
-        return Objective("losses/loss", True, {})
+        return Objective("losses/loss", self.minimise, {})
 
     def init(self, key):
-        return Walk(jnp.zeros(2), halvable().init(None), jnp.zeros((), int), jax.random.key_data(key)[-1].astype(int))
+        return Walk(
+            jnp.zeros(2), halvable().init(None), jnp.zeros((), int), jax.random.key_data(key)[-1].astype(int), jnp.zeros(())
+        )
 
     def update(self, state):
         step, _ = halvable().update(jnp.ones(2), state.halvings)
@@ -223,7 +228,14 @@ class Walker(AbstractTrial):
         value = jnp.where(due, jnp.inf, 0.0)
         x = state.x + step + (jnp.array([0.0, 1.0]) * value if self.bad == "parameter" else 0.0)
         loss = state.x[0] + (value if self.bad == "loss" else 0.0)
-        return Walk(x, state.halvings, state.count + 1, state.seed), Outcome(loss, {"x": Tally(loss, jnp.ones(()))})
+        if self.valley:
+            loss = (1 if self.minimise else -1) * (state.count - self.valley).astype(float) ** 2
+        if self.bad == "state":  # of which the parameters are NaN one update later
+            x = x + 0 * state.hidden
+            state = state._replace(hidden=state.hidden + value)
+        return Walk(x, state.halvings, state.count + 1, state.seed, state.hidden), Outcome(
+            loss, {"x": Tally(loss, jnp.ones(()))}
+        )
 
     def model(self, state):
         return {"x": state.x}
@@ -269,6 +281,13 @@ class TestNaN:
     def test_restore_gives_up(self, tmp_path):
         with pytest.raises(StoppedError, match="of seed 6 at update 37"):
             walk(tmp_path, Walker(needs=10_000), on_nan="restore", warn=lambda text: None)
+
+    def test_a_state_that_is_not_finite_is_never_saved(self, tmp_path):
+        """A checkpoint just before the parameters are NaN would be restored for ever."""
+        walk(tmp_path, Walker(bad="state"), 20)
+        with pytest.raises(StoppedError, match=r"hidden of the state of seed 6 at update 37.*update 20 is good"):
+            walk(tmp_path, Walker(bad="state"), 37)
+        assert walk(tmp_path, Walker(bad="state"), on_nan="restore", warn=lambda text: None).x[1, 0] == 60
 
     def test_control_a_seed_that_stays_finite_goes_on(self, tmp_path):
         assert walk(tmp_path, Walker(bad_seed=7)).x[1, 0] == 100
@@ -441,3 +460,41 @@ def test_signals_are_left_alone_off_the_main_thread(tmp_path):
     thread.start()
     thread.join()
     assert done == [10]
+
+
+@pytest.mark.parametrize("minimise", [True, False])
+def test_the_best_checkpoint_is_kept_over_processes(minimise, tmp_path):
+    """The objective is best about update 30, and is judged by the ten updates before a checkpoint."""
+    for updates in range(10, 81, 10):
+        program = Program(Walker(valley=30, minimise=minimise), (5,), 1)
+        train(program, tmp_path, updates, options=Options(keep=1))
+    assert [int(path.stem) for path in Checkpoints(tmp_path / "checkpoints").paths()] == [80, 40]
+    assert load(tmp_path, "best", program=program).facts["update"] == 40
+    assert load(tmp_path, "newest", program=program).facts["update"] == 80
+
+
+def test_what_scores_is_drawn_from_no_key_of_training():
+    for seed in (0, 5):
+        training = {bytes(np.asarray(jax.random.key_data(key))) for key in jax.random.split(jax.random.key(seed), 3)}
+        assert bytes(np.asarray(jax.random.key_data(evaluation_key(seed)))) not in training
+
+
+def test_a_directory_that_another_process_began_meanwhile_is_left_alone(tmp_path, monkeypatch):
+    settle_before = engram.runs.run.settle
+
+    def settle_late(directory, config_):
+        settled = settle_before(directory, config_)
+        if not (tmp_path / "config.json").exists():
+            run(tmp_path, config(seed=9), 5)
+        return settled
+
+    monkeypatch.setattr("engram.runs.run.settle", settle_late)
+    with pytest.raises(InputError, match="begun with seed = 9"):
+        engram.run(config(), tmp_path)
+    assert read_config(tmp_path).seed == 9
+
+
+def test_what_failed_before_it_learnt_anything_does_not_block_its_directory(tmp_path):
+    write_config(tmp_path, config(cell="LSTM(4)", log_every=2))
+    assert engram.run(config(), tmp_path) == 70
+    assert read_config(tmp_path).cell == "GRU(4)"

@@ -50,7 +50,7 @@ class List:
             table.add_column(style="cyan", max_width=48)
             for entry in entries:
                 table.add_row(entry["signature"], entry["what"])
-            Console(stderr=True, highlight=False).print(table, "")
+            Console(stderr=True, highlight=False, markup=False).print(table, "")
         return shown
 
 

@@ -27,4 +27,4 @@ def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]
         table.add_column(column, justify="right" if index else "left")
     for row in rows:
         table.add_row(*row)
-    Console(stderr=True).print(table)
+    Console(stderr=True, markup=False).print(table)

@@ -88,7 +88,7 @@ def show_scene(scene: Scene, title: str) -> None:
             *shown,
             _shade(held[step]),
         )
-    Console(stderr=True).print(table)
+    Console(stderr=True, markup=False).print(table)
 
 
 def _short(seen: np.ndarray) -> str:
