@@ -1,5 +1,5 @@
 """Papers, one a file: their runs, and their numbers beside ours."""
 
-from engram.papers import uoro
+from engram.papers import artbp, chrono, uoro
 
-PAPERS = {"uoro": uoro}
+PAPERS = {"uoro": uoro, "artbp": artbp, "chrono": chrono}
