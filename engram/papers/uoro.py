@@ -2,6 +2,8 @@
 
 import math
 import re
+from collections.abc import Callable
+from typing import Any
 
 import jax.numpy as jnp
 import optax
@@ -18,10 +20,12 @@ TITLE = "Unbiased online recurrent optimisation"
 BITS = Unit("bits", 1 / math.log(2))
 
 
-def influence_case(estimator: AbstractEstimator, name: str, length: int, steps: int, seeds: int) -> Case:
-    """Plain gradient descent on the sum of a window's losses, with η_t = 3·10⁻⁴ / (1 + √t), t in steps."""
+def influence_case(
+    estimator: AbstractEstimator, name: str, length: int, steps: int, seeds: int, eta: Callable[[Any], Any]
+) -> Case:
+    """Plain gradient descent on the sum of a window's losses, with a step of η_t, t in time steps."""
     task = InfluenceBalancing(23, 13)
-    optimiser = optax.sgd(lambda count: length * 3e-4 / (1 + jnp.sqrt(count * length)))
+    optimiser = optax.sgd(lambda count: length * eta(count * length))
     trial = StreamTrial(Learner(task, estimator, optimiser), lambda key: task.system(), 1, length)
     updates = steps // length
     every = max(1, updates // 500)
@@ -34,10 +38,14 @@ def influence_case(estimator: AbstractEstimator, name: str, length: int, steps: 
 
 def influence(scale: Scale) -> list[Case]:
     steps = {"smoke": 4_000, "laptop": 1_000_000, "paper": 1_000_000}[scale]
-    truncated = [influence_case(TBPTT(length), f"TBPTT({length})", length, steps, 1) for length in (1, 10, 100, 200)]
+
+    def eta(t):
+        return 3e-4 / (1 + jnp.sqrt(t))
+
+    truncated = [influence_case(TBPTT(length), f"TBPTT({length})", length, steps, 1, eta) for length in (1, 10, 100, 200)]
     return [
-        influence_case(UORO(), "UORO()", 1, steps, 2 if scale == "smoke" else 6),
-        influence_case(RTRL(), "RTRL()", 1, steps, 1),
+        influence_case(UORO(), "UORO()", 1, steps, 2 if scale == "smoke" else 6, eta),
+        influence_case(RTRL(), "RTRL()", 1, steps, 1, eta),
         *truncated,
     ]
 
