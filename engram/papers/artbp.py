@@ -41,8 +41,8 @@ ITEMS = [
     Item(
         "artbp/influence",
         "Influence balancing (fig. 4.3)",
-        "23 units, 13 of them pushed down: ARTBP with a mean length of 16 converges to θ = −1/6 with every seed; truncation "
-        "to 10 and to 100 steps diverges, and to 200 converges. Shown is θ.",
+        "23 units, 13 of them pushed down: ARTBP with a mean length of 16 converges to θ = −1/6 with every seed; "
+        "truncation to 10 and to 100 steps diverges, and to 200 converges. Shown is θ.",
         influence,
         {"smoke": 1, "laptop": 10, "paper": 40},
         "charts/theta",

@@ -76,7 +76,7 @@ def warped(scale: Scale, pad: bool) -> list[Case]:
         )
         for m in times
         for kind, low in (("uniform", m), ("variable", 1))
-        for cell in ("Elman", "Leaky", "Gated")
+        for cell in (("Gated",) if scale == "smoke" else ("Elman", "Leaky", "Gated"))
     ]
 
 
