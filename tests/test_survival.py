@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 
@@ -60,6 +61,11 @@ def wait_for(condition, seconds=60):
         time.sleep(0.01)
 
 
+def moved_on(directory, newest, process):
+    """Whether there is another newest checkpoint than before, or nothing more to wait for."""
+    return paths(directory)[:1] != newest or process.poll() is not None
+
+
 def payload(directory):
     """All arrays of the newest checkpoint, as they are on the disk."""
     data = paths(directory)[0].read_bytes()[:-DIGEST]
@@ -80,7 +86,7 @@ def test_a_run_killed_twenty_times_ends_as_one_that_was_not(tmp_path):
         process = start(tmp_path / "killed", steps)
         before = paths(tmp_path / "killed")[:1]
         if kills % 5:
-            wait_for(lambda: paths(tmp_path / "killed")[:1] != before or process.poll() is not None)  # noqa: B023
+            wait_for(partial(moved_on, tmp_path / "killed", before, process))
             time.sleep(draw.uniform(0, 0.4))
         else:
             time.sleep(draw.uniform(0, 4))
