@@ -129,7 +129,7 @@ def test_two_processes_in_one_directory_are_refused(tmp_path):
     process.communicate(timeout=30)
     assert second.returncode == 2
     assert "Another process is training in" in second.stderr
-    assert len(second.stderr.strip().splitlines()) == 2
+    assert len(second.stderr.strip().splitlines()) == 1
     assert process.returncode == 143
 
 
