@@ -1,6 +1,7 @@
 """A run directory: what it refuses, what it keeps, and how it is opened."""
 
 import json
+import signal
 
 import jax
 import numpy as np
@@ -11,7 +12,8 @@ import engram
 from engram import InputError
 from engram.reports.record import read_record
 from engram.runs.checkpoint import Checkpoints
-from engram.runs.config import read_config, write_config
+from engram.runs.config import read_config, settle, write_config
+from engram.runs.interrupts import interrupts
 from engram.runs.listener import AbstractListener
 from engram.runs.log import Log, read_rows
 from engram.runs.loop import Options, train
@@ -198,3 +200,22 @@ def test_a_record_is_known_again_whatever_holds_its_numbers(tmp_path):
     assert train(program, tmp_path, 10, record={"sizes": [1, 2]}) == 10
     with pytest.raises(InputError, match="sizes = "):
         train(program, tmp_path, 15, record={"sizes": [1, 3]})
+
+
+def test_half_a_config_does_not_block_its_directory(tmp_path):
+    (tmp_path / ".config.json.part").write_text("{")
+    assert settle(tmp_path, config()) == config()
+
+
+def test_a_signal_that_is_ignored_stays_so():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup has it
+    try:
+        with interrupts(print) as noted:
+            signal.raise_signal(signal.SIGHUP)
+        assert noted.signal is None
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        with interrupts(lambda text: None) as noted:
+            signal.raise_signal(signal.SIGHUP)
+        assert noted.signal == signal.SIGHUP
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -38,7 +38,7 @@ COMMANDS = {
 
 
 def main() -> None:
-    """Runs a command. Exit codes: 0 done, 2 bad input, 130 (143) interrupted and saved, 1 anything else."""
+    """Runs a command. Exit codes: 0 done, 2 bad input, 129, 130, 143 interrupted and saved, 1 anything else."""
     command = parse(sys.argv[1:])
     use_compilation_cache()
     code = 0
@@ -60,7 +60,7 @@ def main() -> None:
         result = {"error": f"'{error.filename}' cannot be used: {error.strerror}. Mend that, or give another path."}
     if code:
         say(f"engram: {result['error']}")
-    if command.json and code in (0, 130, 143):
+    if command.json and code in (0, 129, 130, 143):
         print(json.dumps(finite(result), allow_nan=False))
     sys.exit(code)
 

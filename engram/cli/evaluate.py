@@ -7,9 +7,8 @@ from typing import Annotated, Any
 
 import tyro
 
-from engram.cli.console import Json, say, show_table
-from engram.cli.train import show_interval
-from engram.reports.summary import interval
+from engram.cli.console import Json, say
+from engram.cli.scores import show_scores
 from engram.runs.log import means
 from engram.runs.saved import Which, load
 from engram.tasks.base import Part
@@ -44,21 +43,6 @@ class Evaluate:
         found = {seed: means(one) for seed, one in saved.evaluate(updates, self.part).items()}
         names = next(iter(found.values()))
         by_metric = {name: {seed: values[name] for seed, values in found.items()} for name in names}
-        intervals = {
-            name: interval([math.nan if value is None else value for value in values.values()])
-            for name, values in by_metric.items()
-        }
-        objective = saved.program.trial.held_out(self.part).objective
-        levels = [f"{name} {value:.4g}" for name, value in objective.levels.items()]
-        show_table(
-            f"{self.dir} at update {saved.facts['update']:,}",
-            ("metric", "mean", "95 % interval", "seeds"),
-            [(name, f"{one.mean:.4g}", show_interval(one), str(one.count)) for name, one in intervals.items()],
-            f"{objective.metric}: {' · '.join(levels)}",
-        )
-        return {
-            "dir": str(self.dir),
-            "update": saved.facts["update"],
-            "levels": dict(objective.levels),
-            "metrics": {name: dataclasses.asdict(one) | {"by_seed": by_metric[name]} for name, one in intervals.items()},
-        }
+        title = f"{self.dir} at update {saved.facts['update']:,}"
+        scores = show_scores(title, by_metric, saved.program.trial.held_out(self.part).objective)
+        return {"dir": str(self.dir), "update": saved.facts["update"]} | scores

@@ -7,14 +7,15 @@ from typing import Any, Literal
 import jax
 
 from engram.cli.bar import Bar
-from engram.cli.console import Json, say, show_table
-from engram.reports.record import RATE, Record, finals, metrics, rate, read_record
-from engram.reports.summary import Interval, interval
+from engram.cli.console import Json, say
+from engram.cli.scores import show_scores
+from engram.reports.record import RATE, finals, metrics, rate, read_record
 from engram.runs.config import Config
 from engram.runs.listener import AbstractListener
 from engram.runs.loop import Options
 from engram.runs.run import run
 from engram.runs.tensorboard import TensorBoard
+from engram.runs.trial import Objective
 from engram.runs.weights_and_biases import WeightsAndBiases
 
 
@@ -77,35 +78,14 @@ class Train:
             listeners.append(WeightsAndBiases(self.wandb, directory, config.record))
         options = Options(self.save_every, self.keep, self.on_nan)
         done = run(config, directory, devices=self.devices, options=options, listeners=listeners, warn=say)
-        step = done * config.batch * config.length
-        return {"update": done, "step": step} | summarise(directory, read_record(directory))
+        record = read_record(directory)
+        scores = {name: finals(record, name) for name in metrics([record]) if name != RATE}
+        objective = Objective(record.metric, record.minimise, record.levels)
+        said = {"dir": str(directory), "update": done, "step": done * config.batch * config.length}
+        return said | {"steps_per_second": rate(record)} | show_scores(f"{directory}: its last tenth", scores, objective)
 
 
 def use_devices(count: int) -> None:
     """Makes CPU cores count as devices."""
     if count > 1:
         jax.config.update("jax_num_cpu_devices", count)
-
-
-def summarise(directory: Path, record: Record) -> dict[str, Any]:
-    """Shows how a run ended, and gives it as JSON."""
-    found = {name: finals(record, name) for name in metrics([record]) if name != RATE}
-    intervals = {name: interval(list(values.values())) for name, values in found.items()}
-    levels = [f"{name} {value:.4g}" for name, value in record.levels.items()]
-    show_table(
-        f"{directory}: means over the last tenth",
-        ("metric", "mean", "95 % interval", "seeds"),
-        [(name, f"{one.mean:.4g}", show_interval(one), str(one.count)) for name, one in intervals.items()],
-        f"{record.metric}: {' · '.join(levels)}",
-    )
-    return {
-        "dir": str(directory),
-        "steps_per_second": rate(record),
-        "levels": dict(record.levels),
-        "metrics": {name: dataclasses.asdict(one) | {"by_seed": found[name]} for name, one in intervals.items()},
-    }
-
-
-def show_interval(found: Interval) -> str:
-    """An interval, as text."""
-    return "" if found.low is None or found.high is None else f"{found.low:.4g} to {found.high:.4g}"

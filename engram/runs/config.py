@@ -24,9 +24,9 @@ from engram.types import InputError
 FILE = "config.json"
 MOST = {"steps": 2**62, "seed": 2**32 - 2**20, "seeds": 2**20, "log_every": 2**22}
 """The largest numbers that a key, a counter or a sum has room for, where it is not those of 32 bits."""
-OURS = {FILE, LOCK, "metrics.jsonl", "checkpoints"}
+OURS = {FILE, f".{FILE}.part", LOCK, "metrics.jsonl", "checkpoints"}
 """What a run that was broken off before it learnt anything may have left."""
-ROWS = 500
+USUAL_ROWS = 500
 """How many rows a log has by default, about."""
 
 
@@ -154,7 +154,7 @@ def settle(directory: Path, config: Config) -> Config:
         )
     ):
         raise InputError(f"'{directory}' is no run directory, and not empty: give another --dir.")
-    return dataclasses.replace(config, log_every=config.log_every or min(-(-config.updates // ROWS), 2**17))
+    return dataclasses.replace(config, log_every=config.log_every or min(-(-config.updates // USUAL_ROWS), 2**17))
 
 
 def has_begun(directory: Path) -> bool:

@@ -32,7 +32,9 @@ def interrupts(warn: Callable[[str], None]) -> Generator[Interrupts]:
     if threading.current_thread() is not threading.main_thread():  # which alone is told of signals
         yield noted
         return
-    before = {number: signal.signal(number, noted.note) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    asked = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    heeded = [number for number in asked if signal.getsignal(number) != signal.SIG_IGN]  # nohup has SIGHUP ignored
+    before = {number: signal.signal(number, noted.note) for number in heeded}
     try:
         yield noted
     finally:
