@@ -5,7 +5,7 @@ import optax
 
 from engram.estimators import ARTBP, TBPTT
 from engram.learner import Learner
-from engram.papers.item import Case, Item, Scale, Unit
+from engram.papers.item import Case, Item, Scale, Unit, trained
 from engram.papers.uoro import influence_case
 from engram.runs.program import Program
 from engram.runs.segments import SegmentTrial
@@ -34,7 +34,7 @@ def influence(scale: Scale) -> list[Case]:
 
     record = {"estimator": "ARTBP(16, 6.0), by segments", "steps": steps, "eta": 3e-4, "theta": 0.5}
     truncated = [influence_case(TBPTT(length), f"TBPTT({length})", length, steps, 1, eta) for length in (10, 100, 200)]
-    return [Case("ARTBP(16, 6.0)", program, updates, record), *truncated]
+    return [trained("ARTBP(16, 6.0)", program, updates, record), *truncated]
 
 
 ITEMS = [

@@ -1,29 +1,54 @@
-"""What a reproduction is: runs, the numbers that a paper claims for them, and ours beside them."""
+"""What a reproduction is: measurements, the numbers that a paper claims for them, and ours beside them."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from engram.reports.record import Record, finals
+from engram.runs.checkpoint import write_atomically
 from engram.runs.config import Config
+from engram.runs.listener import AbstractListener
+from engram.runs.log import Row, read_rows
+from engram.runs.loop import DivergedError, train
 from engram.runs.program import Program
+from engram.runs.saved import Saved, load
 
 Scale = Literal["smoke", "laptop", "paper"]
 
 
+class Place(NamedTuple):
+    """Where a case is measured, and who hears of it.
+
+    - `home`: its directory, in which it finds what was done before.
+    - `devices`: over how many devices the seeds, or else the batch, are laid.
+    - `listener`: makes one who hears of a training.
+    - `warn`: who is told what a person should know.
+    """
+
+    home: Path
+    devices: int
+    listener: Callable[[], AbstractListener]
+    warn: Callable[[str], None]
+
+
+class Measured(NamedTuple):
+    """What came of a case: rows as those of a log, and how it ended, where that was before its time."""
+
+    rows: Sequence[Row]
+    ended: str = ""
+
+
 class Case(NamedTuple):
-    """One line of an item: a run of several seeds.
+    """One line of an item, or several that belong together.
 
     - `name`: what is compared.
-    - `program`: what is run, over a number of devices.
-    - `updates`: how far.
-    - `record`: what it is made from, as JSON.
+    - `measure`: makes its rows, or goes on where it was broken off.
     - `claimed`: the paper's number, in the item's unit; `None` where it has none.
     """
 
     name: str
-    program: Callable[[int], Program]
-    updates: int
-    record: Mapping[str, Any]
+    measure: Callable[[Place], Measured]
     claimed: float | None = None
 
 
@@ -39,11 +64,12 @@ class Item(NamedTuple):
 
     - `name`: such as `uoro/anbn`.
     - `title`, `shows`: what it is, and what the paper says that it shows.
-    - `cases`: its runs, at each scale.
-    - `minutes`: about how long they take on two cores, at each scale.
+    - `cases`: what is measured, at each scale.
+    - `minutes`: about how long that takes on two cores, at each scale.
     - `metric`, `unit`: what is compared.
     - `levels`: what can be hoped for, or must be surpassed, by name and in the unit.
     - `final`: each seed's value of a record, in the unit of the log; by default the mean over the last tenth of the metric.
+    - `along`: what the metric is drawn against. If it is not `step`, each of its values has a line in the table.
     """
 
     name: str
@@ -55,11 +81,68 @@ class Item(NamedTuple):
     unit: Unit
     levels: Mapping[str, float]
     final: Callable[[Record, str], dict[int, float]] = finals
+    along: str = "step"
+
+
+def trained(
+    name: str, program: Callable[[int], Program], updates: int, record: Mapping[str, Any], claimed: float | None = None
+) -> Case:
+    """A case whose rows are the log of a run.
+
+    **Arguments:**
+
+    - `program`: what is run, over a number of devices.
+    - `updates`: how far.
+    - `record`: what it is made from, as JSON.
+    """
+
+    def measure(place: Place) -> Measured:
+        ended = _train(place, program(place.devices), updates, record)
+        return Measured(read_rows(place.home / "metrics.jsonl"), ended)
+
+    return Case(name, measure, claimed)
+
+
+def examined(
+    name: str,
+    program: Callable[[int], Program],
+    updates: int,
+    record: Mapping[str, Any],
+    examine: Callable[[Saved], Sequence[Row]],
+    times: int = 1,
+    claimed: float | None = None,
+) -> Case:
+    """A case whose rows are what models are found to do: at the end of a run, or after each of `times` equal parts of it."""
+
+    def measure(place: Place) -> Measured:
+        running = program(place.devices)
+        found: list[Row] = []
+        for part in range(1, times + 1):
+            kept = place.home / f"examined-{part}-of-{times}.json"
+            if not kept.exists():
+                ended = _train(place, running, updates * part // times, record)
+                if ended:
+                    return Measured(found, ended)
+                rows = examine(load(place.home, program=running, warn=place.warn))
+                write_atomically(kept, [json.dumps(rows).encode()])
+            found += json.loads(kept.read_text())
+        return Measured(found)
+
+    return Case(name, measure, claimed)
 
 
 def configured(name: str, config: Config, claimed: float | None = None) -> Case:
     """A case that a configuration says all of."""
-    return Case(name, config.program, config.updates, config.record, claimed)
+    return trained(name, config.program, config.updates, config.record, claimed)
+
+
+def _train(place: Place, program: Program, updates: int, record: Mapping[str, Any]) -> str:
+    """Trains, and says how that ended if it was before its time."""
+    try:
+        train(program, place.home, updates, record=dict(record), listeners=[place.listener()], warn=place.warn)
+    except DivergedError as error:
+        return f"diverged at update {error.update:,}"
+    return ""
 
 
 def last_steps(count: int) -> Callable[[Record, str], dict[int, float]]:

@@ -8,19 +8,18 @@ import os
 import platform
 import re
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from engram.papers.item import Case, Item, Scale
+from engram.papers.item import Case, Item, Place, Scale
 from engram.reports.curves import draw_metric
 from engram.reports.figures import house_style, save
 from engram.reports.record import Record, rate
 from engram.reports.summary import interval
 from engram.runs.checkpoint import write_atomically
 from engram.runs.listener import AbstractListener
-from engram.runs.log import read_rows
-from engram.runs.loop import DivergedError, train
+from engram.runs.log import Row
 
 Result = dict[str, Any]
 
@@ -48,10 +47,12 @@ def reproduce(
     home = directory / item.name / scale
     records, lines = [], []
     for number, case in enumerate(cases, 1):
-        heard = listener(f"{item.name} {number}/{len(cases)}: {case.name}")
-        record, ended = _run(item, case, home / _slug(case.name), devices, heard, warn)
+        title = f"{item.name} {number}/{len(cases)}: {case.name}"
+        place = home / _slug(case.name)
+        measured = case.measure(Place(place, devices, lambda title=title: listener(title), warn))
+        record = Record(case.name, {}, _in_unit(item, measured.rows), item.metric, True, item.levels)
         records.append(record)
-        lines.append(_line(item, case, record, ended))
+        lines += _lines(item, case, record, measured.ended)
     result = {
         "item": item.name,
         "title": item.title,
@@ -65,33 +66,35 @@ def reproduce(
         "date": f"{datetime.date.today():%Y-%m-%d}",
     }
     with house_style():
-        save(draw_metric(records, item.metric), home / "figure.png")
+        save(draw_metric(records, item.metric, item.along), home / "figure.png")
     write_atomically(home / "result.json", [json.dumps(result, indent=1).encode()])
     return result
 
 
-def _run(
-    item: Item, case: Case, home: Path, devices: int, listener: AbstractListener, warn: Callable[[str], None]
-) -> tuple[Record, str]:
-    """The record of a case, and how it ended."""
-    ended = ""
-    try:
-        train(case.program(devices), home, case.updates, record=dict(case.record), listeners=[listener], warn=warn)
-    except DivergedError as error:
-        ended = f"diverged at update {error.update:,}"
+def _in_unit(item: Item, rows: Sequence[Row]) -> list[Row]:
     factor = item.unit.factor
-    rows = [
+    return [
         {name: factor * value if name == item.metric and value is not None else value for name, value in row.items()}
-        for row in read_rows(home / "metrics.jsonl")
+        for row in rows
     ]
-    return Record(case.name, case.record, rows, item.metric, True, item.levels), ended
 
 
-def _line(item: Item, case: Case, record: Record, ended: str) -> Result:
-    found = item.final(record, item.metric)
+def _lines(item: Item, case: Case, record: Record, ended: str) -> list[Result]:
+    """The line of a case, or its lines: one for each point that it was measured at."""
+    if item.along == "step":
+        return [_line(case.name, case, record, item.final(record, item.metric), ended)]
+    lines = []
+    for point in sorted({row[item.along] for row in record.rows}):
+        rows = [row for row in record.rows if row[item.along] == point]
+        found = {row["seed"]: row[item.metric] for row in rows}
+        lines.append(_line(f"{case.name}, {point:,} {item.along}", case, record, found, ended))
+    return lines
+
+
+def _line(name: str, case: Case, record: Record, found: Mapping[int, float], ended: str) -> Result:
     ours = interval(list(found.values()))
     return {
-        "name": case.name,
+        "name": name,
         "claimed": case.claimed,
         "ours": {name: _finite(value) for name, value in dataclasses.asdict(ours).items()},
         "by_seed": {str(seed): _finite(value) for seed, value in found.items()},

@@ -10,7 +10,7 @@ import optax
 
 from engram.estimators import RTRL, TBPTT, UORO, AbstractEstimator
 from engram.learner import Learner
-from engram.papers.item import Case, Item, Scale, Unit, configured, last_steps
+from engram.papers.item import Case, Item, Scale, Unit, configured, last_steps, trained
 from engram.runs.config import Config
 from engram.runs.program import Program
 from engram.runs.trial import StreamTrial
@@ -33,7 +33,7 @@ def influence_case(
     def program(devices: int) -> Program:
         return Program(trial, range(seeds), every, devices if seeds % devices == 0 else 1)
 
-    return Case(name, program, updates, {"estimator": name, "steps": steps, "eta": 3e-4, "theta": 0.5})
+    return trained(name, program, updates, {"estimator": name, "steps": steps, "eta": 3e-4, "theta": 0.5})
 
 
 def influence(scale: Scale) -> list[Case]:

@@ -42,9 +42,9 @@ def printable(text: str, length: int = LABEL) -> str:
     return clean if len(clean) <= length else f"{clean[: length // 2]}…{clean[-(length // 2 - 1) :]}"
 
 
-def draw_metric(records: Sequence[Record], metric: str):
-    """A figure of a metric with every run that has it; one must."""
-    curves = {index: thin(series(record, metric), POINTS) for index, record in enumerate(records)}
+def draw_metric(records: Sequence[Record], metric: str, along: str = "step"):
+    """A figure of a metric, over the steps or along another column, with every run that has it; one must."""
+    curves = {index: thin(series(record, metric, along), POINTS) for index, record in enumerate(records)}
     curves = {index: curve for index, curve in curves.items() if len(curve.steps)}
     names = [printable(records[index].name) for index in curves]
     columns = 2 if len(names) > 1 and max(map(len, names)) <= LABEL // 2 else 1
@@ -55,7 +55,7 @@ def draw_metric(records: Sequence[Record], metric: str):
     _scale(axes, values[np.isfinite(values)])
     _draw_levels(axes, known)
     axes.set_title(printable(metric), parse_math=False)
-    axes.set_xlabel("steps")
+    axes.set_xlabel("steps" if along == "step" else printable(along), parse_math=False)
     legend = picture.legend(lines, [""] * len(lines), loc="outside lower left", ncols=columns, frameon=False)
     for text, name in zip(legend.get_texts(), names, strict=True):
         text.set(parse_math=False, text=name)

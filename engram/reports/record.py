@@ -46,7 +46,7 @@ def read_record(directory: Path, objective: Objective | None = None) -> Record:
 
 
 class Series(NamedTuple):
-    """A metric over the steps, a row a seed; NaN where a seed has no value."""
+    """A metric over the steps, or along another column; a row a seed; NaN where a seed has no value."""
 
     steps: Int[np.ndarray, " points"]
     values: Float[np.ndarray, "seeds points"]
@@ -60,9 +60,9 @@ def metrics(records: Iterable[Record]) -> list[str]:
     return sorted(names, key=lambda name: (name == RATE, name not in objectives))
 
 
-def series(record: Record, metric: str) -> Series:
+def series(record: Record, metric: str, along: str = "step") -> Series:
     """A metric of a run, without the steps at which no seed has a value."""
-    points = {(row["seed"], row["step"]): _number(row[metric]) for row in record.rows if metric in row}
+    points = {(row["seed"], row[along]): _number(row[metric]) for row in record.rows if metric in row}
     points = {place: value for place, value in points.items() if math.isfinite(value)}
     seeds = {seed: index for index, seed in enumerate(sorted({seed for seed, _ in points}))}
     steps = {step: index for index, step in enumerate(sorted({step for _, step in points}))}
