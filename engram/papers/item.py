@@ -112,7 +112,7 @@ def examined(
     times: int = 1,
     claimed: float | None = None,
 ) -> Case:
-    """A case whose rows are what models are found to do: at the end of a run, or after each of `times` equal parts of it."""
+    """A case whose rows are what models are found to do: at a run's end, or after each of `times` equal parts of it."""
 
     def measure(place: Place) -> Measured:
         running = program(place.devices)
