@@ -64,7 +64,7 @@ def character_case(
         steps=steps,
         seed=0,
         seeds=seeds,
-        log_every=max(1, steps // length // 1000),
+        log_every=max(1, min(10_000, steps // 100) // length),
     )
     return configured(f"{estimator}, {cell.partition('(')[0]}", config, claimed)
 
@@ -101,7 +101,7 @@ def anbn(scale: Scale) -> list[Case]:
 
 def brackets(scale: Scale) -> list[Case]:
     """UORO beside truncation to 4 steps, which cannot see a group come back after 8."""
-    steps, seeds = {"smoke": (4_000, 2), "laptop": (3_000_000, 4), "paper": (10_000_000, 10)}[scale]
+    steps, seeds = {"smoke": (4_000, 2), "laptop": (10_000_000, 3), "paper": (10_000_000, 10)}[scale]
     return [
         character_case("Brackets(1, 5, 10)", f"{cell}(64)", estimator, length, 0.015, steps, seeds)
         for cell in ("LSTM", "GRU")
