@@ -9,10 +9,11 @@ from engram.reports.record import Record, finals
 from engram.runs.checkpoint import write_atomically
 from engram.runs.config import Config
 from engram.runs.listener import AbstractListener
-from engram.runs.log import Row, read_rows
+from engram.runs.log import Row, means, read_rows
 from engram.runs.loop import DivergedError, train
 from engram.runs.program import Program
 from engram.runs.saved import Saved, load
+from engram.runs.trial import AbstractTrial
 
 Scale = Literal["smoke", "laptop", "paper"]
 
@@ -129,6 +130,23 @@ def examined(
         return Measured(found)
 
     return Case(name, measure, claimed)
+
+
+def scores(trial: AbstractTrial, updates: int, **about: int) -> Callable[[Saved], list[Row]]:
+    """An examination: what models score in a trial, `about` being what the rows say of it beside."""
+
+    def examine(saved: Saved) -> list[Row]:
+        update = saved.facts["update"]
+        found = saved.evaluate(updates, trial)
+        at = {"update": update, "step": update * saved.program.trial.steps}
+        return [{**at, "seed": seed, **about, **means(tallied)} for seed, tallied in found.items()]
+
+    return examine
+
+
+def seeded(trial: AbstractTrial, seeds: int, log_every: int) -> Callable[[int], Program]:
+    """The program of so many seeds, over as many devices as can share them."""
+    return lambda devices: Program(trial, range(seeds), max(1, log_every), devices if seeds % devices == 0 else 1)
 
 
 def configured(name: str, config: Config, claimed: float | None = None) -> Case:
