@@ -37,24 +37,25 @@ def influence(scale: Scale) -> list[Case]:
 
 
 class Reading(NamedTuple):
-    """How a text is read: its letters, where it is not PTB; the units of an LSTM; how often; and by how many seeds."""
+    """How a text is read: its letters, where it is not PTB; the longest segment; the units of an LSTM; passes, and seeds."""
 
     letters: int
+    longest: int
     units: int
     passes: int
     seeds: int
 
 
 READINGS: dict[Scale, Reading] = {
-    "smoke": Reading(60_000, 16, 2, 2),
-    "laptop": Reading(LETTERS, 256, 5, 3),
-    "paper": Reading(LETTERS, 1000, 20, 6),
+    "smoke": Reading(60_000, 64, 16, 2, 2),
+    "laptop": Reading(LETTERS, 1024, 256, 5, 3),
+    "paper": Reading(LETTERS, 1024, 1000, 20, 6),
 }
 
 
 def characters(scale: Scale) -> list[Case]:
     """64 sequences side by side, Adam with a step of 10⁻⁴, a forget bias of 2; scored after each pass over the text."""
-    letters, units, passes, seeds = READINGS[scale]
+    letters, longest, units, passes, seeds = READINGS[scale]
     path = given("ptb") or source_text(letters)
 
     def config(estimator: str, length: int) -> Config:
@@ -70,7 +71,7 @@ def characters(scale: Scale) -> list[Case]:
             seeds=seeds,
         )
 
-    truncated, anticipated = config("TBPTT(50)", 50), config("ARTBP(50, 4.0)", 1024)
+    truncated, anticipated = config("TBPTT(50)", 50), config("ARTBP(50, 4.0)", longest)
     stream = truncated.trial()
     task = stream.learner.task
     assert isinstance(task, Text)
