@@ -37,7 +37,7 @@ def influence(scale: Scale) -> list[Case]:
 
 
 class Reading(NamedTuple):
-    """How a text is read: its letters, where it is not PTB; the longest segment; the units of an LSTM; passes, and seeds."""
+    """How a text is read: its letters, where it is not PTB; the longest segment; the units of an LSTM; passes; seeds."""
 
     letters: int
     longest: int
