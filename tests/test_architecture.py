@@ -10,9 +10,9 @@ import engram
 
 ROOT = Path(engram.__file__).parent
 FLOORS = [
-    {"types"},
+    {"types", "chance"},
     {"cell"},
-    {"step", "tasks"},
+    {"step", "tasks", "envs"},
     {"cells", "estimators"},
     {"learner"},
     {"runs"},

@@ -10,8 +10,8 @@ import pytest
 from task_table import BATCH, STEPS, episodes, row_of, sample, uniformly
 
 from engram import Adding, AnBn, Brackets, ClassRecall, Copy, Recall, ScatteredCopy, SignalledCopy, VariableCopy, Warp
+from engram.chance import below, entropy, normal, unit
 from engram.tasks.base import regression
-from engram.tasks.chance import below, entropy, normal, unit
 
 
 @pytest.mark.parametrize(("low", "high"), [(1, 4), (2, 5), (1, 1)])

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from engram.chance import below, draw, unit
 from engram.tasks.base import AbstractTask, regression
-from engram.tasks.chance import below, draw, unit
 from engram.types import InputError, Tally, Window
 
 

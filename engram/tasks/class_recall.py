@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from engram.chance import below, draw, normal
 from engram.tasks.base import AbstractTask, Question, classification
-from engram.tasks.chance import below, draw, normal
 from engram.types import InputError, Tally, Window
 
 

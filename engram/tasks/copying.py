@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt32
 
+from engram.chance import below, draw, entropy
 from engram.tasks.base import AbstractTask, classification
-from engram.tasks.chance import below, draw, entropy
 from engram.types import InputError, Tally, Window
 
 

@@ -2,7 +2,7 @@
 
 from jaxtyping import Array, Bool, UInt32
 
-from engram.tasks.chance import below
+from engram.chance import below
 from engram.tasks.copying import AbstractCopy, Place
 
 

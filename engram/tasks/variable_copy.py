@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, UInt32
 
-from engram.tasks.chance import below
+from engram.chance import below
 from engram.tasks.copying import AbstractCopy, Place
 
 

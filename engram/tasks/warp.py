@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from engram.chance import below, draw, entropy
 from engram.tasks.base import AbstractTask, Question, classification
-from engram.tasks.chance import below, draw, entropy
 from engram.types import InputError, Tally, Window
 
 DUMMY = 0

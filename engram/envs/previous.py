@@ -1,0 +1,76 @@
+"""Seeing what was done, and what came of it."""
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from gymnasium.spaces import Box, Dict, Discrete
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from engram.envs.base import AbstractEnv, Feedback, State
+from engram.types import InputError
+
+
+class Remembered(NamedTuple):
+    """The state of an environment, and the action and the reward that led to it."""
+
+    state: State
+    action: Array
+    reward: Float[Array, ""]
+
+
+class Previous(AbstractEnv):
+    """An environment whose observations say which action came before, and its reward.
+
+    Observed are `observation`, `action` and `reward`. At the beginning of an episode there is none of them: the reward is 0
+    and the action is zeros, or, where actions are discrete, 0 for "none", the first of n + 1.
+
+    **Arguments:**
+
+    - `env`: the environment.
+    """
+
+    env: AbstractEnv
+
+    def __check_init__(self):
+        if not isinstance(self.env.action_space, Box | Discrete):
+            shown = type(self.env.action_space).__name__
+            raise InputError(f"Previous(env): actions of a {shown} space cannot be shown; give Discrete or Box actions.")
+
+    @property
+    def observation_space(self) -> Any:
+        actions = self.env.action_space
+        shown = Discrete(int(actions.n) + 1) if isinstance(actions, Discrete) else actions
+        return Dict(observation=self.env.observation_space, action=shown, reward=Box(-np.inf, np.inf, ()))
+
+    @property
+    def action_space(self) -> Any:
+        return self.env.action_space
+
+    @property
+    def optimum(self) -> float:
+        return self.env.optimum
+
+    @property
+    def memoryless(self) -> float:
+        return math.nan  # whoever sees what they did can remember by what they do
+
+    @property
+    def random(self) -> float:
+        return self.env.random
+
+    def reset(self, key: PRNGKeyArray) -> Remembered:
+        space = self.env.action_space
+        none = jnp.zeros((), int) if isinstance(space, Discrete) else jnp.zeros(space.shape or ())
+        return Remembered(self.env.reset(key), none, jnp.zeros(()))
+
+    def observe(self, state: Remembered) -> dict[str, Any]:
+        return {"observation": self.env.observe(state.state), "action": state.action, "reward": state.reward}
+
+    def step(self, state: Remembered, action: Any, key: PRNGKeyArray) -> tuple[Remembered, Feedback]:
+        following, feedback = self.env.step(state.state, action, key)
+        shown = action + 1 if isinstance(self.env.action_space, Discrete) else action
+        like = jax.tree.map(lambda leaf: leaf.dtype, state.action)
+        return Remembered(following, jnp.asarray(shown, like), jnp.asarray(feedback.reward, state.reward.dtype)), feedback

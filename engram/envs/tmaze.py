@@ -1,0 +1,142 @@
+"""The T-maze: a hint at the beginning of a corridor, and a choice at its end."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from gymnasium.spaces import Box, Discrete
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from engram.chance import below
+from engram.envs.base import AbstractEnv, Feedback
+from engram.types import InputError
+
+RIGHT, WRONG = 4.0, -3.0
+EARLIEST = 5
+"""No distractor comes before this step."""
+
+
+class Walk(NamedTuple):
+    """A place in the corridor.
+
+    - `time`: the steps that were walked.
+    - `length`: of this corridor: the last of its steps has the choice.
+    - `hint`: which way is right, −1 or 1.
+    - `noise`: which is shown, −1 or 1.
+    - `choices`: whether there is a choice at each step.
+    """
+
+    time: Int[Array, ""]
+    length: Int[Array, ""]
+    hint: Float[Array, ""]
+    noise: Float[Array, ""]
+    choices: Bool[Array, " steps"]
+
+
+class TMaze(AbstractEnv):
+    """A hint is seen in the first step of a corridor; at its end, right is the turn that the hint showed.
+
+    Whoever walks moves on at every step, whatever the action: 0 turns left, 1 right, and this counts at the end alone. An
+    episode has L steps, the last of which is rewarded by +4 or −3. Observed are
+
+        hint       −1 (left) or +1 (right) at the first step, 0 afterwards
+        junction   1 at the last step, 0 elsewhere
+        noise      −1 or +1 at random at each step, or always 0
+
+    and zeros when it is over. With D distractors, D steps of the corridor look like choices, and are rewarded by +4 or −3
+    at random, whatever is done; the junction is (i + 1) / (D + 1) at the i-th of all D + 1 choices, and so 1 at the true
+    one alone.
+
+        optimum = 4 + D / 2,      memoryless = random = (1 + D) / 2
+
+    The modes of the literature: L is `TMaze(n, noise=False)`, LN is `TMaze(n)`, LNR is `TMaze(n, extra=10)`, and LR is
+    `TMaze(n, noise=False, extra=10)`.
+
+    **Arguments:**
+
+    - `corridor`: L, the number of steps.
+    - `noise`: whether noise is shown.
+    - `extra`: L is drawn uniformly from corridor, …, corridor + extra in each episode.
+    - `distractors`: D, at different steps from the sixth on.
+
+    Reference: Bakker, *Reinforcement learning with long short-term memory*, 2001; Sorokin et al., *Explain my surprise*,
+    NeurIPS 2022.
+    """
+
+    corridor: int
+    noise: bool = True
+    extra: int = 0
+    distractors: int = 0
+
+    def __check_init__(self):
+        if self.corridor < 2:
+            raise InputError(f"TMaze(corridor={self.corridor}): the hint comes before the choice; give corridor >= 2.")
+        if self.extra < 0:
+            raise InputError(f"TMaze(extra={self.extra}): a corridor is longer by 0 steps or more; give extra >= 0.")
+        if self.distractors < 0 or (self.distractors and self.corridor - 1 - EARLIEST < self.distractors):
+            raise InputError(
+                f"TMaze({self.corridor}, distractors={self.distractors}): there is one at most to each step between the "
+                f"first {EARLIEST} and the last; give 0 to {max(0, self.corridor - 1 - EARLIEST)}."
+            )
+
+    @property
+    def observation_space(self) -> Box:
+        return Box(np.array([-1, 0, -1], np.float32), np.array([1, 1, 1], np.float32))
+
+    @property
+    def action_space(self) -> Discrete:
+        return Discrete(2)
+
+    @property
+    def optimum(self) -> float:
+        return RIGHT + self.distractors * (RIGHT + WRONG) / 2
+
+    @property
+    def memoryless(self) -> float:
+        return (1 + self.distractors) * (RIGHT + WRONG) / 2
+
+    @property
+    def random(self) -> float:
+        return self.memoryless
+
+    def reset(self, key: PRNGKeyArray) -> Walk:
+        words = jax.random.key_data(key)
+        length = self.corridor + below(self.extra + 1, words[0])
+        return Walk(jnp.zeros((), int), length, _sign(words[1]), self._noise(words[1]), self._choices(key))
+
+    def observe(self, state: Walk) -> Float[Array, "3"]:
+        there = state.time < state.length
+        hint = jnp.where(state.time == 0, state.hint, 0)
+        return jnp.where(there, jnp.stack([hint, self._junction(state), state.noise]), 0)
+
+    def step(self, state: Walk, action: Int[Array, ""], key: PRNGKeyArray) -> tuple[Walk, Feedback]:
+        word = jax.random.key_data(key)[0]
+        last = state.time == state.length - 1
+        right = jnp.where(last, (2 * action - 1) == state.hint, word % 2 == 0)
+        reward = jnp.where(self._junction(state) > 0, jnp.where(right, RIGHT, WRONG), 0.0)
+        following = state._replace(time=state.time + 1, noise=self._noise(word))
+        return following, Feedback(reward, last, jnp.array(False))
+
+    def _noise(self, word):
+        return _sign(word >> 1) if self.noise else jnp.zeros(())
+
+    def _choices(self, key):
+        """Where the distractors are."""
+        if not self.distractors:
+            return jnp.zeros(0, bool)
+        steps = jnp.arange(EARLIEST, self.corridor - 1)
+        chosen = jax.random.choice(key, steps, (self.distractors,), replace=False)
+        return jnp.zeros(self.corridor, bool).at[chosen].set(True)
+
+    def _junction(self, state: Walk) -> Float[Array, ""]:
+        last = (state.time == state.length - 1).astype(float)
+        if not self.distractors:
+            return last
+        before = jnp.arange(self.corridor) <= state.time
+        here = (state.time < self.corridor) & state.choices[jnp.minimum(state.time, self.corridor - 1)]
+        return jnp.where(here, (before & state.choices).sum() / (self.distractors + 1), last)
+
+
+def _sign(word):
+    return jnp.where(word % 2 == 0, -1.0, 1.0)

@@ -1,0 +1,149 @@
+"""The environments, each beside policies that reach what it states; a new one is one row."""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from engram.envs import (
+    AbstractEnv,
+    CartPole,
+    ClassRecall,
+    Eat,
+    HighLow,
+    Ladder,
+    Pendulum,
+    Previous,
+    RepeatPrevious,
+    Target,
+    TMaze,
+)
+from engram.envs.spaces import sample
+
+
+class Policy(NamedTuple):
+    """What is remembered at the beginning, and what is done: `(memory, observation) -> (memory, action)`."""
+
+    memory: Any
+    act: Callable
+
+
+class Row(NamedTuple):
+    """An environment, its longest episode, and policies that reach its optimum, and its best without memory."""
+
+    env: AbstractEnv
+    longest: int
+    best: Policy | None = None
+    blind: Policy | None = None
+
+
+def always(action):
+    return Policy(None, lambda memory, seen: (memory, jnp.asarray(action)))
+
+
+def keep_hint(memory, seen):
+    memory = jnp.where(seen[0] == 0, memory, seen[0])
+    return memory, (memory > 0).astype(int)
+
+
+def keep_sign(memory, seen):
+    memory = memory + seen[0]
+    return memory, jnp.sign(memory)[None]
+
+
+def add_cues(env):
+    def act(memory, seen):
+        total, time = memory
+        total = total + jnp.where(time < env.cues, seen[0], 0.0)
+        return (total, time + 1), (total > 0).astype(int)
+
+    return Policy((0.0, 0), act)
+
+
+def remember_food(env):
+    """−1 is known to be bad, 1 to be good; the food before is remembered to learn from its reward."""
+
+    def act(memory, seen):
+        known, before = memory
+        eaten = seen["action"] == 2
+        known = known.at[before].set(jnp.where(eaten, jnp.sign(seen["reward"]), known[before]))
+        food = seen["observation"]
+        return (known, food), (known[food] >= 0).astype(int)
+
+    return Policy((np.zeros(env.foods, np.float32), 0), act)
+
+
+def repeat(env):
+    def act(shown, seen):
+        shown = jnp.roll(shown, 1).at[0].set(seen)
+        return shown, shown[-1]
+
+    return Policy(np.zeros(env.delay + 1, np.int32), act)
+
+
+def go_there(memory, seen):
+    memory = jnp.where(seen[3] == 0, seen[4:], memory)
+    return memory, jnp.clip(memory - seen[:2], -1, 1)
+
+
+def go_to_the_middle(memory, seen):
+    return memory, jnp.where(seen[2] > 0, 0.0, jnp.clip(-seen[:2], -1, 1))
+
+
+def upright(memory, seen):
+    return memory, (seen[2] + 0.5 * seen[3] + 0.05 * seen[0] + 0.1 * seen[1] > 0).astype(int)
+
+
+HINT = Policy(0.0, keep_hint)
+ROWS = [
+    Row(TMaze(7), 7, HINT, always(1)),
+    Row(TMaze(10, noise=False, extra=10), 20, HINT, always(0)),
+    Row(TMaze(12, distractors=5), 12, HINT, always(1)),
+    Row(HighLow(), 25, Policy(0.0, keep_sign), always(np.ones(1, np.float32))),
+    Row(ClassRecall(10), 10, add_cues(ClassRecall(10)), always(1)),
+    Row(ClassRecall(6, cues=2, noise=0.5), 6, add_cues(ClassRecall(6, cues=2, noise=0.5)), always(0)),
+    Row(Eat(3, 20), 20, None, always(1)),
+    Row(Previous(Eat(3, 20)), 20, remember_food(Eat(3, 20))),
+    Row(Previous(Eat(10, 50)), 50, remember_food(Eat(10, 50))),
+    Row(RepeatPrevious(), 52, repeat(RepeatPrevious()), always(2)),
+    Row(RepeatPrevious(2, suits=3, horizon=9), 9, repeat(RepeatPrevious(2))),
+    Row(Ladder(), 20, always(1), always(1)),
+    Row(Ladder(3, cost=0.2, horizon=4), 4, always(1)),
+    Row(Target(), 25, Policy(np.zeros(2, np.float32), go_there), Policy(None, go_to_the_middle)),
+    Row(Target(force=True), 25),
+    Row(CartPole(), 500, Policy(None, upright), Policy(None, upright)),
+    Row(CartPole(speeds=False, dt=0.01, horizon=30), 30),
+    Row(Pendulum(), 200),
+    Row(Previous(Pendulum(speeds=False, dt=0.1, horizon=10)), 10),
+]
+
+
+def random(env):
+    """Uniform actions."""
+    return Policy(None, lambda memory, seen, key: (memory, sample(env.action_space, key)))
+
+
+def returns(row, policy, episodes=4000):
+    """The mean return of whole episodes, and its standard error."""
+
+    @jax.jit
+    def one(key):
+        def step(running, key):
+            play, memory, total, alive = running
+            keys = (key,) if policy.act.__code__.co_argcount == 3 else ()
+            memory, action = policy.act(memory, row.env.observe(play.state), *keys)
+            play, feedback = row.env.act(play, action)
+            total = total + jnp.where(alive, feedback.reward, 0)
+            return (play, memory, total, alive & ~feedback.terminated & ~feedback.truncated), None
+
+        begin, act = jax.random.split(key)
+        start = (row.env.begin(begin), jax.tree.map(jnp.asarray, policy.memory), jnp.zeros(()), jnp.array(True))
+        (_, _, total, alive), _ = jax.lax.scan(step, start, jax.random.split(act, row.longest))
+        return total, alive
+
+    total, alive = jax.vmap(one)(jax.random.split(jax.random.key(0), episodes))
+    assert not alive.any(), "an episode is longer than its row says"
+    return float(total.mean()), float(total.std()) / math.sqrt(episodes)
