@@ -13,7 +13,7 @@ FLOORS = [
     {"types", "chance"},
     {"cell"},
     {"step", "tasks", "envs"},
-    {"cells", "estimators"},
+    {"cells", "estimators", "objectives"},
     {"learner"},
     {"runs"},
     {"reports"},

@@ -1,0 +1,1 @@
+"""What is charged at a step when it is more than the task's own loss."""
