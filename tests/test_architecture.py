@@ -14,7 +14,7 @@ FLOORS = [
     {"cell"},
     {"step", "tasks", "envs"},
     {"cells", "estimators", "objectives"},
-    {"learner"},
+    {"learner", "agents"},
     {"runs"},
     {"reports"},
     {"papers"},
