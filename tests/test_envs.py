@@ -31,7 +31,7 @@ each_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: str(row.env))
 
 @pytest.fixture(autouse=True)
 def _as_it_is_run():
-    with jax.numpy_dtype_promotion("standard"), jax.enable_x64(False):
+    with jax.enable_x64(False):
         yield
 
 

@@ -84,7 +84,7 @@ class ClassRecall(AbstractEnv):
 
     def step(self, state: Heard, action: Int[Array, ""], key: PRNGKeyArray) -> tuple[Heard, Feedback]:
         asked = state.time == self.length - 1
-        right = (2 * action - 1) == state.sign
+        right = (action == 1) == (state.sign > 0)
         reward = jnp.where(asked, jnp.where(right, 1.0, -1.0), 0.0)
         noise = self.noise * normal(jax.random.key_data(key)[0])
         return state._replace(time=state.time + 1, noise=noise), Feedback(reward, asked, jnp.array(False))

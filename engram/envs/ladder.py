@@ -78,7 +78,7 @@ class Ladder(AbstractEnv):
     def step(self, state: Rung, action: Int[Array, ""], key: PRNGKeyArray) -> tuple[Rung, Feedback]:
         del key
         climbs = action == 1
-        rung = jnp.minimum(state.rung + climbs, self.rungs)
+        rung = jnp.minimum(state.rung + climbs.astype(int), self.rungs)
         top = climbs & (rung == self.rungs)
         reward = jnp.where(climbs, -self.cost, 0.0) + jnp.where(top, 1.0, 0.0)
         return Rung(state.time + 1, rung), Feedback(reward, top, ~top & (state.time == self.horizon - 1))

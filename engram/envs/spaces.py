@@ -88,7 +88,7 @@ def sample(space: Space, key: PRNGKeyArray) -> Any:
 
 def _sample_box(space: Box, key: PRNGKeyArray) -> Array:
     between, beyond = jax.random.split(key)
-    low, high = (jnp.where(np.isfinite(bound), bound, 0.0) for bound in (space.low, space.high))
+    low, high = (jnp.asarray(np.where(np.isfinite(bound), bound, 0), float) for bound in (space.low, space.high))
     uniform = low + jax.random.uniform(between, space.shape) * (high - low)
     far = jax.random.exponential(beyond, space.shape)
     above, below = low + far, high - far

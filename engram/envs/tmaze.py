@@ -113,7 +113,7 @@ class TMaze(AbstractEnv):
     def step(self, state: Walk, action: Int[Array, ""], key: PRNGKeyArray) -> tuple[Walk, Feedback]:
         word = jax.random.key_data(key)[0]
         last = state.time == state.length - 1
-        right = jnp.where(last, (2 * action - 1) == state.hint, word % 2 == 0)
+        right = jnp.where(last, (action == 1) == (state.hint > 0), word % 2 == 0)
         reward = jnp.where(self._junction(state) > 0, jnp.where(right, RIGHT, WRONG), 0.0)
         following = state._replace(time=state.time + 1, noise=self._noise(word))
         return following, Feedback(reward, last, jnp.array(False))
@@ -135,7 +135,7 @@ class TMaze(AbstractEnv):
             return last
         before = jnp.arange(self.corridor) <= state.time
         here = (state.time < self.corridor) & state.choices[jnp.minimum(state.time, self.corridor - 1)]
-        return jnp.where(here, (before & state.choices).sum() / (self.distractors + 1), last)
+        return jnp.where(here, (before & state.choices).sum().astype(float) / (self.distractors + 1), last)
 
 
 def _sign(word):

@@ -1,0 +1,118 @@
+"""Acting: environments played side by side by a model that remembers."""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
+
+from engram.agents.distributions import distribution
+from engram.cell import State, reset
+from engram.envs.base import AbstractEnv, Play
+from engram.envs.spaces import flat
+from engram.estimators.base import example_keys
+from engram.step import Model
+from engram.types import Keys, Tally
+
+
+class Steps(eqx.Module):
+    """What was seen and done in each step of a rollout, and what came of it; leading axes `[batch, time]`.
+
+    - `first`: whether the observation begins an episode, before which the memory was reset.
+    - `over`: whether it is an episode's last, so that the action counts for nothing.
+    - `seen`: the observation, flattened.
+    - `action`, `log_prob`: what was done, and how likely it was.
+    - `value`: what was expected, of the model's second output.
+    - `reward`, `terminated`, `truncated`: what came of the action.
+    """
+
+    first: Bool[Array, "*steps"]
+    over: Bool[Array, "*steps"]
+    seen: Float[Array, "*steps features"]
+    action: Array
+    log_prob: Float[Array, "*steps"]
+    value: Float[Array, "*steps"]
+    reward: Float[Array, "*steps"]
+    terminated: Bool[Array, "*steps"]
+    truncated: Bool[Array, "*steps"]
+
+
+class Playing(eqx.Module):
+    """Environments being played, one for each sequence of the batch, and what their episodes have brought so far."""
+
+    plays: Play
+    total: Float[Array, " batch"]
+    length: Int[Array, " batch"]
+
+
+class Thought(NamedTuple):
+    """What a model puts out: what a policy's `distribution` reads, and the value."""
+
+    policy: PyTree[Array]
+    value: Float[Array, ""]
+
+
+def begin(env: AbstractEnv, batch: int, key: PRNGKeyArray) -> Playing:
+    """So many environments at their beginning."""
+    plays = jax.vmap(env.begin)(jax.random.split(key, batch))
+    return Playing(plays, jnp.zeros(batch), jnp.zeros(batch, int))
+
+
+def think(
+    env: AbstractEnv, model: Model, state: State, plays: Play
+) -> tuple[State, Float[Array, "batch features"], Thought]:
+    """The memories after they have seen the present observations, these, and what is thought of them."""
+
+    def one(state, play):
+        seen = flat(env.observation_space, env.observe(play.state))
+        state, (policy, value) = model(reset(model, state, play.first), seen)
+        return state, seen, Thought(policy, value[0])
+
+    return jax.vmap(one)(state, plays)
+
+
+def rollout(
+    env: AbstractEnv, model: Model, state: State, playing: Playing, key: Keys, length: int, greedy: bool = False
+) -> tuple[State, Playing, Steps, dict[str, Tally]]:
+    """Plays so many steps; gives memories and environments after them, the steps, and scores of the episodes that ended.
+
+    Each environment draws its actions from a key of its own, split off from one, or given. With `greedy`, the likeliest
+    action is taken.
+    """
+    keys = example_keys(key, len(playing.total))
+
+    def act(policy, key):
+        chances = distribution(env.action_space, policy)
+        action = chances.mode() if greedy else chances.sample(key)
+        return action, chances.log_prob(action)
+
+    def one(carried, time):
+        state, playing = carried
+        plays = playing.plays
+        state, seen, thought = think(env, model, state, plays)
+        draw = jax.vmap(lambda key: jax.random.fold_in(key, time))(keys)
+        action, log_prob = jax.vmap(act)(thought.policy, draw)
+        after, (reward, terminated, truncated) = jax.vmap(env.act)(plays, action)
+        steps = Steps(plays.first, plays.over, seen, action, log_prob, thought.value, reward, terminated, truncated)
+        total, count = playing.total + reward, playing.length + (~plays.over).astype(int)
+        scores = _scores(total, count, after.over)
+        playing = Playing(after, jnp.where(after.over, 0, total), jnp.where(after.over, 0, count))
+        return (state, playing), (steps, scores)
+
+    (state, playing), (steps, scores) = jax.lax.scan(one, (state, playing), jnp.arange(length))
+    steps = jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), steps)
+    return state, playing, steps, jax.tree.map(jnp.sum, scores)
+
+
+def _scores(total, length, ended) -> dict[str, Tally]:
+    weight = ended.astype(total.dtype)
+    return {
+        "episodic_return": Tally(jnp.sum(weight * total), jnp.sum(weight)),
+        "episodic_length": Tally(jnp.sum(weight * length.astype(total.dtype)), jnp.sum(weight)),
+    }
+
+
+def next_value(env: AbstractEnv, model: Model, state: State, playing: Playing) -> Float[Array, " batch"]:
+    """The values of the observations that are still to be acted on."""
+    return think(env, model, state, playing.plays)[2].value
