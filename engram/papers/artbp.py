@@ -89,12 +89,13 @@ ITEMS = [
         "artbp/influence",
         "Influence balancing (fig. 4.3)",
         "23 units, 13 of them pushed down: ARTBP with a mean length of 16 converges to θ = −1/6 with every seed; "
-        "truncation to 10 and to 100 steps diverges, and to 200 converges. Shown is θ.",
+        "truncation to 10 and to 100 steps diverges, and to 200 converges.",
         influence,
         {"smoke": 1, "laptop": 3, "paper": 3},
         "charts/theta",
         Unit("θ"),
         {"optimum": -1 / 6},
+        drawn="losses/loss",
     ),
     Item(
         "artbp/characters",

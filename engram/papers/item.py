@@ -71,6 +71,7 @@ class Item(NamedTuple):
     - `levels`: what can be hoped for, or must be surpassed, by name and in the unit.
     - `final`: each seed's value of a record, in the unit of the log; by default the mean over the last tenth of the metric.
     - `along`: what the metric is drawn against. If it is not `step`, each of its values has a line in the table.
+    - `drawn`: the metric of the figure, where it is another.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Item(NamedTuple):
     levels: Mapping[str, float]
     final: Callable[[Record, str], dict[int, float]] = finals
     along: str = "step"
+    drawn: str | None = None
 
 
 def trained(

@@ -124,12 +124,13 @@ ITEMS = [
         "uoro/influence",
         "Influence balancing (fig. 3.2a)",
         "23 units, 13 of them pushed down: UORO converges to θ = −1/6; truncated backpropagation does not, unless it looks "
-        "back at 110 steps or more. Shown is θ.",
+        "back at 110 steps or more.",
         influence,
-        {"smoke": 1, "laptop": 10, "paper": 10},
+        {"smoke": 1, "laptop": 1, "paper": 1},
         "charts/theta",
         Unit("θ"),
         {"optimum": -1 / 6},
+        drawn="losses/loss",
     ),
     Item(
         "uoro/brackets",
