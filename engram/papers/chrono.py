@@ -88,7 +88,7 @@ def adding(scale: Scale) -> list[Case]:
 
 WARPS: dict[Scale, list[Effort]] = {
     "smoke": [Effort(3, 32, 10, 2)],
-    "laptop": [Effort(10, 32, 1_500, 2), Effort(50, 32, 1_500, 2)],
+    "laptop": [Effort(10, 32, 4_688, 2), Effort(50, 32, 4_688, 2)],
     "paper": [Effort(longest, 32, 4_688, 5) for longest in (10, 20, 50, 100)],
 }
 
@@ -113,7 +113,7 @@ def generalise(scale: Scale) -> list[Case]:
     """Trained as in `warped` on variable warps; then, as it is, on sequences of 5,000 steps with warps that are longer."""
     effort, lowest, longest = {
         "smoke": (Effort(3, 32, 10, 2), 4, (6, 8)),
-        "laptop": (Effort(50, 32, 1_500, 2), 100, (100, 200, 300, 400, 500)),
+        "laptop": (Effort(50, 32, 4_688, 2), 100, (100, 200, 300, 400, 500)),
         "paper": (Effort(50, 32, 4_688, 5), 100, (100, 200, 300, 400, 500)),
     }[scale]
     tests = {effort.size: Warp(1, effort.size, length=5_000)}
