@@ -1,8 +1,20 @@
 """Engram trains models and agents that remember longer than they can backpropagate.
 
-Any recurrent cell × any way of sending credit through time × any task, chosen by one word each.
+Any recurrent cell × any way of sending credit through time × any task or environment × any learning algorithm,
+chosen by one word each.
 """
 
+from engram.agents import PPO as PPO
+from engram.agents import AbstractAgent as AbstractAgent
+from engram.agents import AbstractPsi as AbstractPsi
+from engram.agents import Acting as Acting
+from engram.agents import Advantage as Advantage
+from engram.agents import Immediate as Immediate
+from engram.agents import LookAhead as LookAhead
+from engram.agents import PolicyGradient as PolicyGradient
+from engram.agents import ToGo as ToGo
+from engram.agents import Whole as Whole
+from engram.agents import actor_critic as actor_critic
 from engram.cell import AbstractAffineCell as AbstractAffineCell
 from engram.cell import AbstractCell as AbstractCell
 from engram.cell import AbstractDiagonalCell as AbstractDiagonalCell
@@ -34,6 +46,17 @@ from engram.cells import Stateless as Stateless
 from engram.cells import Uniform as Uniform
 from engram.cells import WeightNorm as WeightNorm
 from engram.cells import Xavier as Xavier
+from engram.envs import AbstractEnv as AbstractEnv
+from engram.envs import CartPole as CartPole
+from engram.envs import Eat as Eat
+from engram.envs import HighLow as HighLow
+from engram.envs import Ladder as Ladder
+from engram.envs import NoisyRecall as NoisyRecall
+from engram.envs import Pendulum as Pendulum
+from engram.envs import Previous as Previous
+from engram.envs import RepeatPrevious as RepeatPrevious
+from engram.envs import Target as Target
+from engram.envs import TMaze as TMaze
 from engram.estimators import ARTBP as ARTBP
 from engram.estimators import BPTT as BPTT
 from engram.estimators import KFRTRL as KFRTRL
@@ -49,6 +72,7 @@ from engram.learner import Learning as Learning
 from engram.reports.diagnosis import Diagnosis as Diagnosis
 from engram.reports.diagnosis import diagnose as diagnose
 from engram.reports.diagnosis import reach as reach
+from engram.runs.acting import ActingTrial as ActingTrial
 from engram.runs.config import Config as Config
 from engram.runs.loop import Options as Options
 from engram.runs.loop import train as train

@@ -186,3 +186,11 @@ def unroll(
         return cell(reset(cell, pass_credit(state, flow), first), x)
 
     return jax.lax.scan(lambda state, now: jax.vmap(one)(state, *now), state, (first, x, flow))
+
+
+def output_size(cell: AbstractCell, input_size: int) -> int:
+    """The number of outputs of a cell; it must put out one vector."""
+    output = jax.eval_shape(lambda: cell(cell.initial(), jnp.zeros(input_size))[1])
+    if not isinstance(output, jax.ShapeDtypeStruct) or len(output.shape) != 1:
+        raise InputError(f"{type(cell).__name__} puts out {output}, but one vector is needed for a readout to follow it.")
+    return output.shape[0]

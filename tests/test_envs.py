@@ -13,10 +13,10 @@ from env_table import ROWS, random, returns
 from engram import InputError
 from engram.envs import (
     CartPole,
-    ClassRecall,
     Eat,
     Feedback,
     Ladder,
+    NoisyRecall,
     Pendulum,
     Previous,
     RepeatPrevious,
@@ -247,8 +247,8 @@ def test_control_what_lies_outside():
         lambda: TMaze(1),
         lambda: TMaze(10, extra=-1),
         lambda: TMaze(10, distractors=5),
-        lambda: ClassRecall(4),
-        lambda: ClassRecall(9, noise=0.0),
+        lambda: NoisyRecall(4),
+        lambda: NoisyRecall(9, noise=0.0),
         lambda: Eat(0),
         lambda: RepeatPrevious(9, horizon=9),
         lambda: Ladder(5, cost=0.3),

@@ -8,9 +8,11 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from engram.agents import AbstractAgent, AbstractPsi
 from engram.cell import AbstractCell
 from engram.cells.initialisers import AbstractGates, AbstractWeights
 from engram.cli.console import Json
+from engram.envs import AbstractEnv
 from engram.estimators import AbstractEstimator
 from engram.runs.optimiser import OPTAX, inverse_sqrt_schedule
 from engram.runs.spec import names, show_signature
@@ -19,6 +21,8 @@ from engram.types import InputError
 
 KINDS = {
     "tasks": AbstractTask,
+    "envs": AbstractEnv,
+    "agents": (AbstractAgent, AbstractPsi),
     "cells": AbstractCell,
     "estimators": AbstractEstimator,
     "initialisers": (AbstractGates, AbstractWeights),
@@ -27,7 +31,7 @@ KINDS = {
 
 @dataclasses.dataclass(frozen=True)
 class List:
-    """List what an expression may name: tasks, cells, estimators, initialisers, optimisers, with their arguments.
+    """List what an expression may name, with its arguments: tasks, environments, agents, cells, estimators and so on.
 
     Two examples that work:
       engram list
@@ -72,4 +76,4 @@ def optimisers() -> list[dict[str, str]]:
 
 def described(name: str, value: Any) -> dict[str, str]:
     """A name, what it is called with, and the first line of its docstring."""
-    return {"name": name, "signature": name + show_signature(inspect.signature(value)), "what": first_line(value)}
+    return {"name": name, "signature": name + show_signature(value), "what": first_line(value)}

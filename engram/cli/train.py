@@ -21,24 +21,34 @@ from engram.runs.weights_and_biases import WeightsAndBiases
 
 @dataclasses.dataclass(frozen=True)
 class Train:
-    """Train a model on a task. The same command goes on where it was broken off; with more --steps, it goes further.
+    """Train a model on a task, or an agent in an environment. The same command goes on where it was broken off.
 
     Two examples that work:
       engram train --task 'AnBn(1, 8)' --cell 'GRU(32)' --estimator 'UORO()' --batch 1 --length 1 --steps 200_000
 
       engram train --task 'Recall(10)' --cell 'LSTM(16)' --estimator 'TBPTT(5)' --length 20 --seeds 3 --dir runs/recall
+
+      engram train --env 'TMaze(50)' --agent 'PolicyGradient()' --cell 'RTU(32)' --estimator 'RTRL()' --batch 32 --length 8
+
+    With more --steps, it goes further.
     """
 
-    task: str
+    task: str | None = None
     """The task, as an expression; engram list shows what there is."""
+    env: str | None = None
+    """The environment, where an agent is trained, as an expression."""
+    agent: str | None = None
+    """The algorithm that acts and learns, as an expression."""
     cell: str = "GRU(64)"
-    """The recurrent part of the model, as an expression without its input size; a linear readout follows it."""
+    """The recurrent part of the model, as an expression without its input size; linear readouts follow it."""
+    shared: bool = False
+    """Whether an agent's policy and value read one memory; by default they have one each."""
     estimator: str = "BPTT()"
     """How credit passes through time."""
     optimiser: str = "adam(3e-3)"
     """An optimiser of optax, such as 'chain(clip_by_global_norm(1.0), adam(linear_schedule(1e-2, 0.0, 10_000)))'."""
     batch: int = 16
-    """The number of sequences that learn together."""
+    """The number of sequences that learn together, or of environments that are played."""
     length: int = 64
     """The steps of each sequence between two updates."""
     steps: int = 1_000_000
@@ -70,7 +80,8 @@ class Train:
         names = [field.name for field in dataclasses.fields(Config)]
         config = Config(**{name: getattr(self, name) for name in names})
         directory = Path("runs") / config.name if self.dir is None else self.dir
-        title = f"{config.task}, {config.cell}, {config.estimator}, {config.updates:,} updates: {directory}"
+        what = config.task or f"{config.env}, {config.agent}"
+        title = f"{what}, {config.cell}, {config.estimator}, {config.updates:,} updates: {directory}"
         listeners: list[AbstractListener] = [Bar(title)]
         if self.tensorboard:
             listeners.append(TensorBoard(directory))

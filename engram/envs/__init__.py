@@ -5,10 +5,10 @@ from engram.envs.base import Feedback as Feedback
 from engram.envs.base import Play as Play
 from engram.envs.cartpole import CartPole as CartPole
 from engram.envs.check import check as check
-from engram.envs.class_recall import ClassRecall as ClassRecall
 from engram.envs.eat import Eat as Eat
 from engram.envs.high_low import HighLow as HighLow
 from engram.envs.ladder import Ladder as Ladder
+from engram.envs.noisy_recall import NoisyRecall as NoisyRecall
 from engram.envs.pendulum import Pendulum as Pendulum
 from engram.envs.previous import Previous as Previous
 from engram.envs.repeat_previous import RepeatPrevious as RepeatPrevious

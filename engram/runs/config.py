@@ -9,9 +9,12 @@ from typing import Any
 import equinox as eqx
 import jax
 
+from engram.agents import AbstractAgent, actor_critic
 from engram.cells import Chain
+from engram.envs import AbstractEnv
 from engram.estimators import AbstractEstimator, Sharded
 from engram.learner import Learner
+from engram.runs.acting import ActingTrial
 from engram.runs.checkpoint import write_atomically
 from engram.runs.lock import LOCK
 from engram.runs.optimiser import build_optimiser
@@ -34,15 +37,17 @@ USUAL_ROWS = 500
 class Config:
     """A run.
 
-    - `task`, `cell`, `estimator`, `optimiser`: expressions, such as `GRU(64)`.
-    - `batch`: the number of sequences that learn together.
-    - `length`: the steps of each sequence between two updates.
+    - `cell`, `estimator`, `optimiser`: expressions, such as `GRU(64)`.
+    - `batch`: the number of sequences that learn together, or of environments.
+    - `length`: the steps of each of them between two updates.
     - `steps`: the time steps of all sequences together, rounded up to whole updates.
     - `seed`, `seeds`: the first seed, and how many there are.
     - `log_every`: the updates of one row of the log; by default what the run was begun with, or else some 500 rows.
+    - `task`: what is learnt, an expression; or else
+    - `env`, `agent`: what is acted in, and by whom.
+    - `shared`: whether an agent's policy and value read one memory, or have one each.
     """
 
-    task: str
     cell: str
     estimator: str
     optimiser: str
@@ -52,16 +57,26 @@ class Config:
     seed: int
     seeds: int
     log_every: int | None = None
+    task: str | None = None
+    env: str | None = None
+    agent: str | None = None
+    shared: bool = False
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
             value, least = getattr(self, field.name), 0 if field.name == "seed" else 1
             if isinstance(value, str):
                 object.__setattr__(self, field.name, str(parse(value)))
+            elif isinstance(value, bool):
+                continue
             elif value is not None and value < least:
                 raise InputError(f"{field.name} = {value}: give {least} at least.")
             elif value is not None and value > (most := MOST.get(field.name, 2**31 - 1)):
                 raise InputError(f"{field.name} = {value}: give {most} at most.")
+        if (self.task is None) == (self.env is None):
+            raise InputError("What is learnt is either a task or an env: give one of them.")
+        if (self.env is None) != (self.agent is None) or (self.shared and self.env is None):
+            raise InputError("An env is acted in by an agent, such as PPO(): give both of them, or a task alone.")
 
     @property
     def updates(self) -> int:
@@ -71,29 +86,45 @@ class Config:
     @property
     def record(self) -> dict[str, Any]:
         """What decides what is learnt and logged up to any step: everything but how far it goes, and what was not asked."""
-        asked = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "steps"}
-        return {name: value for name, value in asked.items() if value is not None}
+        asked = {field: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "steps"}
+        return {field.name: value for field, value in asked.items() if value != field.default}
 
     @property
     def name(self) -> str:
         """A name for whatever decides what is learnt."""
         what = json.dumps({name: value for name, value in self.record.items() if name != "log_every"}, sort_keys=True)
-        expressions = (parse(text).name for text in (self.task, self.cell, self.estimator))
+        words = (self.task, self.env, self.agent, self.cell, self.estimator)
+        expressions = (parse(text).name for text in words if text is not None)
         return "-".join([*expressions, hashlib.sha256(what.encode()).hexdigest()[:8]])
 
-    def trial(self, devices: int = 1) -> StreamTrial:
+    def trial(self, devices: int = 1) -> StreamTrial | ActingTrial:
         """What one seed of it does, with the batch over so many devices."""
-        task = build(self.task, AbstractTask)
         estimator = build(self.estimator, AbstractEstimator)
         estimator = Sharded(estimator, devices) if devices > 1 else estimator
-        cell = self.cell
+        optimiser = build_optimiser(self.optimiser)
+        return self._acting(estimator, optimiser) if self.task is None else self._streaming(estimator, optimiser)
+
+    def _streaming(self, estimator, optimiser) -> StreamTrial:
+        assert self.task is not None
+        task, cell = build(self.task, AbstractTask), self.cell
 
         def make(key):
             cell_key, readout_key = jax.random.split(key)
             memory, width = build_cell(cell, task.input_size, key=cell_key)
             return Chain(memory, eqx.nn.Linear(width, task.output_size, key=readout_key))
 
-        return StreamTrial(Learner(task, estimator, build_optimiser(self.optimiser)), make, self.batch, self.length)
+        return StreamTrial(Learner(task, estimator, optimiser), make, self.batch, self.length)
+
+    def _acting(self, estimator, optimiser) -> ActingTrial:
+        assert self.env is not None
+        assert self.agent is not None
+        env, cell, shared = build(self.env, AbstractEnv), self.cell, self.shared
+        agent = build(self.agent, AbstractAgent, env=env, estimator=estimator, optimiser=optimiser)
+
+        def make(key):
+            return actor_critic(env, lambda size, key: build_cell(cell, size, key=key)[0], shared, key=key)
+
+        return ActingTrial(agent, make, self.batch, self.length)
 
     def program(self, devices: int = 1) -> Program:
         """The program that trains it: over several devices go whole seeds if they can be shared, or else the batch."""
@@ -125,8 +156,8 @@ def read_config(directory: Path) -> Config:
         odd = ", ".join(sorted(wrong))
         raise InputError(f"'{path}' should have the keys {', '.join(fields)}; wrong or missing: {odd}.")
     for name, value in stored.items():
-        if not isinstance(value, fields[name]) or isinstance(value, bool):
-            kind = "an expression" if fields[name] is str else "a whole number"
+        if not isinstance(value, fields[name]) or (isinstance(value, bool) and fields[name] is not bool):
+            kind = "true or false" if fields[name] is bool else "a whole number" if fields[name] is int else "an expression"
             raise InputError(f"'{path}': {name} = {value!r}: give {kind}.")
     try:
         return Config(**stored)

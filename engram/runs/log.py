@@ -75,7 +75,12 @@ def read_rows(path: Path) -> list[Row]:
 def tallies(outcome: Outcome) -> Tallies:
     """What an update has to say, by the names of the log."""
     loss = Tally(outcome.loss, jnp.ones_like(outcome.loss))
-    return {"losses/loss": loss} | {name if "/" in name else f"charts/{name}": at for name, at in outcome.metrics.items()}
+    return {"losses/loss": loss} | named(outcome.metrics)
+
+
+def named(metrics: dict[str, Tally]) -> Tallies:
+    """Metrics by the names of the log: what has no section is a chart."""
+    return {name if "/" in name else f"charts/{name}": tally for name, tally in metrics.items()}
 
 
 def means(tallied: Tallies, index: tuple[int, ...] = ()) -> dict[str, float | None]:

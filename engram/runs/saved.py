@@ -10,7 +10,7 @@ from jaxtyping import PRNGKeyArray
 
 from engram.runs.checkpoint import Checkpoints, Facts, check_record, read
 from engram.runs.config import read_config
-from engram.runs.log import Tallies, tallies
+from engram.runs.log import Tallies
 from engram.runs.program import Program, Running
 from engram.runs.trial import AbstractTrial, Scene
 from engram.step import Model
@@ -33,7 +33,7 @@ class Saved(NamedTuple):
     def evaluate(self, updates: int, trial: AbstractTrial | None = None) -> dict[int, Tallies]:
         """What each seed's model scores in a trial; by default in its own, on data that it has not seen."""
         trial = self.program.trial.held_out() if trial is None else trial
-        score = eqx.filter_jit(lambda trial, model, key: tallies(trial.evaluate(model, key, updates)))
+        score = eqx.filter_jit(lambda trial, model, key: trial.evaluate(model, key, updates))
         return {seed: score(trial, model, evaluation_key(seed)) for seed, model in self.models().items()}
 
     def watch(self, seed: int, steps: int) -> Scene:

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from engram.estimators import ARTBP
 from engram.estimators.reverse import reverse_gradient
 from engram.learner import Learning
+from engram.runs.log import Tallies
 from engram.runs.trial import AbstractTrial, Objective, Scene, Streaming, StreamTrial
 from engram.step import Model, Supervised
 from engram.tasks.base import Part
@@ -61,7 +62,7 @@ class SegmentTrial(AbstractTrial):
     def model(self, state: Streaming) -> Model:
         return self.stream.model(state)
 
-    def evaluate(self, model: Model, key: PRNGKeyArray, updates: int) -> Outcome:
+    def evaluate(self, model: Model, key: PRNGKeyArray, updates: int) -> Tallies:
         return self.stream.evaluate(model, key, updates)
 
     def watch(self, model: Model, key: PRNGKeyArray, steps: int) -> Scene:

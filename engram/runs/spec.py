@@ -11,15 +11,22 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
 import engram
-from engram.cell import AbstractCell
+from engram.agents import AbstractAgent, AbstractPsi
+from engram.cell import AbstractCell, output_size
 from engram.cells.initialisers import AbstractGates, AbstractWeights
+from engram.envs import AbstractEnv
 from engram.estimators import AbstractEstimator
 from engram.tasks import AbstractTask
 from engram.types import InputError
+
+KINDS = (
+    *(AbstractCell, AbstractGates, AbstractWeights, AbstractEstimator),
+    *(AbstractTask, AbstractEnv, AbstractAgent, AbstractPsi),
+)
+"""What expressions describe."""
 
 
 class Spec(NamedTuple):
@@ -78,14 +85,6 @@ def build_cell(text: str, input_size: int, *, key: PRNGKeyArray) -> tuple[Abstra
     return cell, output_size(cell, input_size)
 
 
-def output_size(cell: AbstractCell, input_size: int) -> int:
-    """The number of outputs of a cell; it must put out one vector."""
-    output = jax.eval_shape(lambda: cell(cell.initial(), jnp.zeros(input_size))[1])
-    if not isinstance(output, jax.ShapeDtypeStruct) or len(output.shape) != 1:
-        raise InputError(f"{type(cell).__name__} puts out {output}, but one vector is needed for a readout to follow it.")
-    return output.shape[0]
-
-
 def express(made: eqx.Module) -> str:
     """The expression of an object whose fields are its arguments: what is required by position, what is changed by name."""
     shown = []
@@ -101,8 +100,7 @@ def express(made: eqx.Module) -> str:
 
 def names() -> dict[str, type]:
     """What an expression may name: the public classes whose arguments an expression can give."""
-    kinds = (AbstractCell, AbstractGates, AbstractWeights, AbstractEstimator, AbstractTask)
-    found = {name: value for name, value in vars(engram).items() if inspect.isclass(value) and issubclass(value, kinds)}
+    found = {name: value for name, value in vars(engram).items() if inspect.isclass(value) and issubclass(value, KINDS)}
     return {name: value for name, value in found.items() if not inspect.isabstract(value) and value is not engram.Stateless}
 
 
@@ -110,10 +108,10 @@ def call(spec: Spec, constructor: Callable[..., Any], value_of: Callable[[Any], 
     """Calls a constructor with the arguments of a spec, each as `value_of` gives it, once they are known to fit."""
     signature = inspect.signature(constructor)
     accepted = signature.parameters
-    usual = [name for name in accepted if name not in ("input_size", "key")]
+    usual = list(arguments(constructor))
     for name, _ in spec.named:
         if name not in usual:
-            raise InputError(f"{spec.name}{show_signature(signature)} has no argument '{name}'. {nearest(name, usual)}")
+            raise InputError(f"{spec.name}{show_signature(constructor)} has no argument '{name}'. {nearest(name, usual)}")
     given = {name: value_of(value) for name, value in spec.named}
     extra = {name: value for name, value in supplied.items() if name in accepted and name not in given}
     open_slots = [
@@ -122,7 +120,7 @@ def call(spec: Spec, constructor: Callable[..., Any], value_of: Callable[[Any], 
         if parameter.kind is parameter.POSITIONAL_OR_KEYWORD and parameter.name not in extra
     ]
     if len(spec.positional) > len(open_slots):
-        raise InputError(f"{spec} has too many arguments; {spec.name} takes {show_signature(signature)}.")
+        raise InputError(f"{spec} has too many arguments; {spec.name} takes {show_signature(constructor)}.")
     positional = {name: value_of(value) for name, value in zip(open_slots, spec.positional, strict=False)}
     named = [name for name, _ in spec.named]
     twice = [name for name in [*positional, *named] if [*positional, *named].count(name) > 1]
@@ -131,7 +129,7 @@ def call(spec: Spec, constructor: Callable[..., Any], value_of: Callable[[Any], 
     try:
         bound = signature.bind(**given, **extra, **positional)
     except TypeError as error:
-        raise InputError(f"{spec}: {error}; {spec.name} takes {show_signature(signature)}.") from None
+        raise InputError(f"{spec}: {error}; {spec.name} takes {show_signature(constructor)}.") from None
     for name, value in bound.arguments.items():
         _check_type(spec, name, value, accepted[name].annotation)
     try:
@@ -149,14 +147,22 @@ def nearest(name: str, options: Iterable[str]) -> str:
     return f"Did you mean '{lower[match[0]]}'?" if match else f"There are {', '.join(sorted(options))}."
 
 
-def show_signature(called: inspect.Signature) -> str:
-    """The arguments that an expression gives; a run supplies sizes and keys."""
+def arguments(constructor: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """The arguments that an expression gives; a run supplies sizes, keys, and to agents whatever else they work with."""
+    supplied = {"input_size", "key"}
+    if inspect.isclass(constructor) and issubclass(constructor, AbstractAgent):
+        supplied |= {"env", "estimator", "optimiser"}
+    accepted = inspect.signature(constructor).parameters
+    return {name: parameter for name, parameter in accepted.items() if name not in supplied}
+
+
+def show_signature(constructor: Callable[..., Any]) -> str:
+    """The arguments that an expression gives, as they are written."""
     shown = []
-    for parameter in called.parameters.values():
-        if parameter.name in ("input_size", "key"):
-            continue
+    for name, parameter in arguments(constructor).items():
         default = parameter.default
-        shown.append(parameter.name if default is parameter.empty else f"{parameter.name}={default!r}")
+        value = express(default) if isinstance(default, eqx.Module) else repr(default)
+        shown.append(name if default is parameter.empty else f"{name}={value}")
     return f"({', '.join(shown)})"
 
 

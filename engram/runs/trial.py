@@ -84,8 +84,8 @@ class AbstractTrial(eqx.Module):
         """The model within a state."""
 
     @abstractmethod
-    def evaluate(self, model: Model, key: PRNGKeyArray, updates: int) -> Outcome:
-        """What a model scores, as it is, on fresh data: as much of it as `updates` updates see; metrics are summed."""
+    def evaluate(self, model: Model, key: PRNGKeyArray, updates: int) -> Tallies:
+        """What a model scores, as it is, on fresh data: as much of it as `updates` updates see, by the names of the log."""
 
     @abstractmethod
     def watch(self, model: Model, key: PRNGKeyArray, steps: int) -> Scene:
@@ -143,7 +143,7 @@ class StreamTrial(AbstractTrial):
     def model(self, state: Streaming) -> Model:
         return state.learning.model
 
-    def evaluate(self, model: Model, key: PRNGKeyArray, updates: int) -> Outcome:
+    def evaluate(self, model: Model, key: PRNGKeyArray, updates: int) -> Tallies:
         step, task = self.learner.step, self.learner.task
 
         def one(running, _):
@@ -156,7 +156,7 @@ class StreamTrial(AbstractTrial):
 
         start = (step.initial(model, self.batch), task.sources(self.batch, key))
         _, (loss, metrics) = jax.lax.scan(one, start, None, updates)
-        return Outcome(jnp.mean(loss), jax.tree.map(jnp.sum, metrics))
+        return tallies(Outcome(jnp.mean(loss), jax.tree.map(jnp.sum, metrics)))
 
     def watch(self, model: Model, key: PRNGKeyArray, steps: int) -> Scene:
         step, task = self.learner.step, self.learner.task

@@ -22,7 +22,7 @@ class Heard(NamedTuple):
     noise: Float[Array, ""]
 
 
-class ClassRecall(AbstractEnv):
+class NoisyRecall(AbstractEnv):
     """A class −1 or +1 is shown under noise in the first steps of an episode, and is to be told in its last.
 
     Of T steps, the first w show class + noise, the last asks, and those between show noise alone, all of it independent,
@@ -46,12 +46,12 @@ class ClassRecall(AbstractEnv):
 
     def __check_init__(self):
         if self.cues < 1:
-            raise InputError(f"ClassRecall(cues={self.cues}): the class must be shown; give cues >= 1.")
+            raise InputError(f"NoisyRecall(cues={self.cues}): the class must be shown; give cues >= 1.")
         if self.length <= self.cues:
-            shown = f"ClassRecall({self.length}, cues={self.cues})"
+            shown = f"NoisyRecall({self.length}, cues={self.cues})"
             raise InputError(f"{shown}: the question comes after the cues; give length > cues.")
         if not 0 < self.noise < math.inf:
-            raise InputError(f"ClassRecall(noise={self.noise}): noise is a standard deviation; give 0 < noise < inf.")
+            raise InputError(f"NoisyRecall(noise={self.noise}): noise is a standard deviation; give 0 < noise < inf.")
 
     @property
     def observation_space(self) -> Box:

@@ -1,0 +1,84 @@
+"""An agent in its environment, as a run trains it."""
+
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import PRNGKeyArray
+
+from engram.agents.acting import begin, rollout
+from engram.agents.base import AbstractAgent, Acting
+from engram.cell import AbstractCell
+from engram.runs.log import Tallies, named
+from engram.runs.trial import AbstractTrial, Objective, Scene
+from engram.types import Outcome, Tally
+
+
+class ActingTrial(AbstractTrial):
+    """An agent that plays, and learns from each rollout.
+
+    **Arguments:**
+
+    - `agent`: what learns.
+    - `make`: the model, from a key.
+    - `batch`: the copies of the environment.
+    - `length`: the steps of a rollout: of each copy between two updates.
+    """
+
+    agent: AbstractAgent
+    make: Callable[[PRNGKeyArray], AbstractCell]
+    batch: int
+    length: int
+
+    @property
+    def steps(self) -> int:
+        return self.batch * self.length
+
+    @property
+    def objective(self) -> Objective:
+        env = self.agent.env
+        levels = {"optimum": env.optimum, "memoryless": env.memoryless, "random": env.random}
+        known = {name: value for name, value in levels.items() if math.isfinite(value)}
+        return Objective("charts/episodic_return", False, known)
+
+    def init(self, key: PRNGKeyArray) -> Acting:
+        model_key, agent_key = jax.random.split(key)
+        return self.agent.init(self.make(model_key), self.batch, key=agent_key)
+
+    def update(self, state: Acting) -> tuple[Acting, Outcome]:
+        return self.agent.update(state, self.length)
+
+    def model(self, state: Acting) -> AbstractCell:
+        return state.model
+
+    def evaluate(self, model: AbstractCell, key: PRNGKeyArray, updates: int) -> Tallies:
+        begin_key, act_key = jax.random.split(key)
+
+        def one(running, key):
+            state, playing, _, scores = rollout(self.agent.env, model, *running, key, self.length)
+            return (state, playing), scores
+
+        start = (self.agent.step.initial(model, self.batch), begin(self.agent.env, self.batch, begin_key))
+        scores = jax.lax.scan(one, start, jax.random.split(act_key, updates))[1]
+        return named(jax.tree.map(jnp.sum, scores))
+
+    def watch(self, model: AbstractCell, key: PRNGKeyArray, steps: int) -> Scene:
+        begin_key, act_key = jax.random.split(key)
+
+        def one(running, key):
+            state, playing = running
+            after, playing, found, _ = rollout(self.agent.env, model, state, playing, key[None], 1)
+            return (after, playing), (
+                jax.tree.map(lambda leaf: leaf[0, 0], found),
+                jax.tree.map(lambda leaf: leaf[0], after),
+            )
+
+        start = (self.agent.step.initial(model, 1), begin(self.agent.env, 1, begin_key))
+        found, memory = jax.lax.scan(one, start, jax.random.split(act_key, steps))[1]
+        counts = (~found.over).astype(found.reward.dtype)
+        said = {
+            "charts/reward": Tally(counts * found.reward, counts),
+            "charts/value": Tally(found.value, jnp.ones_like(counts)),
+        }
+        return Scene(found.first, found.seen, found.action, memory, said)
