@@ -109,9 +109,9 @@ class AbstractAgent(eqx.Module):
         sound = isinstance(found, tuple) and len(found) == 2 and jax.tree.leaves(found[0])[0].shape == (size,)
         if not sound or not isinstance(found[1], jax.ShapeDtypeStruct) or found[1].shape != (1,):
             raise InputError(
-                f"The model puts out {found}, but an agent in {type(self.env).__name__}, whose actions are "
-                f"{self.env.action_space}, wants (policy, value), of {size} numbers and of 1: make it with actor_critic, or "
-                f"end it with Parallel(PolicyHead(features, env.action_space, key=key), eqx.nn.Linear(features, 1, key=key))."
+                f"The model puts out {found}, but an agent with the actions {self.env.action_space} wants (policy, value), "
+                f"of {size} numbers and of 1: make it with actor_critic, or end it with "
+                f"Parallel(PolicyHead(features, env.action_space, key=key), eqx.nn.Linear(features, 1, key=key))."
             )
 
     def update(self, state: Acting, length: int) -> tuple[Acting, Outcome]:

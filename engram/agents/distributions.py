@@ -96,7 +96,7 @@ class PolicyHead(eqx.Module):
     linear: eqx.nn.Linear
     log_std: Float[Array, " actions"] | None
 
-    def __init__(self, features: int, space: Space, *, key: PRNGKeyArray):
+    def __init__(self, features: int, space: Space[Any], *, key: PRNGKeyArray):
         size = outputs(space)
         linear = eqx.nn.Linear(features, size, key=key)
         small = (0.01 * linear.weight, jnp.zeros_like(linear.bias))
@@ -108,17 +108,17 @@ class PolicyHead(eqx.Module):
         return means if self.log_std is None else (means, self.log_std)
 
 
-def outputs(space: Space) -> int:
+def outputs(space: Space[Any]) -> int:
     """How many numbers a policy gives for the actions of a space."""
     match space:
         case Discrete():
             return int(space.n)
-        case Box() if space.dtype is not None and jnp.issubdtype(space.dtype, jnp.floating):
+        case Box() if jnp.issubdtype(space.dtype, jnp.floating):
             return math.prod(space.shape)
     raise InputError(f"Agents choose among Discrete actions, or in a Box of floats; {space} is neither.")
 
 
-def distribution(space: Space, output: Any) -> AbstractDistribution:
+def distribution(space: Space[Any], output: Any) -> AbstractDistribution:
     """The distribution over the actions of a space that a policy's output means."""
     if isinstance(space, Discrete):
         return Categorical(output, int(space.start))

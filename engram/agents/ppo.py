@@ -38,8 +38,8 @@ class PPO(AbstractAgent):
 
     with generalised advantages A, of mean 0 and deviation 1 in each minibatch, and G = A + V before that. A minibatch is of
     whole sequences: memories are computed anew, with the present parameters, from what they were when the rollout began, so
-    that ρ is exactly 1 until the parameters move. With `chunk`, sequences are cut, and begin with the memory that was there when the
-    agent acted: there are more of them, and they are shorter, but what they remember comes from older parameters.
+    that ρ is exactly 1 until the parameters move. With `chunk`, sequences are cut, and begin with the memory that was there
+    when the agent acted: there are more of them, and they are shorter, but what they remember is of older parameters.
 
     **Arguments:**
 
@@ -96,7 +96,7 @@ class PPO(AbstractAgent):
         return target.weight * loss, {name: Tally(target.weight * term, target.weight) for name, term in said.items()}
 
     def learn(self, state: Acting, played: Played, key: PRNGKeyArray) -> tuple[Model, PyTree, Carry, Outcome]:
-        carry, window = state.carry, played.window(self.targets(played))
+        carry, window, end = state.carry, played.window(self.targets(played)), None
         if self.chunk is not None:
             carry, window, end = cut(self.step, self.estimator, state.model, carry, window, self.chunk)
         count = window.first.shape[0]
@@ -125,7 +125,7 @@ class PPO(AbstractAgent):
             epoch, (model, state.optimiser, carry), jax.random.split(key, self.epochs)
         )
         outcome = Outcome(jnp.mean(outcomes.loss), jax.tree.map(jnp.sum, outcomes.metrics))
-        return eqx.combine(model, static), optimiser, after if self.chunk is None else end, outcome
+        return eqx.combine(model, static), optimiser, after if end is None else end, outcome
 
 
 def standardised(target: Clipped) -> Clipped:

@@ -55,12 +55,12 @@ class AbstractEnv(eqx.Module):
 
     @property
     @abstractmethod
-    def observation_space(self) -> "Space":
+    def observation_space(self) -> "Space[Any]":
         """What is seen."""
 
     @property
     @abstractmethod
-    def action_space(self) -> "Space":
+    def action_space(self) -> "Space[Any]":
         """What can be done."""
 
     @property

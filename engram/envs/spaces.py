@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from engram.types import InputError
 
 
-def parts(space: Space, of: Any) -> list[tuple[Space, Any]]:
+def parts(space: Space[Any], of: Any) -> list[tuple[Space[Any], Any]]:
     """The simple spaces that a space is made of, each with its part of an element."""
     if isinstance(space, Dict):
         return [pair for name, part in space.items() for pair in parts(part, of[name])]
@@ -26,7 +26,7 @@ def parts(space: Space, of: Any) -> list[tuple[Space, Any]]:
     return [(space, of)]
 
 
-def names(space: Space, name: str = "") -> Any:
+def names(space: Space[Any], name: str = "") -> Any:
     """What each part is called, in the structure of the space."""
     if isinstance(space, Dict):
         return {key: names(part, f"{name}[{key!r}]") for key, part in space.items()}
@@ -35,12 +35,12 @@ def names(space: Space, name: str = "") -> Any:
     return name
 
 
-def width(space: Space) -> int:
+def width(space: Space[Any]) -> int:
     """The length of `flat`."""
     return sum(_width(part) for part, _ in parts(space, names(space)))
 
 
-def _width(space: Space) -> int:
+def _width(space: Space[Any]) -> int:
     match space:
         case Discrete():
             return int(space.n)
@@ -50,12 +50,12 @@ def _width(space: Space) -> int:
             return math.prod(space.shape or ())
 
 
-def flat(space: Space, x: Any) -> Float[Array, " width"]:
+def flat(space: Space[Any], x: Any) -> Float[Array, " width"]:
     """An element of a space as one vector: numbers as they are, choices one-hot."""
     return jnp.concatenate([_flat(part, one) for part, one in parts(space, x)])
 
 
-def _flat(space: Space, x: Any) -> Float[Array, " width"]:
+def _flat(space: Space[Any], x: Any) -> Float[Array, " width"]:
     match space:
         case Discrete():
             return jax.nn.one_hot(x - space.start, int(space.n))
@@ -66,7 +66,7 @@ def _flat(space: Space, x: Any) -> Float[Array, " width"]:
             return jnp.ravel(x).astype(float)
 
 
-def sample(space: Space, key: PRNGKeyArray) -> Any:
+def sample(space: Space[Any], key: PRNGKeyArray) -> Any:
     """An element drawn uniformly; in directions without a bound, from an exponential or a Gaussian, as Gymnasium does."""
     match space:
         case Dict():
@@ -83,7 +83,8 @@ def sample(space: Space, key: PRNGKeyArray) -> Any:
             return jax.random.bernoulli(key, shape=space.shape).astype(int)
         case Box():
             return _sample_box(space, key)
-    return parts(space, None)
+        case _:
+            return parts(space, None)
 
 
 def _sample_box(space: Box, key: PRNGKeyArray) -> Array:
@@ -98,7 +99,7 @@ def _sample_box(space: Box, key: PRNGKeyArray) -> Array:
     return drawn if np.issubdtype(space.dtype, np.floating) else jnp.floor(drawn).astype(int)
 
 
-def contains(space: Space, x: Any) -> bool:
+def contains(space: Space[Any], x: Any) -> bool:
     """Whether a concrete element lies in a simple space, but for its number of bits."""
     x = np.asarray(x)
     if x.shape != (space.shape or ()):

@@ -72,7 +72,7 @@ def characters(scale: Scale) -> list[Case]:
         )
 
     truncated, anticipated = config("TBPTT(50)", 50), config("ARTBP(50, 4.0)", longest)
-    stream = truncated.trial()
+    stream = truncated.streaming()
     task = stream.learner.task
     assert isinstance(task, Text)
     updates = passes * (len(task.passage.symbols) // stream.steps)
@@ -80,7 +80,7 @@ def characters(scale: Scale) -> list[Case]:
     examine = scores(test, len(task.held["test"].symbols) // test.steps)
     return [
         examined(config.estimator, seeded(trial, seeds, updates // 250), updates, config.record, examine, passes)
-        for config, trial in ((anticipated, SegmentTrial(anticipated.trial())), (truncated, stream))
+        for config, trial in ((anticipated, SegmentTrial(anticipated.streaming())), (truncated, stream))
     ]
 
 

@@ -145,7 +145,7 @@ def pixels(scale: Scale) -> list[Case]:
     cases = []
     for name, cell in initialisations(units, length).items():
         config = effort.config(task, cell, length)
-        test = config.trial().held_out()
+        test = config.streaming().held_out()
         assert isinstance(test.learner.task, Pixels)
         examine = scores(test, -(-len(test.learner.task.images.labels) // effort.batch))
         cases.append(examined(name, config.program, config.updates, config.record, examine, tests))

@@ -56,7 +56,8 @@ class ActingTrial(AbstractTrial):
         begin_key, act_key = jax.random.split(key)
 
         def one(running, key):
-            state, playing, _, scores = rollout(self.agent.env, model, *running, key, self.length)
+            state, playing = running
+            state, playing, _, scores = rollout(self.agent.env, model, state, playing, key, self.length)
             return (state, playing), scores
 
         start = (self.agent.step.initial(model, self.batch), begin(self.agent.env, self.batch, begin_key))

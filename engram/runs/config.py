@@ -99,12 +99,10 @@ class Config:
 
     def trial(self, devices: int = 1) -> StreamTrial | ActingTrial:
         """What one seed of it does, with the batch over so many devices."""
-        estimator = build(self.estimator, AbstractEstimator)
-        estimator = Sharded(estimator, devices) if devices > 1 else estimator
-        optimiser = build_optimiser(self.optimiser)
-        return self._acting(estimator, optimiser) if self.task is None else self._streaming(estimator, optimiser)
+        return self.acting(devices) if self.task is None else self.streaming(devices)
 
-    def _streaming(self, estimator, optimiser) -> StreamTrial:
+    def streaming(self, devices: int = 1) -> StreamTrial:
+        """The same, where there is a task."""
         assert self.task is not None
         task, cell = build(self.task, AbstractTask), self.cell
 
@@ -113,18 +111,25 @@ class Config:
             memory, width = build_cell(cell, task.input_size, key=cell_key)
             return Chain(memory, eqx.nn.Linear(width, task.output_size, key=readout_key))
 
-        return StreamTrial(Learner(task, estimator, optimiser), make, self.batch, self.length)
+        learner = Learner(task, self._estimator(devices), build_optimiser(self.optimiser))
+        return StreamTrial(learner, make, self.batch, self.length)
 
-    def _acting(self, estimator, optimiser) -> ActingTrial:
+    def acting(self, devices: int = 1) -> ActingTrial:
+        """The same, where there is an environment."""
         assert self.env is not None
         assert self.agent is not None
         env, cell, shared = build(self.env, AbstractEnv), self.cell, self.shared
-        agent = build(self.agent, AbstractAgent, env=env, estimator=estimator, optimiser=optimiser)
+        supplied = {"env": env, "estimator": self._estimator(devices), "optimiser": build_optimiser(self.optimiser)}
+        agent = build(self.agent, AbstractAgent, **supplied)
 
         def make(key):
             return actor_critic(env, lambda size, key: build_cell(cell, size, key=key)[0], shared, key=key)
 
         return ActingTrial(agent, make, self.batch, self.length)
+
+    def _estimator(self, devices: int) -> AbstractEstimator:
+        estimator = build(self.estimator, AbstractEstimator)
+        return Sharded(estimator, devices) if devices > 1 else estimator
 
     def program(self, devices: int = 1) -> Program:
         """The program that trains it: over several devices go whole seeds if they can be shared, or else the batch."""
