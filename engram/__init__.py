@@ -5,6 +5,7 @@ chosen by one word each.
 """
 
 from engram.agents import PPO as PPO
+from engram.agents import TRPO as TRPO
 from engram.agents import AbstractAgent as AbstractAgent
 from engram.agents import AbstractPsi as AbstractPsi
 from engram.agents import Acting as Acting

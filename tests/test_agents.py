@@ -12,12 +12,15 @@ import pytest
 from gymnasium.spaces import Discrete
 
 import engram
-from engram import BPTT, GRU, PPO, RTRL, RTU, TBPTT, InputError, PolicyGradient, TMaze, actor_critic
+from engram import BPTT, GRU, PPO, RTRL, RTU, TBPTT, TRPO, InputError, Ladder, PolicyGradient, TMaze, actor_critic
 from engram.agents import Advantage, Immediate, LookAhead, Played, ToGo, Whole
 from engram.agents.acting import next_value, rollout
 from engram.agents.distributions import distribution
+from engram.agents.trpo import Replay
+from engram.cell import reset
 from engram.envs import Feedback, HighLow, Previous, Target
 from engram.envs.spaces import width
+from engram.estimators.base import time_major
 from engram.types import Outcome
 
 STILL = optax.sgd(0.0)
@@ -211,6 +214,60 @@ def single():
         yield
 
 
+@pytest.mark.parametrize("kind", ["discrete", "continuous"])
+@pytest.mark.parametrize("cell", [gru, rtu])
+def test_products_with_the_fisher_matrix_are_those_with_the_hessian_of_the_divergence(cell, kind):
+    env = TMaze(3, extra=2) if kind == "discrete" else Target(horizon=5)
+    agent = TRPO(env, BPTT(), STILL)
+    state = begun(agent, 2, cell)
+
+    @eqx.filter_jit
+    def both(state):
+        steps = played(agent, state, 7)
+        window = time_major(steps.window(agent.targets(steps)))
+        here, static = eqx.partition(state.model.branches[0], eqx.is_inexact_array)
+        replay = Replay(env, static, state.carry.state[0], window)
+        old, fisher = replay.fisher(here)
+        vector, unflatten = jax.flatten_util.ravel_pytree(here)
+
+        def outputs(vector):
+            """Step by step, which has forward derivatives too."""
+            policy = eqx.combine(unflatten(vector), static)
+
+            def one(memory, now):
+                return jax.vmap(lambda memory, first, seen: policy(reset(policy, memory, first), seen))(memory, *now)
+
+            return jax.lax.scan(one, replay.memory, (window.first, window.inputs))[1]
+
+        dense = jax.hessian(lambda vector: replay.divergence(old, outputs(vector)))(vector)
+        direction = jnp.sin(jnp.arange(len(vector), dtype=float))
+        return jax.flatten_util.ravel_pytree(fisher(unflatten(direction)))[0], dense @ direction
+
+    ours, dense = both(state)
+    np.testing.assert_allclose(ours, dense, rtol=1e-7, atol=1e-12)
+    assert np.abs(dense).max() > 1e-6
+
+
+def test_a_step_of_trpo_stays_within_its_radius_and_uses_it():
+    env = TMaze(3, extra=2)
+    agent = TRPO(env, BPTT(), optax.sgd(0.1), radius=1e-3, damping=0.0, iterations=40)
+    _, outcome = agent.train(begun(agent), 1, 12)
+    assert 0.3e-3 < mean(outcome.metrics["losses/divergence"]) <= 1e-3
+    assert mean(outcome.metrics["losses/policy"]) < 0
+
+
+@pytest.mark.usefixtures("single")
+@pytest.mark.parametrize("way", [PPO, TRPO])
+def test_without_a_memory_they_reach_the_known_return_of_a_ladder(way):
+    env = Ladder(4, cost=0.1, horizon=12)
+    agent = way(env, BPTT(), optax.adam(1e-2))
+
+    def layer(size, key):
+        return engram.Chain(eqx.nn.Linear(size, 16, key=key), jnp.tanh)
+
+    assert learnt(agent, layer, 30, 32, parts=2) > env.optimum - 0.05
+
+
 @pytest.mark.usefixtures("single")
 @pytest.mark.parametrize("way", [PolicyGradient, PPO])
 def test_agents_learn_to_remember(way):
@@ -250,6 +307,9 @@ def test_past_the_window_there_is_something_to_learn_for_forward_estimators_alon
             ),
             "wants \\(policy, value\\), of 2 numbers",
         ),
+        (lambda: TRPO(ENV, BPTT(), STILL, radius=0.0), "radius > 0"),
+        (lambda: TRPO(ENV, BPTT(), STILL, value_steps=0), "value_steps=0"),
+        (lambda: begun(TRPO(ENV, BPTT(), STILL), shared=True), "memory of its own"),
         (lambda: trained(PPO(ENV, BPTT(), STILL, minibatches=3), 8), "minibatches=3"),
         (lambda: trained(PPO(ENV, BPTT(), STILL, chunk=3), 8), "chunk=3"),
         (lambda: trained(PolicyGradient(ENV, TBPTT(3), STILL), 8), "multiple of 3"),

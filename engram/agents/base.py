@@ -43,6 +43,12 @@ class Played(eqx.Module):
         value = jnp.concatenate([steps.value, self.last[:, None]], axis=1)
         return Rewarded(steps.reward, steps.terminated, steps.terminated | steps.truncated | steps.over, value)
 
+    @property
+    def weight(self) -> Float[Array, "batch time"]:
+        """Weights of mean 1 for the steps in which something could be done; the others have none."""
+        active = (~self.steps.over).astype(self.steps.reward.dtype)
+        return active / jnp.maximum(jnp.mean(active), 1 / active.size)
+
     def window(self, targets: PyTree) -> Window:
         """The steps as those of a window with these targets."""
         return Window(self.steps.first, self.steps.seen, targets)
@@ -144,9 +150,3 @@ class AbstractAgent(eqx.Module):
 def check_discount(gamma: float) -> None:
     if not 0 <= gamma <= 1:
         raise InputError(f"gamma={gamma}: a discount is between 0 and 1.")
-
-
-def acted(played: Played) -> Float[Array, "batch time"]:
-    """Weights of mean 1 for the steps in which something could be done; the others have none."""
-    active = (~played.steps.over).astype(played.steps.reward.dtype)
-    return active / jnp.maximum(jnp.mean(active), 1 / active.size)

@@ -16,7 +16,7 @@ import jax
 import optax
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
-from engram.agents.base import AbstractAgent, Acting, Played, acted, check_discount
+from engram.agents.base import AbstractAgent, Acting, Played, check_discount
 from engram.agents.distributions import distribution
 from engram.envs.base import AbstractEnv
 from engram.estimators.base import AbstractEstimator
@@ -140,7 +140,7 @@ class PolicyGradient(AbstractAgent):
 
     def targets(self, played: Played) -> Charged:
         judged = jax.vmap(lambda steps, first: self.psi(steps, first, self.gamma))(played.rewarded, played.steps.first)
-        return Charged(played.steps.action, judged.psi, judged.value, acted(played))
+        return Charged(played.steps.action, judged.psi, judged.value, played.weight)
 
     def loss(self, output, target: Charged) -> tuple[Float[Array, ""], dict[str, Tally]]:
         policy, (value,) = output

@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from engram.agents.base import AbstractAgent, Acting, Played, acted, check_discount
+from engram.agents.base import AbstractAgent, Acting, Played, check_discount
 from engram.agents.distributions import distribution
 from engram.envs.base import AbstractEnv
 from engram.estimators.base import AbstractEstimator
-from engram.objectives.returns import gae
+from engram.objectives.returns import gae, standardised
 from engram.step import Model, Supervised
 from engram.types import Carry, InputError, Outcome, Tally, Window
 
@@ -75,7 +75,7 @@ class PPO(AbstractAgent):
     def targets(self, played: Played) -> Clipped:
         advantage = jax.vmap(lambda steps: gae(steps, self.gamma, self.lam))(played.rewarded)
         steps = played.steps
-        return Clipped(steps.action, steps.log_prob, advantage, advantage + steps.value, acted(played))
+        return Clipped(steps.action, steps.log_prob, advantage, advantage + steps.value, played.weight)
 
     def loss(self, output, target: Clipped) -> tuple[Float[Array, ""], dict[str, Tally]]:
         policy, (value,) = output
@@ -107,33 +107,26 @@ class PPO(AbstractAgent):
             )
 
         def minibatch(running, drawn):
-            model, optimiser, after = running
-            chosen, key = drawn
+            arrays, optimiser, after = running
+            model, (chosen, key) = eqx.combine(arrays, static), drawn
             before, part = jax.tree.map(lambda leaf: leaf[chosen], (carry, window))
-            part = Window(part.first, part.inputs, standardised(part.targets))
+            advantage = standardised(part.targets.advantage, part.targets.weight)
+            part = Window(part.first, part.inputs, part.targets._replace(advantage=advantage))
             gradient, later, outcome = self.estimator.gradient(self.step, model, before, part, key)
             after = jax.tree.map(lambda whole, part: whole.at[chosen].set(part), after, later)
-            return (*self.descend(model, optimiser, gradient), after), outcome
+            model, optimiser = self.descend(model, optimiser, gradient)
+            return (eqx.filter(model, eqx.is_array), optimiser, after), outcome
 
         def epoch(running, key):
             order_key, key = jax.random.split(key)
             order = jax.random.permutation(order_key, count).reshape(self.minibatches, -1)
             return jax.lax.scan(minibatch, running, (order, jax.random.split(key, self.minibatches)))
 
-        model, static = eqx.partition(state.model, eqx.is_array)
-        (model, optimiser, after), outcomes = jax.lax.scan(
-            epoch, (model, state.optimiser, carry), jax.random.split(key, self.epochs)
-        )
+        arrays, static = eqx.partition(state.model, eqx.is_array)
+        start, keys = (arrays, state.optimiser, carry), jax.random.split(key, self.epochs)
+        (arrays, optimiser, after), outcomes = jax.lax.scan(epoch, start, keys)
         outcome = Outcome(jnp.mean(outcomes.loss), jax.tree.map(jnp.sum, outcomes.metrics))
-        return eqx.combine(model, static), optimiser, after if end is None else end, outcome
-
-
-def standardised(target: Clipped) -> Clipped:
-    """The advantages with mean 0 and deviation 1, over the steps that count."""
-    weight = target.weight / jnp.sum(target.weight)
-    centred = target.advantage - jnp.sum(weight * target.advantage)
-    deviation = jnp.sqrt(jnp.sum(weight * centred**2))
-    return target._replace(advantage=centred / (deviation + 1e-8))
+        return eqx.combine(arrays, static), optimiser, after if end is None else end, outcome
 
 
 def cut(

@@ -76,3 +76,10 @@ def whole(steps: Rewarded, first: Bool[Array, " time"]) -> Float[Array, " time"]
     before = jax.lax.scan(one, jnp.zeros_like(steps.reward[0]), (steps.reward, first))[1]
     after = jax.lax.scan(one, jnp.zeros_like(steps.reward[0]), (steps.reward, steps.ended), reverse=True)[1]
     return before + after - steps.reward
+
+
+def standardised(advantage: Float[Array, "*steps"], weight: Float[Array, "*steps"]) -> Float[Array, "*steps"]:
+    """Advantages with mean 0 and deviation 1, over steps that count by their weights."""
+    weight = weight / jnp.sum(weight)
+    centred = advantage - jnp.sum(weight * advantage)
+    return centred / (jnp.sqrt(jnp.sum(weight * centred**2)) + 1e-8)
