@@ -64,7 +64,7 @@ def test_before_the_policy_moves_its_ratio_is_one(env, chunk, shared):
 
 def test_control_a_memory_from_elsewhere_moves_the_ratio():
     agent = PPO(TMaze(3, extra=2), BPTT(), STILL, epochs=1, minibatches=1)
-    state = begun(agent)
+    state, _ = agent.train(begun(agent), 1, 2)
     steps = eqx.filter_jit(lambda state: played(agent, state, 12))(state)
     other = eqx.tree_at(lambda state: state.carry.state, state, jax.tree.map(lambda leaf: leaf + 0.1, state.carry.state))
     outcome = eqx.filter_jit(lambda state: agent.learn(state, steps, state.key)[-1])(other)

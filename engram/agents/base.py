@@ -1,6 +1,7 @@
 """What an agent is: it plays, sees what came of it, and changes its model."""
 
 from abc import abstractmethod
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -16,7 +17,7 @@ from engram.envs.spaces import width
 from engram.estimators.base import AbstractEstimator
 from engram.objectives.returns import Rewarded
 from engram.step import Model, Supervised
-from engram.types import Carry, InputError, Outcome, Window
+from engram.types import Carry, InputError, Outcome, Tally, Window
 
 
 class Acting(eqx.Module):
@@ -74,7 +75,7 @@ class AbstractAgent(eqx.Module):
         """The model and the optimiser's state after a rollout, the carry at its end, and what it had to say."""
 
     @abstractmethod
-    def loss(self, output, target) -> tuple[Float[Array, ""], dict]:
+    def loss(self, output: Any, target: Any) -> tuple[Float[Array, ""], dict[str, Tally]]:
         """What a step of the rollout is charged."""
 
     @abstractmethod

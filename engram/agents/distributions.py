@@ -99,7 +99,7 @@ class PolicyHead(eqx.Module):
     def __init__(self, features: int, space: Space[Any], *, key: PRNGKeyArray):
         size = outputs(space)
         linear = eqx.nn.Linear(features, size, key=key)
-        small = (0.01 * linear.weight, jnp.zeros_like(linear.bias))
+        small = (0.01 * linear.weight, jnp.zeros(size))
         self.linear = eqx.tree_at(lambda layer: (layer.weight, layer.bias), linear, small)
         self.log_std = jnp.zeros(size) if isinstance(space, Box) else None
 
@@ -115,7 +115,8 @@ def outputs(space: Space[Any]) -> int:
             return int(space.n)
         case Box() if jnp.issubdtype(space.dtype, jnp.floating):
             return math.prod(space.shape)
-    raise InputError(f"Agents choose among Discrete actions, or in a Box of floats; {space} is neither.")
+        case _:
+            raise InputError(f"Agents choose among Discrete actions, or in a Box of floats; {space} is neither.")
 
 
 def distribution(space: Space[Any], output: Any) -> AbstractDistribution:

@@ -4,7 +4,7 @@ Reference: Schulman et al., *Trust region policy optimization*, ICML 2015.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -127,7 +127,9 @@ class TRPO(AbstractAgent):
             return ~(near & (replay.surrogate(old, new) < replay.surrogate(old, old)))
 
         halvings = jax.lax.while_loop(
-            lambda halvings: (halvings <= self.halvings) & refused(halvings), lambda halvings: halvings + 1, 0
+            lambda halvings: (halvings <= self.halvings) & refused(halvings),
+            lambda halvings: halvings + 1,
+            jnp.zeros((), int),
         )
         found = halvings <= self.halvings
         after = jax.tree.map(lambda new, old: jnp.where(found, new, old), at(halvings), here)
@@ -183,6 +185,6 @@ class Replay(NamedTuple):
     def _at(self, output):
         return distribution(self.env.action_space, output)
 
-    def _mean(self, of: Callable, old, new):
+    def _mean(self, of: Callable[..., Array], old: Any, new: Any):
         targets = self.window.targets
         return jnp.mean(targets.weight * jax.vmap(jax.vmap(of))(old, new, targets))
