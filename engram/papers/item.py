@@ -70,6 +70,7 @@ class Item(NamedTuple):
     - `levels`: what can be hoped for, or must be surpassed, by name and in the unit.
     - `final`: each seed's value of a record, in the unit of the log; by default the mean over the last tenth of the metric.
     - `along`: what the metric is drawn against. If it is not `step`, each of its values has a line in the table.
+    - `runs`: the item whose runs these are, if not its own: cases of one name are one run, of which each item shows a part.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Item(NamedTuple):
     levels: Mapping[str, float]
     final: Callable[[Record, str], dict[int, float]] = finals
     along: str = "step"
+    runs: str = ""
 
 
 def trained(
@@ -98,9 +100,29 @@ def trained(
 
     def measure(place: Place) -> Measured:
         ended = _train(place, program(place.devices), updates, record)
-        return Measured(read_rows(place.home / "metrics.jsonl"), ended)
+        return Measured([row for row in read_rows(place.home / "metrics.jsonl") if row["update"] <= updates], ended)
 
     return Case(name, measure, claimed)
+
+
+def timed(name: str, program: Callable[[int], Program], seconds: float, record: Mapping[str, Any]) -> Case:
+    """A case whose rows are the log of the first so many seconds of a run, as far as it gets in them on this machine.
+
+    They are those of the log: all seeds together, without compiling and saving. A run that was broken off goes on until it
+    has had as many.
+    """
+
+    def measure(place: Place) -> Measured:
+        running, log = program(place.devices), place.home / "metrics.jsonl"
+        rows, ended = read_rows(log), ""
+        while not ended and (not rows or rows[-1]["time/seconds"] < seconds):
+            # A little more than there is time for at the speed so far.
+            updates = int(1.05 * seconds * rows[-1]["update"] / max(rows[-1]["time/seconds"], 1e-3)) if rows else 0
+            ended = _train(place, running, updates + running.log_every, record)
+            rows = read_rows(log)
+        return Measured([row for row in rows if row["time/seconds"] <= seconds], ended)
+
+    return Case(name, measure)
 
 
 def examined(
