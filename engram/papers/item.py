@@ -118,17 +118,21 @@ def examined(
         running = program(place.devices)
         found: list[Row] = []
         for part in range(1, times + 1):
-            kept = place.home / f"examined-{part}-of-{times}.json"
-            if not kept.exists():
-                ended = _train(place, running, updates * part // times, record)
-                if ended:
-                    return Measured(found, ended)
-                rows = examine(load(place.home, program=running, warn=place.warn))
-                write_atomically(kept, [json.dumps(rows).encode()])
-            found += json.loads(kept.read_text())
+            path = place.home / f"examined-{part}-of-{times}.json"
+            if not path.exists() and (ended := _train(place, running, updates * part // times, record)):
+                return Measured(found, ended)
+            found += kept(path, lambda: examine(load(place.home, program=running, warn=place.warn)))
         return Measured(found)
 
     return Case(name, measure, claimed)
+
+
+def kept(path: Path, make: Callable[[], Sequence[Row]]) -> list[Row]:
+    """The rows in a file, which are made, and the file with them, where there is none."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, [json.dumps(make()).encode()])
+    return json.loads(path.read_text())
 
 
 def configured(name: str, config: Config, claimed: float | None = None) -> Case:
