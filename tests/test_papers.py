@@ -19,6 +19,7 @@ from engram.runs.segments import SegmentTrial
 from engram.runs.trial import StreamTrial
 from engram.tasks import InfluenceBalancing
 
+UNTRAINED = {"uoro/variance-width"}
 ITEMS = {item.name: (paper, item) for paper in PAPERS.values() for item in paper.ITEMS}
 
 
@@ -51,7 +52,7 @@ def test_every_item_runs_and_does_not_run_twice(name, tmp_path):
     first, second = Counter(), Counter()
     result = reproduce(item, "smoke", tmp_path, listener=lambda title: first)
     again = reproduce(item, "smoke", tmp_path, listener=lambda title: second)
-    assert first.heard > 0
+    assert (first.heard == 0) == (name in UNTRAINED)
     assert second.heard == 0
     assert [line["ours"] for line in again["lines"]] == [line["ours"] for line in result["lines"]]
     assert all(line["ours"]["mean"] is not None or line["ended"] for line in result["lines"])

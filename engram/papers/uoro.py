@@ -11,6 +11,7 @@ import optax
 from engram.estimators import RTRL, TBPTT, UORO, AbstractEstimator
 from engram.learner import Learner
 from engram.papers.item import Case, Item, Scale, Unit, configured, last_steps, trained
+from engram.papers.variance import ITEMS as VARIANCE
 from engram.runs.config import Config
 from engram.runs.program import Program
 from engram.runs.trial import StreamTrial
@@ -144,4 +145,5 @@ ITEMS = [
         {"optimum": 5 / 35, "counts not matched": 10 / 35},
         last_steps(100_000),
     ),
+    *VARIANCE,
 ]
