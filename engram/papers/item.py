@@ -9,10 +9,11 @@ from engram.reports.record import Record, finals
 from engram.runs.checkpoint import write_atomically
 from engram.runs.config import Config
 from engram.runs.listener import AbstractListener
-from engram.runs.log import Row, read_rows
+from engram.runs.log import Row, means, read_rows
 from engram.runs.loop import DivergedError, train
 from engram.runs.program import Program
 from engram.runs.saved import Saved, load
+from engram.runs.trial import AbstractTrial
 
 Scale = Literal["smoke", "laptop", "paper"]
 
@@ -70,6 +71,7 @@ class Item(NamedTuple):
     - `levels`: what can be hoped for, or must be surpassed, by name and in the unit.
     - `final`: each seed's value of a record, in the unit of the log; by default the mean over the last tenth of the metric.
     - `along`: what the metric is drawn against. If it is not `step`, each of its values has a line in the table.
+    - `drawn`: the metric of the figure, where it is another.
     """
 
     name: str
@@ -82,6 +84,7 @@ class Item(NamedTuple):
     levels: Mapping[str, float]
     final: Callable[[Record, str], dict[int, float]] = finals
     along: str = "step"
+    drawn: str | None = None
 
 
 def trained(
@@ -133,6 +136,23 @@ def kept(path: Path, make: Callable[[], Sequence[Row]]) -> list[Row]:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, [json.dumps(make()).encode()])
     return json.loads(path.read_text())
+
+
+def scores(trial: AbstractTrial, updates: int, **about: int) -> Callable[[Saved], list[Row]]:
+    """An examination: what models score in a trial, `about` being what the rows say of it beside."""
+
+    def examine(saved: Saved) -> list[Row]:
+        update = saved.facts["update"]
+        found = saved.evaluate(updates, trial)
+        at = {"update": update, "step": update * saved.program.trial.steps}
+        return [{**at, "seed": seed, **about, **means(tallied)} for seed, tallied in found.items()]
+
+    return examine
+
+
+def seeded(trial: AbstractTrial, seeds: int, log_every: int) -> Callable[[int], Program]:
+    """The program of so many seeds, over as many devices as can share them."""
+    return lambda devices: Program(trial, range(seeds), max(1, log_every), devices if seeds % devices == 0 else 1)
 
 
 def configured(name: str, config: Config, claimed: float | None = None) -> Case:
