@@ -197,9 +197,9 @@ def copy_case(width: int, steps: int, seeds: int, power: float = 0.5) -> Case:
     task = Copy(5)
     optimiser = optax.adam(lambda count: 1e-4 / (1 + 3e-3 * count**power))
     trial = StreamTrial(Learner(task, UORO(), optimiser), lambda key: network(task, width, key), 1, 1)
-
     name = f"GRU({width})" if power == 0.5 else f"GRU({width}), t for √t"
-    return trained(name, seeded(trial, seeds, steps // 500), steps, {"task": "Copy(5)", "width": width, "eta": 1e-4, "rate": 3e-3, "power": power})
+    record = {"task": "Copy(5)", "width": width, "eta": 1e-4, "rate": 3e-3, "power": power}
+    return trained(name, seeded(trial, seeds, steps // 500), steps, record)
 
 
 def variance_copy(scale: Scale) -> list[Case]:
