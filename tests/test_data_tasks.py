@@ -373,7 +373,9 @@ class TestRuns:
         whole, broken = load(here / "whole"), load(here / "broken")
         pairs = zip(jax.tree.leaves(whole.running), jax.tree.leaves(broken.running), strict=True)
         assert all((one == other).all() for one, other in pairs)
-        validation, test = (whole.evaluate(9, part)[0]["losses/loss"].mean for part in ("validation", "test"))
+        validation, test = (
+            whole.evaluate(9, whole.program.trial.held_out(part))[0]["losses/loss"].mean for part in ("validation", "test")
+        )
         assert validation != test
         said = Evaluate(here / "whole", part="validation", steps=8 * 9).run()
         assert said["metrics"]["losses/loss"]["by_seed"][0] == pytest.approx(float(validation))

@@ -40,9 +40,10 @@ class Evaluate:
             raise InputError(f"--steps {self.steps}: give 1 at least.")
         saved = load(self.dir, self.checkpoint, warn=say)
         updates = math.ceil(self.steps / saved.program.trial.steps)
-        found = {seed: means(one) for seed, one in saved.evaluate(updates, self.part).items()}
+        held_out = saved.program.trial.held_out(self.part)
+        found = {seed: means(one) for seed, one in saved.evaluate(updates, held_out).items()}
         names = next(iter(found.values()))
         by_metric = {name: {seed: values[name] for seed, values in found.items()} for name in names}
         title = f"{self.dir} at update {saved.facts['update']:,}"
-        scores = show_scores(title, by_metric, saved.program.trial.held_out(self.part).objective)
+        scores = show_scores(title, by_metric, held_out.objective)
         return {"dir": str(self.dir), "update": saved.facts["update"]} | scores

@@ -1,6 +1,7 @@
 """`engram reproduce`."""
 
 import dataclasses
+import json
 import shutil
 from pathlib import Path
 from typing import Annotated, Any
@@ -36,7 +37,7 @@ class Reproduce:
     devices: int = 1
     """Over how many devices seeds, or else the batch, are laid; CPU cores count as devices."""
     write: Path | None = None
-    """A folder to write the paper's page and figures to."""
+    """A folder to write the paper's page and figures to, with all items that were run at this scale."""
     json: Json = False
 
     def run(self) -> dict[str, Any]:
@@ -49,7 +50,7 @@ class Reproduce:
             show_table(item.title, *table(result), ", ".join(f"{name} {value:.4g}" for name, value in item.levels.items()))
             results.append(result)
         if self.write is not None:
-            write_page(paper, results, self.dir, self.write)
+            write_page(paper, self.scale, self.dir, self.write)
         return {"results": results}
 
 
@@ -64,13 +65,16 @@ def find(what: str) -> tuple[str, list[Item]]:
     return paper, items
 
 
-def write_page(paper: str, results: list[Result], runs: Path, folder: Path) -> None:
-    """Writes a paper's page and its figures."""
+def write_page(paper: str, scale: Scale, runs: Path, folder: Path) -> None:
+    """Writes a paper's page and its figures, of all items that were run at a scale."""
     figures = folder / paper
     figures.mkdir(parents=True, exist_ok=True)
-    for result in results:
-        name = result["item"].partition("/")[2]
-        shutil.copyfile(runs / result["item"] / result["scale"] / "figure.png", figures / f"{name}.png")
+    results: list[Result] = []
+    for item in PAPERS[paper].ITEMS:
+        home = runs / item.name / scale
+        if (home / "result.json").exists():
+            results.append(json.loads((home / "result.json").read_text()))
+            shutil.copyfile(home / "figure.png", figures / f"{item.name.partition('/')[2]}.png")
     out = folder / f"{paper}.md"
     write_atomically(out, [page(paper, PAPERS[paper].TITLE, results).encode()])
     say(f"Written: {out}")

@@ -9,10 +9,11 @@ from engram.reports.record import Record, finals
 from engram.runs.checkpoint import write_atomically
 from engram.runs.config import Config
 from engram.runs.listener import AbstractListener
-from engram.runs.log import Row, read_rows
+from engram.runs.log import Row, means, read_rows
 from engram.runs.loop import DivergedError, train
 from engram.runs.program import Program
 from engram.runs.saved import Saved, load
+from engram.runs.trial import AbstractTrial
 
 Scale = Literal["smoke", "laptop", "paper"]
 
@@ -70,6 +71,7 @@ class Item(NamedTuple):
     - `levels`: what can be hoped for, or must be surpassed, by name and in the unit.
     - `final`: each seed's value of a record, in the unit of the log; by default the mean over the last tenth of the metric.
     - `along`: what the metric is drawn against. If it is not `step`, each of its values has a line in the table.
+    - `drawn`: the metric of the figure, where it is another.
     - `runs`: the item whose runs these are, if not its own: cases of one name are one run, of which each item shows a part.
     """
 
@@ -83,6 +85,7 @@ class Item(NamedTuple):
     levels: Mapping[str, float]
     final: Callable[[Record, str], dict[int, float]] = finals
     along: str = "step"
+    drawn: str | None = None
     runs: str = ""
 
 
@@ -140,17 +143,38 @@ def examined(
         running = program(place.devices)
         found: list[Row] = []
         for part in range(1, times + 1):
-            kept = place.home / f"examined-{part}-of-{times}.json"
-            if not kept.exists():
-                ended = _train(place, running, updates * part // times, record)
-                if ended:
-                    return Measured(found, ended)
-                rows = examine(load(place.home, program=running, warn=place.warn))
-                write_atomically(kept, [json.dumps(rows).encode()])
-            found += json.loads(kept.read_text())
+            path = place.home / f"examined-{part}-of-{times}.json"
+            if not path.exists() and (ended := _train(place, running, updates * part // times, record)):
+                return Measured(found, ended)
+            found += kept(path, lambda: examine(load(place.home, program=running, warn=place.warn)))
         return Measured(found)
 
     return Case(name, measure, claimed)
+
+
+def kept(path: Path, make: Callable[[], Sequence[Row]]) -> list[Row]:
+    """The rows in a file, which are made, and the file with them, where there is none."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, [json.dumps(make()).encode()])
+    return json.loads(path.read_text())
+
+
+def scores(trial: AbstractTrial, updates: int, **about: int) -> Callable[[Saved], list[Row]]:
+    """An examination: what models score in a trial, `about` being what the rows say of it beside."""
+
+    def examine(saved: Saved) -> list[Row]:
+        update = saved.facts["update"]
+        found = saved.evaluate(updates, trial)
+        at = {"update": update, "step": update * saved.program.trial.steps}
+        return [{**at, "seed": seed, **about, **means(tallied)} for seed, tallied in found.items()]
+
+    return examine
+
+
+def seeded(trial: AbstractTrial, seeds: int, log_every: int) -> Callable[[int], Program]:
+    """The program of so many seeds, over as many devices as can share them."""
+    return lambda devices: Program(trial, range(seeds), max(1, log_every), devices if seeds % devices == 0 else 1)
 
 
 def configured(name: str, config: Config, claimed: float | None = None) -> Case:

@@ -9,10 +9,9 @@ import jax
 from engram.cells import Chain
 from engram.estimators import AbstractEstimator
 from engram.learner import Learner
-from engram.papers.item import Case, Item, Scale, Unit, timed, trained
-from engram.papers.uoro import BITS
+from engram.papers.item import Case, Item, Scale, Unit, seeded, timed, trained
+from engram.papers.uoro import BITS, cell_of
 from engram.runs.optimiser import build_optimiser
-from engram.runs.program import Program
 from engram.runs.spec import build, build_cell
 from engram.runs.trial import StreamTrial
 from engram.tasks import AbstractTask, Adding, AnBn, Brackets, Copy
@@ -68,9 +67,7 @@ def _case(race: Race, entry: Entry, amount: Amount, by_time: bool) -> Case:
     trial = StreamTrial(learner, make, race.batch, entry.length)
     updates = amount.steps // trial.steps
 
-    def program(devices: int) -> Program:
-        return Program(trial, range(amount.seeds), max(1, updates // 200), devices if amount.seeds % devices == 0 else 1)
-
+    program = seeded(trial, amount.seeds, updates // 200)
     name = f"{entry.cell.partition('(')[0]}, {entry.estimator}"
     record = {"task": race.task, "batch": race.batch, "hidden": HIDDEN, **entry._asdict()}
     if by_time:
@@ -95,24 +92,30 @@ def items(
         f"The same runs after as long: {laptop.seconds:g} seconds of training, of all seeds together, or {paper.seconds:g} at "
         "the scale of a paper; the mean over the last tenth of what each got through."
     )
-    late: dict[Scale, float] = {
-        scale: max(1, round(len(race.entries) * amount.seconds / 60)) for scale, amount in race.amounts.items()
-    }
+    item = Item(name, title, by_steps, lambda scale: cases(race, scale, False), minutes, metric, unit, levels)
     return [
-        Item(name, title, by_steps, lambda scale: cases(race, scale, False), minutes, metric, unit, levels),
-        Item(
-            *(f"{name}-time", f"{title}, by time", by_time, lambda scale: cases(race, scale, True)),
-            *(late, metric, unit, levels),
+        item,
+        item._replace(
+            name=f"{name}-time",
+            title=f"{title}, by time",
+            shows=by_time,
+            cases=lambda scale: cases(race, scale, True),
+            minutes={
+                scale: max(1, round(len(race.entries) * amount.seconds / 60)) for scale, amount in race.amounts.items()
+            },
             runs=name,
         ),
     ]
 
 
-ANY = (("TBPTT(1)", 1), ("TBPTT(16)", 16), ("TBPTT(64)", 64), ("ARTBP(16, 6.0)", 64), ("UORO()", 1), ("UORO(rank=4)", 1))
+ANY = (
+    *(("TBPTT(1)", 1), ("TBPTT(16)", 16), ("TBPTT(64)", 64), ("ARTBP(16, 6.0)", 64)),
+    *(("UORO()", 1), ("UORO(rank=4)", 1)),
+)
 """Estimators for any cell, each with the steps from one update to the next."""
 STREAMS = {
-    "GRU(32)": (*ANY, ("KFRTRL()", 1), ("SnAp(1)", 1), ("RTRL()", 1)),
-    "LSTM(32)": (*ANY, ("KFRTRL()", 1), ("SnAp(1)", 1), ("RTRL()", 1)),
+    cell_of("GRU", 32): (*ANY, ("KFRTRL()", 1), ("SnAp(1)", 1), ("RTRL()", 1)),
+    cell_of("LSTM", 32): (*ANY, ("KFRTRL()", 1), ("SnAp(1)", 1), ("RTRL()", 1)),
     "LRU(36)": (*ANY, ("RTRL()", 1)),
     "RTU(48)": (*ANY, ("RTRL()", 1)),
 }

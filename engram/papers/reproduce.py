@@ -67,9 +67,16 @@ def reproduce(
     }
     home.mkdir(parents=True, exist_ok=True)
     with house_style():
-        save(draw_metric(records, item.metric, item.along), home / "figure.png")
+        save(_draw(item, records), home / "figure.png")
     write_atomically(home / "result.json", [json.dumps(result, indent=1).encode()])
     return result
+
+
+def _draw(item: Item, records: Sequence[Record]):
+    drawn = item.drawn or item.metric
+    picture = draw_metric(records, drawn, item.along)
+    picture.axes[0].set_title(item.unit.name if drawn == item.metric else drawn.partition("/")[2])
+    return picture
 
 
 def _in_unit(item: Item, rows: Sequence[Row]) -> list[Row]:
@@ -114,9 +121,11 @@ def _slug(name: str) -> str:
 
 
 def table(result: Result) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """The columns and rows of a result, as text."""
-    columns = ("", f"paper, {result['unit']}", "ours", "95 % interval", "seeds", "steps", "steps/s")
-    return columns, [_cells(line) for line in result["lines"]]
+    """The columns and rows of a result, as text, without columns that are empty."""
+    columns = ("", f"paper, {result['unit']}", f"ours, {result['unit']}", "95 % interval", "seeds", "steps", "steps/s")
+    rows = [_cells(line) for line in result["lines"]]
+    told = [column for column in range(len(columns)) if column == 0 or any(row[column] for row in rows)]
+    return tuple(columns[column] for column in told), [tuple(row[column] for column in told) for row in rows]
 
 
 def _cells(line: Result) -> tuple[str, ...]:

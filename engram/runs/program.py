@@ -111,6 +111,8 @@ class Program:
             if len(self.seeds) == self.devices:  # one each: a batch axis of 1 would cost time
                 one = jax.tree.map(lambda leaf: leaf[0], running)
                 return jax.tree.map(lambda leaf: leaf[None], self._one(trial, one, updates, offset))
+            if not trial.abreast:
+                return jax.lax.map(lambda running: self._one(trial, running, updates, offset), running)
             return jax.vmap(lambda running: self._one(trial, running, updates, offset))(running)
 
         if self.devices == 1:

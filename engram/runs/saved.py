@@ -12,9 +12,8 @@ from engram.runs.checkpoint import Checkpoints, Facts, check_record, read
 from engram.runs.config import read_config
 from engram.runs.log import Tallies, tallies
 from engram.runs.program import Program, Running
-from engram.runs.trial import Scene
+from engram.runs.trial import AbstractTrial, Scene
 from engram.step import Model
-from engram.tasks.base import Part
 from engram.types import InputError
 
 Which = Literal["newest", "best"]
@@ -31,9 +30,9 @@ class Saved(NamedTuple):
         """The model of each seed."""
         return {seed: self.program.model(self.running, index) for index, seed in enumerate(self.program.seeds)}
 
-    def evaluate(self, updates: int, part: Part = "test") -> dict[int, Tallies]:
-        """What each seed's model scores on data that it has not seen."""
-        trial = self.program.trial.held_out(part)
+    def evaluate(self, updates: int, trial: AbstractTrial | None = None) -> dict[int, Tallies]:
+        """What each seed's model scores in a trial; by default in its own, on data that it has not seen."""
+        trial = self.program.trial.held_out() if trial is None else trial
         score = eqx.filter_jit(lambda trial, model, key: tallies(trial.evaluate(model, key, updates)))
         return {seed: score(trial, model, evaluation_key(seed)) for seed, model in self.models().items()}
 

@@ -46,6 +46,10 @@ class SegmentTrial(AbstractTrial):
         return self.stream.objective
 
     @property
+    def abreast(self) -> bool:
+        return False  # each seed draws lengths of its own: together, all would be computed as long as the longest window
+
+    @property
     def estimator(self) -> ARTBP:
         estimator = self.stream.learner.estimator
         assert isinstance(estimator, ARTBP)

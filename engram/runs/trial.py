@@ -66,6 +66,11 @@ class AbstractTrial(eqx.Module):
     def objective(self) -> Objective:
         """What this is judged by."""
 
+    @property
+    def abreast(self) -> bool:
+        """Whether several seeds are computed as a batch axis, rather than one after the other."""
+        return True
+
     @abstractmethod
     def init(self, key: PRNGKeyArray) -> State:
         """The state before the first update."""
