@@ -353,6 +353,12 @@ def test_a_page_of_no_rows_says_so(tmp_path):
     assert not (tmp_path / "report-figures").exists()
 
 
+def test_a_metric_that_was_never_finite_has_a_figure():
+    row = {"step": 10, "seed": 0, "losses/loss": float("nan")}
+    with house_style():
+        assert draw_metric([record("lost", [row])], "losses/loss").axes
+
+
 def test_thirty_runs_can_be_told_apart():
     assert len({pen(index) for index in range(24)}) == 24
     assert pen(24) == pen(0)

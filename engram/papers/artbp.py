@@ -47,7 +47,7 @@ class Reading(NamedTuple):
 
 
 READINGS: dict[Scale, Reading] = {
-    "smoke": Reading(60_000, 64, 16, 2, 2),
+    "smoke": Reading(100_000, 64, 16, 2, 2),
     "laptop": Reading(LETTERS, 1024, 256, 5, 3),
     "paper": Reading(LETTERS, 1024, 1000, 20, 6),
 }

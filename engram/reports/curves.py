@@ -83,8 +83,10 @@ def _scale(axes, values: np.ndarray) -> None:
     """Short labels; a logarithmic axis for positive values that span two powers of ten."""
     from matplotlib.ticker import EngFormatter, FuncFormatter, NullFormatter, ScalarFormatter
 
-    largest = np.abs(values).max()
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    if not len(values):
+        return
+    largest = np.abs(values).max()
     if values.min() > 0 and largest > 100 * values.min():
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
