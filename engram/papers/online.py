@@ -89,7 +89,7 @@ def items(
     laptop, paper = race.amounts["laptop"], race.amounts["paper"]
     by_steps = f"{laptop.steps:,} steps, or {paper.steps:,} at the scale of a paper; the mean over the last tenth. {shows}"
     by_time = (
-        f"The same runs after as long: {laptop.seconds:g} seconds of training, of all seeds together, or {paper.seconds:g} at "
+        f"The same runs after as long: {laptop.seconds:g} seconds of all seeds together, or {paper.seconds:g} at "
         "the scale of a paper; the mean over the last tenth of what each got through."
     )
     item = Item(name, title, by_steps, lambda scale: cases(race, scale, False), minutes, metric, unit, levels)
@@ -150,8 +150,8 @@ def delayed(task: str, episode: int, cells: Mapping[str, str]) -> Race:
 
 
 LEFT_OUT = (
-    "Cells are of about as many parameters. ARTBP has windows of 64, which cut its credit. LRU and RTU have no KFRTRL, which "
-    "wants a cell that is linear in its parameters, and SnAp(1) is RTRL there; RFLO wants a leak, which no cell here has."
+    "Cells are of about as many parameters. ARTBP has windows of 64, which cut its credit. LRU and RTU have no KFRTRL, "
+    "which wants a cell that is linear in its parameters; SnAp(1) is RTRL there; RFLO wants a leak, which no cell here has."
 )
 
 ITEMS = [
