@@ -19,6 +19,7 @@ from engram.runs.segments import SegmentTrial
 from engram.runs.trial import StreamTrial
 from engram.tasks import InfluenceBalancing
 
+UNTRAINED = {"uoro/variance-width"}
 ITEMS = {item.name: (paper, item) for paper in PAPERS.values() for item in paper.ITEMS}
 
 
@@ -45,13 +46,20 @@ class Counter(AbstractListener):
         pass
 
 
-@pytest.mark.parametrize("name", ITEMS)
+@pytest.mark.parametrize("name", [name for name, (_, item) in ITEMS.items() if not item.runs])
 def test_every_item_runs_and_does_not_run_twice(name, tmp_path):
+    """With those that show other parts of its runs."""
+    for other, (_, item) in ITEMS.items():
+        if name in (other, item.runs):
+            runs_once(other, tmp_path)
+
+
+def runs_once(name, tmp_path):
     paper, item = ITEMS[name]
     first, second = Counter(), Counter()
     result = reproduce(item, "smoke", tmp_path, listener=lambda title: first)
     again = reproduce(item, "smoke", tmp_path, listener=lambda title: second)
-    assert first.heard > 0
+    assert item.runs or (first.heard == 0) == (name in UNTRAINED)
     assert second.heard == 0
     assert [line["ours"] for line in again["lines"]] == [line["ours"] for line in result["lines"]]
     assert all(line["ours"]["mean"] is not None or line["ended"] for line in result["lines"])

@@ -366,6 +366,13 @@ def test_thirty_runs_can_be_told_apart():
         assert len(draw_metric([record(str(index)) for index in range(30)], "losses/loss").axes[0].lines) == 32
 
 
+@pytest.mark.parametrize(("last", "scale"), [(512, "log"), (400, "linear")])
+def test_another_column_that_spans_powers_of_ten_has_a_logarithmic_axis(last, scale):
+    sizes = [{"step": 10, "seed": 0, "units": units, "losses/loss": 1.0} for units in (4, 16, last)]
+    with house_style():
+        assert draw_metric([record("", sizes)], "losses/loss", "units").axes[0].get_xscale() == scale
+
+
 def test_names_in_figures_are_short_and_printable():
     assert printable("plain") == "plain"
     assert printable("a\x00\n\udcffb") == "a���b"

@@ -1,5 +1,5 @@
 """Papers, one a file: their runs, and their numbers beside ours."""
 
-from engram.papers import artbp, chrono, uoro
+from engram.papers import artbp, chrono, online, uoro
 
-PAPERS = {"uoro": uoro, "artbp": artbp, "chrono": chrono}
+PAPERS = {"uoro": uoro, "artbp": artbp, "chrono": chrono, "online": online}

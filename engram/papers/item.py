@@ -72,6 +72,7 @@ class Item(NamedTuple):
     - `final`: each seed's value of a record, in the unit of the log; by default the mean over the last tenth of the metric.
     - `along`: what the metric is drawn against. If it is not `step`, each of its values has a line in the table.
     - `drawn`: the metric of the figure, where it is another.
+    - `runs`: the item whose runs these are, if not its own: cases of one name are one run, of which each item shows a part.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Item(NamedTuple):
     final: Callable[[Record, str], dict[int, float]] = finals
     along: str = "step"
     drawn: str | None = None
+    runs: str = ""
 
 
 def trained(
@@ -101,9 +103,29 @@ def trained(
 
     def measure(place: Place) -> Measured:
         ended = _train(place, program(place.devices), updates, record)
-        return Measured(read_rows(place.home / "metrics.jsonl"), ended)
+        return Measured([row for row in read_rows(place.home / "metrics.jsonl") if row["update"] <= updates], ended)
 
     return Case(name, measure, claimed)
+
+
+def timed(name: str, program: Callable[[int], Program], seconds: float, record: Mapping[str, Any]) -> Case:
+    """A case whose rows are the log of the first so many seconds of a run, as far as it gets in them on this machine.
+
+    They are those of the log: all seeds together, without compiling and saving. A run that was broken off goes on until it
+    has had as many.
+    """
+
+    def measure(place: Place) -> Measured:
+        running, log = program(place.devices), place.home / "metrics.jsonl"
+        rows, ended = read_rows(log), ""
+        while not ended and (not rows or rows[-1]["time/seconds"] < seconds):
+            # A little more than there is time for at the speed so far.
+            updates = int(1.05 * seconds * rows[-1]["update"] / max(rows[-1]["time/seconds"], 1e-3)) if rows else 0
+            ended = _train(place, running, updates + running.log_every, record)
+            rows = read_rows(log)
+        return Measured([row for row in rows if row["time/seconds"] <= seconds], ended)
+
+    return Case(name, measure)
 
 
 def examined(
@@ -121,17 +143,21 @@ def examined(
         running = program(place.devices)
         found: list[Row] = []
         for part in range(1, times + 1):
-            kept = place.home / f"examined-{part}-of-{times}.json"
-            if not kept.exists():
-                ended = _train(place, running, updates * part // times, record)
-                if ended:
-                    return Measured(found, ended)
-                rows = examine(load(place.home, program=running, warn=place.warn))
-                write_atomically(kept, [json.dumps(rows).encode()])
-            found += json.loads(kept.read_text())
+            path = place.home / f"examined-{part}-of-{times}.json"
+            if not path.exists() and (ended := _train(place, running, updates * part // times, record)):
+                return Measured(found, ended)
+            found += kept(path, lambda: examine(load(place.home, program=running, warn=place.warn)))
         return Measured(found)
 
     return Case(name, measure, claimed)
+
+
+def kept(path: Path, make: Callable[[], Sequence[Row]]) -> list[Row]:
+    """The rows in a file, which are made, and the file with them, where there is none."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, [json.dumps(make()).encode()])
+    return json.loads(path.read_text())
 
 
 def scores(trial: AbstractTrial, updates: int, **about: int) -> Callable[[Saved], list[Row]]:

@@ -44,11 +44,11 @@ def reproduce(
     - `warn`: who is told what a person should know.
     """
     cases = item.cases(scale)
-    home = directory / item.name / scale
+    home, runs = directory / item.name / scale, directory / (item.runs or item.name) / scale
     records, lines = [], []
     for number, case in enumerate(cases, 1):
         title = f"{item.name} {number}/{len(cases)}: {case.name}"
-        place = home / _slug(case.name)
+        place = runs / _slug(case.name)
         measured = case.measure(Place(place, devices, lambda title=title: listener(title), warn))
         record = Record(case.name, {}, _in_unit(item, measured.rows), item.metric, True, item.levels)
         records.append(record)
@@ -65,6 +65,7 @@ def reproduce(
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "date": f"{datetime.date.today():%Y-%m-%d}",
     }
+    home.mkdir(parents=True, exist_ok=True)
     with house_style():
         save(_draw(item, records), home / "figure.png")
     write_atomically(home / "result.json", [json.dumps(result, indent=1).encode()])

@@ -55,6 +55,8 @@ def draw_metric(records: Sequence[Record], metric: str, along: str = "step"):
     _scale(axes, values[np.isfinite(values)])
     _draw_levels(axes, known)
     axes.set_title(printable(metric), parse_math=False)
+    if along != "step":
+        _scale_along(axes, np.concatenate([curve.steps for curve in curves.values()]))
     axes.set_xlabel("steps" if along == "step" else printable(along), parse_math=False)
     legend = picture.legend(lines, [""] * len(lines), loc="outside lower left", ncols=columns, frameon=False)
     for text, name in zip(legend.get_texts(), names, strict=True):
@@ -93,6 +95,16 @@ def _scale(axes, values: np.ndarray) -> None:
         axes.yaxis.set_major_formatter(ScalarFormatter(useOffset=False))
     if 1e4 <= largest < 1e15:
         axes.yaxis.set_major_formatter(EngFormatter(sep=""))
+
+
+def _scale_along(axes, points: np.ndarray) -> None:
+    """A logarithmic axis for positive points that span two powers of ten."""
+    from matplotlib.ticker import EngFormatter, NullFormatter
+
+    if points.max() > 100 * points.min() > 0:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _draw_levels(axes, levels: Mapping[str, float]) -> None:

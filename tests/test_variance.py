@@ -1,0 +1,127 @@
+"""The relative variance of figure 3.1 is that of a plain loop over draws, and that which is known in closed form."""
+
+import functools
+import itertools
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from small_runs import config
+from tables import flat, pieces
+
+from engram import BPTT, TBPTT, UORO, Supervised
+from engram.papers import variance
+from engram.papers.item import Place
+from engram.papers.variance import LAST, METRIC, along_stream, bins, last_charged, network, relative_variance, width_case
+from engram.runs.saved import Saved
+from engram.tasks import AnBn
+from engram.tasks.base import Question
+from engram.types import Window
+
+TASK = AnBn(1, 3)
+STEP = Supervised(TASK.loss)
+UNITS, STEPS, RUNS = 3, 6, 5
+
+
+def stream(key, steps=STEPS):
+    """A network, and the first steps of the stream that it sees."""
+    return network(TASK, UNITS, jax.random.key(7)), TASK.window(TASK.sources(1, key), steps)[1]
+
+
+@eqx.filter_jit
+def gradient(estimator, step, model, carry, window, key):
+    return estimator.gradient(step, model, carry, window, key)[:2]
+
+
+def in_a_loop(key, exact):
+    """What `along_stream` gives, with the gradient of each loss as the estimator `exact` has it of the whole past."""
+    model, window = stream(key)
+    keys = jax.vmap(lambda key: jax.random.split(key, RUNS))(jax.random.split(key, STEPS))
+    noise, signal = np.zeros(STEPS), np.zeros(STEPS)
+    carries = [UORO().init(STEP, model, window)] * RUNS
+    for step, now in enumerate(pieces(window, 1)):
+        charged = Window(window.first, window.inputs, Question(window.targets, jnp.eye(STEPS)[step : step + 1]))
+        mean = STEPS * flat(gradient(exact, LAST, model, exact.init(LAST, model, charged), charged, key)[0])
+        signal[step] = np.sum(mean**2)
+        for index in range(RUNS):
+            drawn, carries[index] = gradient(UORO(), STEP, model, carries[index], now, keys[step, index])
+            noise[step] += np.sum((flat(drawn) - mean) ** 2) / RUNS
+    return noise, signal
+
+
+@functools.cache
+def along(seed=0):
+    key = jax.random.key(seed)
+    return along_stream(TASK, UORO(), stream(key)[0], key, RUNS, STEPS)
+
+
+def test_along_a_stream_it_is_that_of_a_plain_loop_against_bptt_over_the_past(key):
+    for ours, plain in zip(along(), in_a_loop(key, BPTT()), strict=True):
+        np.testing.assert_allclose(ours, plain, rtol=1e-6, atol=1e-12)
+
+
+def test_control_a_gradient_that_is_truncated_is_another(key):
+    for ours, other in zip(along(), in_a_loop(key, TBPTT(1)), strict=True):
+        assert np.abs(other / ours - 1)[1:].max() > 1e-3
+
+
+def of_two_steps(key):
+    """The loss of the second of two steps, of which (c·ν)(ν·G) estimates c·G, with c = ∂ℓ/∂s and G = ∂s/∂θ.
+
+    Its variance is |c|² |G|² + |c·G|² − 2 Σₖ cₖ² |Gₖ|², from E νᵢ νⱼ νₖ νₗ, whatever normalises the two factors.
+    """
+    model, window = stream(key, 2)
+    first, second = (jax.tree.map(lambda leaf, at=at: leaf[0, at], window) for at in (0, 1))
+    parameters, rest = eqx.partition(model, eqx.is_inexact_array)
+
+    def state_of(parameters):
+        model = eqx.combine(parameters, rest)
+        return STEP(model, model.initial(), first)[0]
+
+    state = state_of(parameters)
+    units = sum(leaf.size for leaf in jax.tree.leaves(state))
+    jacobian = jax.jacobian(state_of)(parameters)
+    moved = jnp.concatenate([leaf.reshape(units, -1) for leaf in jax.tree.leaves(jacobian)], axis=1)
+    credit = flat(jax.grad(lambda state: STEP(model, state, second)[1][0])(state))
+    direct = flat(eqx.filter_grad(lambda model: STEP(model, state, second)[1][0])(model))
+    towards, squares = credit @ moved, credit**2 @ jnp.sum(moved**2, axis=1)
+    noise = jnp.sum(credit**2) * jnp.sum(moved**2) + jnp.sum(towards**2) - 2 * squares
+    return noise / jnp.sum((direct + towards) ** 2)
+
+
+def test_of_two_steps_it_is_the_one_worked_by_hand(key):
+    model, window = stream(key, 2)
+    found = relative_variance(UORO(), LAST, model, last_charged(window), key, 20_000)
+    assert found == pytest.approx(float(of_two_steps(key)), rel=0.05)
+
+
+def test_control_with_the_first_loss_it_is_another(key):
+    model, window = stream(key, 2)
+    found = relative_variance(UORO(), STEP, model, window, key, 20_000)
+    assert found != pytest.approx(float(of_two_steps(key)), rel=0.1)
+
+
+def test_a_part_of_a_stream_has_the_ratio_of_its_sums(monkeypatch):
+    noise, signal = np.arange(1.0, 31), np.where(np.arange(30) % 7, 1e-9, 2.0)
+    monkeypatch.setattr(variance, "along_stream", lambda *_: (noise, signal))
+    with jax.numpy_dtype_promotion("standard"):
+        program = config().program()
+        rows = variance.stationarity(Saved(program, program.init(), {"update": 2}), RUNS, 30)
+    for row, part in zip(rows, (slice(10), slice(10, 20), slice(20, 30)), strict=True):
+        relative = pytest.approx(noise[part].sum() / signal[part].sum())
+        assert row == {"seed": 5, "step": 8, "characters": part.stop, METRIC: relative}
+    assert bins(1000) == [10, 20, 50, 100, 200, 500, 1000]
+
+
+def test_a_width_is_measured_once(tmp_path, monkeypatch):
+    found = itertools.count()
+    monkeypatch.setattr(variance, "relative_variance", lambda *_: next(found))
+    case = width_case("UORO()", (2, 3), 2, RUNS)
+    place = Place(tmp_path / "case", 1, lambda: pytest.fail("nothing is trained"), print)
+    rows = case.measure(place).rows
+    assert [(row["units"], row["seed"], row[METRIC]) for row in rows] == [(2, 0, 0), (2, 1, 1), (3, 0, 2), (3, 1, 3)]
+    assert case.measure(place).rows == rows
+    (place.home / "2-units.json").unlink()
+    assert [row[METRIC] for row in case.measure(place).rows] == [4, 5, 2, 3]
