@@ -12,6 +12,7 @@ from engram.agents import Acting as Acting
 from engram.agents import Advantage as Advantage
 from engram.agents import Immediate as Immediate
 from engram.agents import LookAhead as LookAhead
+from engram.agents import OptimalBaseline as OptimalBaseline
 from engram.agents import PolicyGradient as PolicyGradient
 from engram.agents import ToGo as ToGo
 from engram.agents import Whole as Whole
@@ -49,6 +50,7 @@ from engram.cells import WeightNorm as WeightNorm
 from engram.cells import Xavier as Xavier
 from engram.envs import AbstractEnv as AbstractEnv
 from engram.envs import CartPole as CartPole
+from engram.envs import Curriculum as Curriculum
 from engram.envs import Eat as Eat
 from engram.envs import HighLow as HighLow
 from engram.envs import Ladder as Ladder

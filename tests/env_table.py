@@ -11,6 +11,7 @@ import numpy as np
 from engram.envs import (
     AbstractEnv,
     CartPole,
+    Curriculum,
     Eat,
     HighLow,
     Ladder,
@@ -103,6 +104,7 @@ ROWS = [
     Row(TMaze(10, noise=False, extra=10), 20, HINT, always(0)),
     Row(TMaze(12, distractors=5), 12, HINT, always(1)),
     Row(HighLow(), 25, Policy(0.0, keep_sign), always(np.ones(1, np.float32))),
+    Row(Curriculum(NoisyRecall(10), "length", 10, 1, 9.0), 10, add_cues(NoisyRecall(10)), always(1)),
     Row(NoisyRecall(10), 10, add_cues(NoisyRecall(10)), always(1)),
     Row(NoisyRecall(6, cues=2, noise=0.5), 6, add_cues(NoisyRecall(6, cues=2, noise=0.5)), always(0)),
     Row(Eat(3, 20), 20, None, always(1)),

@@ -13,11 +13,12 @@ from gymnasium.spaces import Discrete
 
 import engram
 from engram import BPTT, GRU, PPO, RTRL, RTU, TBPTT, TRPO, InputError, Ladder, PolicyGradient, TMaze, actor_critic
-from engram.agents import Advantage, Immediate, LookAhead, Played, ToGo, Whole
+from engram.agents import Advantage, Immediate, LookAhead, OptimalBaseline, Played, ToGo, Whole
 from engram.agents.acting import next_value, rollout
 from engram.agents.distributions import distribution
+from engram.agents.optimal_baseline import least_noisy
 from engram.agents.trpo import Replay
-from engram.cell import reset
+from engram.cell import reset, unroll
 from engram.envs import Feedback, HighLow, Previous, Target
 from engram.envs.spaces import width
 from engram.estimators.base import time_major
@@ -196,6 +197,49 @@ def test_the_policy_gradient_is_unbiased(psi):
 @pytest.mark.parametrize("psi", [Immediate(), LookAhead(1)], ids=["immediate", "look ahead"])
 def test_control_what_forgets_what_comes_later_is_not(psi):
     assert z_of(psi) > 6
+
+
+def test_the_optimal_baseline_is_that_of_a_plain_loop(key):
+    agent = OptimalBaseline(ENV, BPTT(), STILL, gamma=1.0)
+    model = steep()
+
+    def scores(state, window):
+        """∇ log π of each step, divided as a mean over the acted steps is: axes [batch, time, parameters]."""
+
+        def log_probs(vector, memory, window):
+            model = eqx.combine(unflatten(vector), static)
+            _, (policy, _) = unroll(model, memory, window.first, window.inputs, jnp.ones(window.first.shape))
+            each = jax.vmap(jax.vmap(lambda output, action: distribution(ENV.action_space, output).log_prob(action)))
+            return each(policy, window.targets.action)[:, 0] * window.targets.weight[:, 0] / len(window.first)
+
+        parameters, static = eqx.partition(model, eqx.is_inexact_array)
+        vector, unflatten = jax.flatten_util.ravel_pytree(parameters)
+
+        def one(memory, window):
+            memory, window = jax.tree.map(lambda leaf: leaf[None], (memory, window))
+            return jax.jacrev(log_probs)(vector, memory, time_major(window))
+
+        return jax.vmap(one)(state.carry.state, window)
+
+    @eqx.filter_jit
+    def both(key):
+        state = agent.init(model, 5, key=key)
+        steps = played(agent, state, 4)
+        window = steps.window(agent.targets(steps))
+        sums = jax.vmap(lambda *one: agent.sums(model, *one))(state.carry, window, jax.random.split(key, 5))
+        ours = jax.tree.map(lambda *each: jnp.mean(least_noisy(*each), axis=0), *sums)
+        return jax.flatten_util.ravel_pytree(ours)[0], scores(state, window), window.targets.psi
+
+    ours, g, worth = map(np.asarray, both(key))
+    plain, without = np.zeros(g.shape[-1]), np.zeros(g.shape[-1])
+    for one in range(5):
+        others = [other for other in range(5) if other != one]
+        top, bottom = np.einsum("bt,btp->p", worth[others], g[others] ** 2), np.sum(g[others] ** 2, axis=(0, 1))
+        baseline = top / np.where(bottom > 0, bottom, 1)
+        plain += np.einsum("tp,tp->p", worth[one][:, None] - baseline, g[one]) / 5
+        without += worth[one] @ g[one] / 5
+    np.testing.assert_allclose(ours, plain, rtol=1e-8, atol=1e-12)
+    assert np.abs(without - plain).max() > 1e-3
 
 
 def learnt(agent, cell, updates, length, batch=16, parts=1):

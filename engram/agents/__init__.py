@@ -10,6 +10,7 @@ from engram.agents.base import Played as Played
 from engram.agents.distributions import PolicyHead as PolicyHead
 from engram.agents.distributions import distribution as distribution
 from engram.agents.networks import actor_critic as actor_critic
+from engram.agents.optimal_baseline import OptimalBaseline as OptimalBaseline
 from engram.agents.policy_gradient import AbstractPsi as AbstractPsi
 from engram.agents.policy_gradient import Advantage as Advantage
 from engram.agents.policy_gradient import Immediate as Immediate

@@ -5,6 +5,7 @@ from engram.envs.base import Feedback as Feedback
 from engram.envs.base import Play as Play
 from engram.envs.cartpole import CartPole as CartPole
 from engram.envs.check import check as check
+from engram.envs.curriculum import Curriculum as Curriculum
 from engram.envs.eat import Eat as Eat
 from engram.envs.high_low import HighLow as HighLow
 from engram.envs.ladder import Ladder as Ladder

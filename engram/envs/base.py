@@ -78,9 +78,19 @@ class AbstractEnv(eqx.Module):
     def random(self) -> float:
         """The expected return of uniformly random actions."""
 
+    @property
+    def goal(self) -> "AbstractEnv":
+        """The environment that a policy is scored in, where training begins with another."""
+        return self
+
     @abstractmethod
     def reset(self, key: PRNGKeyArray) -> State:
         """The state at the beginning of an episode."""
+
+    def restart(self, state: State, key: PRNGKeyArray) -> State:
+        """The state at the beginning of the next episode, which may know how the one before it ended."""
+        del state
+        return self.reset(key)
 
     @abstractmethod
     def observe(self, state: State) -> Any:
@@ -98,7 +108,7 @@ class AbstractEnv(eqx.Module):
     def act(self, play: Play, action: Any) -> tuple[Play, Feedback]:
         """One step of the sequence: an action, or the beginning of the next episode where the last one is over."""
         key, draw_key = jax.random.split(play.key)
-        fresh = self.reset(draw_key)
+        fresh = self.restart(play.state, draw_key)
         state, (reward, terminated, truncated) = self.step(play.state, action, draw_key)
         state = jax.tree.map(lambda fresh, state: jnp.where(play.over, fresh, state), fresh, state)
         feedback = Feedback(jnp.where(play.over, 0, reward), terminated & ~play.over, truncated & ~play.over)

@@ -1,5 +1,6 @@
 """An agent in its environment, as a run trains it."""
 
+import dataclasses
 import math
 from collections.abc import Callable
 
@@ -12,6 +13,7 @@ from engram.agents.base import AbstractAgent, Acting
 from engram.cell import AbstractCell
 from engram.runs.log import Tallies, named
 from engram.runs.trial import AbstractTrial, Objective, Scene
+from engram.tasks.base import Part
 from engram.types import Outcome, Tally
 
 
@@ -51,6 +53,10 @@ class ActingTrial(AbstractTrial):
 
     def model(self, state: Acting) -> AbstractCell:
         return state.model
+
+    def held_out(self, part: Part = "test") -> "ActingTrial":
+        del part
+        return dataclasses.replace(self, agent=dataclasses.replace(self.agent, env=self.agent.env.goal))
 
     def evaluate(self, model: AbstractCell, key: PRNGKeyArray, updates: int) -> Tallies:
         begin_key, act_key = jax.random.split(key)
