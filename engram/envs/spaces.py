@@ -99,13 +99,25 @@ def _sample_box(space: Box, key: PRNGKeyArray) -> Array:
     return drawn if np.issubdtype(space.dtype, np.floating) else jnp.floor(drawn).astype(int)
 
 
-def contains(space: Space[Any], x: Any) -> bool:
-    """Whether a concrete element lies in a simple space, but for its number of bits."""
+def contains(space: Space[Any], x: Any, batch: tuple[int, ...] = ()) -> bool:
+    """Whether concrete elements, of leading shape `batch`, all lie in a simple space, but for their number of bits."""
     x = np.asarray(x)
-    if x.shape != (space.shape or ()):
+    kind = np.floating if np.issubdtype(space.dtype, np.floating) else np.integer
+    if x.shape != batch + (space.shape or ()) or not np.issubdtype(x.dtype, kind):
         return False
-    if isinstance(space, Box):
-        kind = np.floating if np.issubdtype(space.dtype, np.floating) else np.integer
-        slack = 1e-6 * (1 + np.abs(x)) if kind is np.floating else 0
-        return np.issubdtype(x.dtype, kind) and bool(((x >= space.low - slack) & (x <= space.high + slack)).all())
-    return np.issubdtype(x.dtype, np.integer) and bool(space.contains(x.astype(space.dtype)))
+    low, high = bounds(space)
+    slack = 1e-6 * (1 + np.abs(x)) if kind is np.floating else 0
+    return bool(((x >= low - slack) & (x <= high + slack)).all())
+
+
+def bounds(space: Space[Any]) -> tuple[Any, Any]:
+    """The least and the greatest of a simple space."""
+    match space:
+        case Box():
+            return space.low, space.high
+        case Discrete():
+            return space.start, space.start + space.n - 1
+        case MultiDiscrete():
+            return space.start, space.start + space.nvec - 1
+        case _:
+            return 0, 1
