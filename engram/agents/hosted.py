@@ -78,8 +78,8 @@ def update(agent: AbstractAgent, state: Acting, length: int) -> tuple[Acting, Ou
 def _env(agent: AbstractAgent) -> HostEnv:
     if not isinstance(agent.env, HostEnv):
         raise InputError(
-            f"{type(agent).__name__}(env={type(agent.env).__name__}): the host steps a HostEnv alone; use the agent's own init "
-            f"and update."
+            f"{type(agent).__name__}(env={type(agent.env).__name__}): the host steps a HostEnv alone; use the agent's own "
+            f"init and update."
         )
     return agent.env
 

@@ -111,8 +111,9 @@ class PPO(AbstractAgent):
             chosen, key = drawn
             before, part = jax.tree.map(lambda leaf: leaf[chosen], (carry, window))
             part = Window(part.first, part.inputs, standardised(part.targets))
-            gradient, later, outcome = self.estimator.gradient(self.step, model, before, part, key)
-            after = jax.tree.map(lambda whole, part: whole.at[chosen].set(part), after, later)
+            whole = eqx.combine(model, static)
+            gradient, later, outcome = self.estimator.gradient(self.step, whole, before, part, key)
+            after = jax.tree.map(lambda every, part: every.at[chosen].set(part), after, later)
             return (*self.descend(model, optimiser, gradient), after), outcome
 
         def epoch(running, key):

@@ -46,8 +46,8 @@ class HostEnv(AbstractEnv):
         mode = self.venv.metadata.get("autoreset_mode")
         if not isinstance(mode, AutoresetMode):
             raise InputError(
-                f"HostEnv(venv): venv.metadata['autoreset_mode'] is {mode!r}, so that nobody knows when episodes begin; set "
-                f"it to a gymnasium.vector.AutoresetMode."
+                f"HostEnv(venv): venv.metadata['autoreset_mode'] is {mode!r}, so that nobody knows when episodes begin; "
+                f"set it to a gymnasium.vector.AutoresetMode."
             )
         for space in (self.observation_space, self.action_space):
             parts(space, names(space))
@@ -135,7 +135,9 @@ class HostEnv(AbstractEnv):
         """Observations, after making sure that they are some."""
         called = names(self.observation_space)
         if jax.tree.structure(seen) != jax.tree.structure(called):
-            raise InputError(f"{self._name} shows {seen!r}, which is not of {self.observation_space}.")
+            raise InputError(
+                f"{self._name} shows {jax.tree.map(np.shape, seen)} (shapes), which is not of {self.observation_space}."
+            )
         found, where_each = (parts(self.observation_space, tree) for tree in (seen, called))
         for (space, values), (_, where) in zip(found, where_each, strict=True):
             self._look(space, np.asarray(values), f"{self._name} shows observation{where}")
@@ -157,7 +159,7 @@ class HostEnv(AbstractEnv):
         values = np.asarray(values)
         if values.shape != (self.copies,):
             raise InputError(
-                f"{self._name} gives {what} of shape {values.shape}: give one for each of the {self.copies} copies."
+                f"{self._name} gives {what} of shape {values.shape}: give one for each of {self.copies} copies."
             )
         if what == "reward" and not np.isfinite(values).all():
             copy = int(np.argmin(np.isfinite(values)))
@@ -185,7 +187,9 @@ PLAYED_BY_HOST = (
 def from_gymnasium(name: str, num_envs: int, **arguments: Any) -> HostEnv:
     """So many copies of an environment that Gymnasium knows by name, as of `gymnasium.make_vec`, for agents to act in.
 
-    Packages that Gymnasium does not come with are imported where they are known, such as ale-py for `ALE/Pong-v5`.
+    Packages that Gymnasium does not come with are imported where they are known, such as ale-py for `ALE/Pong-v5`. To step
+    in processes, with `vectorization_mode="async"`, give `vector_kwargs={"context": "spawn"}`: forks and the threads of JAX
+    do not agree.
     """
     known = next((known for start, known in PACKAGES.items() if name.startswith(start)), None)
     try:
@@ -199,6 +203,6 @@ def from_gymnasium(name: str, num_envs: int, **arguments: Any) -> HostEnv:
         raise InputError(f"{name}: {error}") from None
     except (gymnasium.error.UnregisteredEnv, gymnasium.error.DeprecatedEnv) as error:
         raise InputError(
-            f"Gymnasium does not know {name}: {error} Give a name of gymnasium.pprint_registry(), after importing the package "
-            f"that it comes with."
+            f"Gymnasium does not know {name}: {error} Give a name of gymnasium.pprint_registry(), after importing the "
+            f"package that it comes with."
         ) from None
