@@ -183,7 +183,6 @@ def test_gymnasiums_own_environments():
     env = from_gymnasium("Pendulum-v1", 2, vectorization_mode="sync")
     model = make_model(env)
     playing = hosted.begin(env, 0)
-    playing = Playing(playing.plays, playing.total, playing.length)
     _, _, steps, _ = hosted.rollout(env, model, Supervised(squared_error).initial(model, 2), playing, jax.random.key(0), 3)
     assert steps.seen.shape == (2, 3, 3)
     _, feedback = env.play(np.zeros(2, bool), np.array([[9.0], [-9.0]]))

@@ -12,7 +12,7 @@ is decided in a step is one compiled program, all that is learnt from a rollout 
 What goes on in the environments themselves is not part of an agent's state, and is not saved with it.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -30,20 +30,32 @@ from engram.step import Model
 from engram.types import InputError, Keys, Outcome, Tally
 
 
+class Shown(NamedTuple):
+    """What the host shows of environments: observations, whether they begin episodes, and whether they are the last."""
+
+    observation: PyTree
+    first: Bool[Array, " batch"]
+    over: Bool[Array, " batch"]
+
+    def plays(self, key: Keys) -> Play:
+        """The same as of environments in JAX, of whose chance nothing is known."""
+        return jax.vmap(Play)(*self, key)
+
+
 class Happened(NamedTuple):
-    """A step as the host knows it: what was seen and done, where episodes begin and are over after it, what came of it."""
+    """A step as the host knows it: what was seen and done, what is shown after it, and what came of it."""
 
     seen: Float[Array, "batch features"]
     choice: Choice
-    first: Bool[Array, " batch"]
-    over: Bool[Array, " batch"]
+    after: Shown
     feedback: Feedback
 
 
 def begin(env: HostEnv, seed: int) -> Playing:
     """The environments at their beginning."""
-    first = jnp.ones(env.copies, bool)
-    plays = _plays(env.start(seed), first, ~first, env.copies)
+    shown = Shown(env.start(seed), jnp.ones(env.copies, bool), jnp.zeros(env.copies, bool))
+    shown = jax.tree.map(jnp.asarray, shown)
+    plays = shown.plays(jax.random.split(jax.random.key(seed), env.copies))
     return Playing(plays, jnp.zeros(env.copies), jnp.zeros(env.copies, int))
 
 
@@ -52,16 +64,14 @@ def rollout(
 ) -> tuple[State, Playing, Steps, dict[str, Tally]]:
     """Plays so many steps, as `engram.agents.rollout` does."""
     keys, plays, happened = example_keys(key, env.copies), playing.plays, []
+    shown = Shown(plays.state, plays.first, plays.over)
     for time in range(length):
-        state, seen, choice = _decide(env, model, state, plays, keys, jnp.asarray(time, int), greedy)
-        seen, choice, first = jax.device_get((seen, choice, plays.over))
-        observation, feedback = env.play(first, choice.action)
-        over = feedback.terminated | feedback.truncated
-        plays = _plays(observation, first, over, env.copies)
-        happened.append(Happened(seen, choice, first, over, feedback))
-    together = jax.tree.map(lambda *leaves: np.stack(leaves), *happened)
-    playing, steps, scores = _gather(playing, together)
-    return state, Playing(plays, playing.total, playing.length), steps, scores
+        state, seen, choice = _decide(env, model, state, shown, keys, np.asarray(time), greedy)
+        seen, choice, over = jax.device_get((seen, choice, shown.over))
+        observation, feedback = env.play(over, choice.action)
+        shown = Shown(observation, over, feedback.terminated | feedback.truncated)
+        happened.append(Happened(seen, choice, shown._replace(observation=None), feedback))
+    return state, *_gather(playing, jax.tree.map(lambda *leaves: np.stack(leaves), *happened), shown)
 
 
 def init(agent: AbstractAgent, model: Model, *, seed: int, key: PRNGKeyArray) -> Acting:
@@ -84,33 +94,24 @@ def _env(agent: AbstractAgent) -> HostEnv:
     return agent.env
 
 
-_decide = eqx.filter_jit(decide)
+@eqx.filter_jit
+def _decide(env: HostEnv, model: Model, state: State, shown: Shown, keys: Keys, time: Array, greedy: bool) -> Any:
+    return decide(env, model, state, shown.plays(keys), keys, time, greedy)
 
 
 @eqx.filter_jit
-def _plays(observation: PyTree, first: Bool[Array, " batch"], over: Bool[Array, " batch"], copies: int) -> Play:
-    """What the host shows, in the form of environments in JAX; there is no chance in it."""
-    keys = jax.random.split(jax.random.key(0), copies)
-    return jax.vmap(Play)(observation, first, over, keys)
-
-
-@eqx.filter_jit
-def _gather(playing: Playing, happened: Happened) -> tuple[Playing, Steps, dict[str, Tally]]:
-    """What a rollout did to environments, but for what is seen of them now, its steps, and its scores."""
+def _gather(playing: Playing, happened: Happened, last: Shown) -> tuple[Playing, Steps, dict[str, Tally]]:
+    """The environments after a rollout, its steps, and its scores."""
+    plays = playing.plays
+    unseen = Shown(None, plays.first, plays.over).plays(plays.key)
 
     def one(playing, now):
-        seen, choice, first, over, feedback = now
-        return record(playing, seen, choice, jax.vmap(Play)(None, first, over, playing.plays.key), feedback)
+        return record(playing, now.seen, now.choice, now.after.plays(plays.key), now.feedback)
 
-    plays = playing.plays
-    unseen = jax.vmap(Play)(None, plays.first, plays.over, plays.key)
-    happened = jax.tree.map(_converted, happened)
-    playing, steps = jax.lax.scan(one, Playing(unseen, playing.total, playing.length), happened)
-    return playing, *gathered(*steps)
-
-
-def _converted(leaf: Array) -> Array:
-    return leaf.astype(float) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+    feedback = happened.feedback._replace(reward=happened.feedback.reward.astype(float))
+    start = Playing(unseen, playing.total, playing.length)
+    after, steps = jax.lax.scan(one, start, happened._replace(feedback=feedback))
+    return Playing(last.plays(plays.key), after.total, after.length), *gathered(*steps)
 
 
 @eqx.filter_jit

@@ -26,6 +26,12 @@ PACKAGES = {
 """How names begin that are known once a module was imported; this, and the package that it comes with."""
 
 
+PLAYED_BY_HOST = (
+    "A HostEnv is stepped by Gymnasium, not within compiled programs: use engram.agents.hosted.init and "
+    "engram.agents.hosted.update in place of the agent's own."
+)
+
+
 class HostEnv(AbstractEnv):
     """Copies of an environment that Gymnasium steps, for agents to act in (see `engram.agents.hosted`).
 
@@ -88,87 +94,55 @@ class HostEnv(AbstractEnv):
 
     def start(self, seed: int) -> Any:
         """The first observations; leading axis `[copies]`."""
-        return self._observed(self.venv.reset(seed=seed)[0])
+        return _observed(self.venv, self.venv.reset(seed=seed)[0])
 
     def play(self, over: Any, actions: Any) -> tuple[Any, Feedback]:
         """The observations that actions lead to, and what came of them, where copies are over or not."""
-        mode = self.venv.metadata["autoreset_mode"]
-        seen, *feedback, info = self.venv.step(self._allowed(actions))
-        reward, terminated, truncated = map(self._one_each, ("reward", "terminated", "truncated"), feedback)
+        venv = self.venv
+        mode = venv.metadata["autoreset_mode"]
+        seen, *feedback, info = venv.step(_allowed(venv.single_action_space, actions))
+        reward, terminated, truncated = (
+            _one_each(venv, what, values) for what, values in zip(Feedback._fields, feedback, strict=True)
+        )
         feedback = Feedback(reward * ~over, terminated & ~over, truncated & ~over & ~terminated)
         ended = feedback.terminated | feedback.truncated
         if mode is AutoresetMode.SAME_STEP and ended.any():
-            seen = self._finally(seen, ended, info)
+            seen = _finally(seen, ended, info)
         again = {AutoresetMode.NEXT_STEP: np.zeros_like(over), AutoresetMode.SAME_STEP: over}.get(mode, over | ended)
         if again.any():
-            seen = self._reset(seen, again, over, ended)
-        return self._observed(seen), feedback
+            seen = _reset(venv, seen, again, over, ended)
+        return _observed(venv, seen), feedback
 
-    def _allowed(self, actions):
-        """Actions in their space: of numbers, those that are nearest."""
-        if isinstance(self.action_space, Box):
-            actions = np.clip(actions, self.action_space.low, self.action_space.high)
-        return np.asarray(actions, self.action_space.dtype)
 
-    def _finally(self, seen, ended, info):
-        """The observations, with the last ones where episodes ended."""
-        if "final_obs" not in info:
-            raise InputError("HostEnv(venv): an episode ended in the SAME_STEP mode, but info has no 'final_obs'; add it.")
-        last = jax.tree.map(lambda *rows: np.stack(rows), *info["final_obs"][ended])
-        return jax.tree.map(lambda values, rows: _placed(values, ended, rows), seen, last)
+def _allowed(space, actions):
+    """Actions in their space: of numbers, those that are nearest."""
+    if isinstance(space, Box):
+        actions = np.clip(actions, space.low, space.high)
+    return np.asarray(actions, space.dtype)
 
-    def _reset(self, seen, again, over, ended):
-        """Begins again in some copies; gives the observations, with first ones where copies were over."""
-        fresh = self.venv.reset(options={"reset_mask": again})[0]
 
-        def one(before, after):
-            if not np.array_equal(before[~over & ~ended], after[~over & ~ended]):
-                raise InputError(
-                    "HostEnv(venv): venv.reset(options={'reset_mask': mask}) resets more copies than mask says; give a "
-                    "vector environment whose autoresets are of the next step."
-                )
-            return _placed(before, over, after[over])
+def _finally(seen, ended, info):
+    """The observations, with the last ones where episodes ended."""
+    if "final_obs" not in info:
+        raise InputError("HostEnv(venv): an episode ended in the SAME_STEP mode, but info has no 'final_obs'; add it.")
+    last = jax.tree.map(lambda *rows: np.stack(rows), *info["final_obs"][ended])
+    return jax.tree.map(lambda values, rows: _placed(values, ended, rows), seen, last)
 
-        return jax.tree.map(one, seen, fresh)
 
-    def _observed(self, seen):
-        """Observations, after making sure that they are some."""
-        called = names(self.observation_space)
-        if jax.tree.structure(seen) != jax.tree.structure(called):
+def _reset(venv, seen, again, over, ended):
+    """Begins again in some copies; gives the observations, with first ones where copies were over."""
+    fresh = venv.reset(options={"reset_mask": again})[0]
+    others = ~over & ~ended
+
+    def one(before, after):
+        if not np.array_equal(before[others], after[others]):
             raise InputError(
-                f"{self._name} shows {jax.tree.map(np.shape, seen)} (shapes), which is not of {self.observation_space}."
+                "HostEnv(venv): venv.reset(options={'reset_mask': mask}) resets more copies than mask says; give a vector "
+                "environment whose autoresets are of the next step."
             )
-        found, where_each = (parts(self.observation_space, tree) for tree in (seen, called))
-        for (space, values), (_, where) in zip(found, where_each, strict=True):
-            self._look(space, np.asarray(values), f"{self._name} shows observation{where}")
-        return seen
+        return _placed(before, over, after[over])
 
-    def _look(self, space, values, shows):
-        """Refuses what is no observation of a simple space; of numbers, bounds are not looked at."""
-        free, shape = np.issubdtype(space.dtype, np.floating), (self.copies, *(space.shape or ()))
-        if values.shape != shape:
-            raise InputError(f"{shows} of shape {values.shape}, but {space} means {shape}.")
-        if free and not np.isfinite(values).all():
-            copy = int(np.argwhere(~np.isfinite(values))[0][0])
-            raise InputError(f"{shows} = {values[copy]!r} in copy {copy}: give finite numbers.")
-        if not free and not contains(space, values, (self.copies,)):
-            raise InputError(f"{shows} = {values!r}, which is not in {space}.")
-
-    def _one_each(self, what, values) -> Any:
-        """A reward or an end of each copy."""
-        values = np.asarray(values)
-        if values.shape != (self.copies,):
-            raise InputError(
-                f"{self._name} gives {what} of shape {values.shape}: give one for each of {self.copies} copies."
-            )
-        if what == "reward" and not np.isfinite(values).all():
-            copy = int(np.argmin(np.isfinite(values)))
-            raise InputError(f"{self._name} gives the reward {values[copy]} in copy {copy}: rewards are finite.")
-        return values.astype(float if what == "reward" else bool)
-
-    @property
-    def _name(self):
-        return type(self.venv.unwrapped).__name__ if self.venv.spec is None else self.venv.spec.id
+    return jax.tree.map(one, seen, fresh)
 
 
 def _placed(values, where, rows):
@@ -178,10 +152,44 @@ def _placed(values, where, rows):
     return values
 
 
-PLAYED_BY_HOST = (
-    "A HostEnv is stepped by Gymnasium, not within compiled programs: use engram.agents.hosted.init and "
-    "engram.agents.hosted.update in place of the agent's own."
-)
+def _observed(venv, seen):
+    """Observations, after making sure that they are some."""
+    space = venv.single_observation_space
+    called = names(space)
+    if jax.tree.structure(seen) != jax.tree.structure(called):
+        raise InputError(f"{_name(venv)} shows {jax.tree.map(np.shape, seen)} (shapes), which is not of {space}.")
+    for (part, values), (_, where) in zip(parts(space, seen), parts(space, called), strict=True):
+        _look(part, np.asarray(values), venv.num_envs, f"{_name(venv)} shows observation{where}")
+    return seen
+
+
+def _look(space, values, copies, shows):
+    """Refuses what is no observation of a simple space; of numbers, bounds are not looked at."""
+    free, shape = np.issubdtype(space.dtype, np.floating), (copies, *(space.shape or ()))
+    if values.shape != shape:
+        raise InputError(f"{shows} of shape {values.shape}, but {space} means {shape}.")
+    if free and not np.isfinite(values).all():
+        copy = int(np.argwhere(~np.isfinite(values))[0][0])
+        raise InputError(f"{shows} = {values[copy]!r} in copy {copy}: give finite numbers.")
+    if not free and not contains(space, values, (copies,)):
+        raise InputError(f"{shows} = {values!r}, which is not in {space}.")
+
+
+def _one_each(venv, what, values) -> Any:
+    """A reward or an end of each copy."""
+    values = np.asarray(values)
+    if values.shape != (venv.num_envs,):
+        raise InputError(
+            f"{_name(venv)} gives {what} of shape {values.shape}: give one for each of {venv.num_envs} copies."
+        )
+    if what == "reward" and not np.isfinite(values).all():
+        copy = int(np.argmin(np.isfinite(values)))
+        raise InputError(f"{_name(venv)} gives the reward {values[copy]} in copy {copy}: rewards are finite.")
+    return values.astype(float if what == "reward" else bool)
+
+
+def _name(venv):
+    return type(venv.unwrapped).__name__ if venv.spec is None else venv.spec.id
 
 
 def from_gymnasium(name: str, num_envs: int, **arguments: Any) -> HostEnv:
