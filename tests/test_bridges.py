@@ -185,8 +185,12 @@ def test_gymnasiums_own_environments():
     playing = hosted.begin(env, 0)
     _, _, steps, _ = hosted.rollout(env, model, Supervised(squared_error).initial(model, 2), playing, jax.random.key(0), 3)
     assert steps.seen.shape == (2, 3, 3)
-    _, feedback = env.play(np.zeros(2, bool), np.array([[9.0], [-9.0]]))
-    assert feedback.reward.shape == (2,), "actions out of the space are clipped, as Pendulum would not do itself"
+    with pytest.raises(InputError, match="A model's actions are NaN or infinite"):
+        env.play(np.zeros(2, bool), np.full((2, 1), np.nan))
+    given = []
+    env.venv.step = lambda actions: given.append(actions) or (np.zeros((2, 3)), *np.zeros((3, 2)), {})
+    env.play(np.zeros(2, bool), np.array([[9.0], [-1.0]]))
+    np.testing.assert_array_equal(given, [[[2.0], [-1.0]]])
 
 
 class Wrong(VectorEnv):
@@ -240,7 +244,7 @@ class Wrong(VectorEnv):
         "mode": "autoreset_mode'.* is None.* set it to a gymnasium.vector.AutoresetMode",
         "nan": r"Wrong shows observation\['place'\] = array\(\[nan, 0.1\]\) in copy 1: give finite",
         "shape": r"Wrong shows observation\['place'\] of shape \(1, 2\), but Box.* means \(2, 2\)",
-        "choice": r"Wrong shows observation\['kind'\] = array\(\[3, 3\]\), which is not in Discrete\(3\)",
+        "choice": r"Wrong shows observation\['kind'\] = array\(\[3, 3\]\) of dtype int64, which is not in Discrete\(3\)",
         "structure": r"Wrong shows \(2, 2\) \(shapes\), which is not of Dict",
         "reward": "Wrong gives the reward inf in copy 1",
         "rewards": r"Wrong gives reward of shape \(\): give one for each of 2 copies",

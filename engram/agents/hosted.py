@@ -95,7 +95,7 @@ def _env(agent: AbstractAgent) -> HostEnv:
 
 
 @eqx.filter_jit
-def _decide(env: HostEnv, model: Model, state: State, shown: Shown, keys: Keys, time: Array, greedy: bool) -> Any:
+def _decide(env: HostEnv, model: Model, state: State, shown: Shown, keys: Keys, time: Any, greedy: bool) -> Any:
     return decide(env, model, state, shown.plays(keys), keys, time, greedy)
 
 

@@ -117,6 +117,10 @@ class HostEnv(AbstractEnv):
 def _allowed(space, actions):
     """Actions in their space: of numbers, those that are nearest."""
     if isinstance(space, Box):
+        if not np.isfinite(actions).all():
+            raise InputError(
+                "A model's actions are NaN or infinite: it diverged; learn from its last checkpoint, more slowly."
+            )
         actions = np.clip(actions, space.low, space.high)
     return np.asarray(actions, space.dtype)
 
@@ -165,14 +169,14 @@ def _observed(venv, seen):
 
 def _look(space, values, copies, shows):
     """Refuses what is no observation of a simple space; of numbers, bounds are not looked at."""
-    free, shape = np.issubdtype(space.dtype, np.floating), (copies, *(space.shape or ()))
+    numbers, shape = isinstance(space, Box), (copies, *(space.shape or ()))
     if values.shape != shape:
         raise InputError(f"{shows} of shape {values.shape}, but {space} means {shape}.")
-    if free and not np.isfinite(values).all():
+    if numbers and np.issubdtype(values.dtype, np.floating) and not np.isfinite(values).all():
         copy = int(np.argwhere(~np.isfinite(values))[0][0])
         raise InputError(f"{shows} = {values[copy]!r} in copy {copy}: give finite numbers.")
-    if not free and not contains(space, values, (copies,)):
-        raise InputError(f"{shows} = {values!r}, which is not in {space}.")
+    if not (values.dtype.kind in "biuf" if numbers else contains(space, values, (copies,))):
+        raise InputError(f"{shows} = {values!r} of dtype {values.dtype}, which is not in {space}.")
 
 
 def _one_each(venv, what, values) -> Any:
