@@ -325,7 +325,7 @@ class Stairs:
         ended = state.height >= params.top
         if not self.splits:
             ended = ended | (state.time >= params.max_steps_in_episode)
-        seen = jnp.stack([state.height, state.time]).astype(np.float32)
+        seen = jnp.stack([state.height, state.time])
         return seen, state, -0.5, ended, {}
 
     def step(self, key, state, action, params):

@@ -7,13 +7,13 @@ import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
-from gymnasium.spaces import Box, Dict, Space, Tuple
+from gymnasium.spaces import Box, Space
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from jaxtyping import PRNGKeyArray
 
 from engram.envs.base import AbstractEnv, Feedback, Play
-from engram.envs.spaces import contains, names, parts
+from engram.envs.spaces import as_array, contains, mapped, names, parts
 from engram.types import InputError
 
 
@@ -144,22 +144,9 @@ def checked(space: Space[Any], action: Any, batch: tuple[int, ...] = ()) -> Any:
         if not contains(part, values, batch):
             shown = f" of shape {batch}, each" if batch else ""
             raise InputError(f"step(action): action{where} is {values!r}, but is to lie{shown} in {part}.")
-
-    def array(space, x):
-        return jnp.asarray(np.asarray(x), float if isinstance(space, Box) and space.dtype.kind == "f" else int)
-
-    return _mapped(array, space, action)
+    return mapped(as_array, space, action)
 
 
 def _numpy(space: Space[Any], x: Any) -> Any:
     """Elements of a space as new arrays of its data types; a single one of a space without a shape is a number."""
-    return _mapped(lambda space, x: np.array(x, space.dtype)[... if isinstance(space, Box) else ()], space, x)
-
-
-def _mapped(function: Any, space: Space[Any], x: Any) -> Any:
-    """An element of a space, of whose simple parts `function(space, part)` is taken."""
-    if isinstance(space, Dict):
-        return {name: _mapped(function, part, x[name]) for name, part in space.items()}
-    if isinstance(space, Tuple):
-        return tuple(_mapped(function, part, one) for part, one in zip(space.spaces, x, strict=True))
-    return function(space, x)
+    return mapped(lambda space, x: np.array(x, space.dtype)[... if isinstance(space, Box) else ()], space, x)

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
 from engram.envs.base import AbstractEnv, Feedback, State
+from engram.envs.spaces import as_array, mapped, sample
 from engram.types import InputError
 
 
@@ -39,7 +40,7 @@ class World:
 
     def _one_step(self, key):
         _, state = self.env.reset_env(key, self.params)
-        action = jax.tree.map(jnp.asarray, zeros(self.action_space))
+        action = sample(self.action_space, key)
         return jax.tree.map(jnp.asarray, self.env.step(key, state, action, self.params))
 
 
@@ -82,7 +83,8 @@ class Gymnax(AbstractEnv):
 
     def reset(self, key: PRNGKeyArray) -> Shown:
         observation, state = self.world.env.reset_env(key, self.world.params)
-        return jax.tree.map(jnp.asarray, Shown(state, observation, jnp.zeros((), int)))
+        state = jax.tree.map(jnp.asarray, state)
+        return Shown(state, mapped(as_array, self.observation_space, observation), jnp.zeros((), int))
 
     def observe(self, state: Shown) -> Any:
         return state.observation
@@ -90,7 +92,8 @@ class Gymnax(AbstractEnv):
     def step(self, state: Shown, action: Any, key: PRNGKeyArray) -> tuple[Shown, Feedback]:
         given = self.world.env.step_env(key, state.state, action, self.world.params)
         observation, following, reward, *ends, _ = given
-        shown = like(state, Shown(following, observation, state.time + 1))
+        observation = mapped(as_array, self.observation_space, observation)
+        shown = Shown(like(state.state, following), observation, state.time + 1)
         terminated, truncated = self._ends(shown.time, *(jnp.asarray(end, bool) for end in ends))
         return shown, Feedback(jnp.asarray(reward, float).reshape(()), terminated, truncated)
 
@@ -115,17 +118,6 @@ def like(before: Any, after: Any) -> Any:
         return after.astype(before.dtype) if same else after
 
     return jax.tree.map(one, before, after)
-
-
-def zeros(space: gymnasium.spaces.Space[Any]) -> Any:
-    """Some element of a space, or what has its shape."""
-    match space:
-        case gymnasium.spaces.Dict():
-            return {name: zeros(part) for name, part in space.items()}
-        case gymnasium.spaces.Tuple():
-            return tuple(zeros(part) for part in space.spaces)
-        case _:
-            return np.zeros(space.shape or (), float if np.issubdtype(space.dtype, np.floating) else int)
 
 
 def space(of: Any) -> gymnasium.spaces.Space[Any]:

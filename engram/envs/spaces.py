@@ -1,6 +1,7 @@
 """Gymnasium's spaces, within compiled programs."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -33,6 +34,20 @@ def names(space: Space[Any], name: str = "") -> Any:
     if isinstance(space, Tuple):
         return tuple(names(part, f"{name}[{index}]") for index, part in enumerate(space.spaces))
     return name
+
+
+def mapped(function: Callable[[Space[Any], Any], Any], space: Space[Any], x: Any) -> Any:
+    """An element of a space, of whose parts `function(space, part)` is taken."""
+    if isinstance(space, Dict):
+        return {name: mapped(function, part, x[name]) for name, part in space.items()}
+    if isinstance(space, Tuple):
+        return tuple(mapped(function, part, one) for part, one in zip(space.spaces, x, strict=True))
+    return function(space, x)
+
+
+def as_array(space: Space[Any], x: Any) -> Array:
+    """What lies in a simple space, of the kind that the space says and the usual number of bits."""
+    return jnp.asarray(x).astype(float if np.issubdtype(space.dtype, np.floating) else int)
 
 
 def width(space: Space[Any]) -> int:
