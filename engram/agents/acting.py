@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from engram.agents.distributions import distribution
 from engram.cell import State, reset
-from engram.envs.base import AbstractEnv, Play
+from engram.envs.base import AbstractEnv, Feedback, Play
 from engram.envs.spaces import flat
 from engram.estimators.base import example_keys
 from engram.step import Model
@@ -72,6 +72,44 @@ def think(
     return jax.vmap(one)(state, plays)
 
 
+class Choice(NamedTuple):
+    """What is done, how likely it was, and what was expected."""
+
+    action: Array
+    log_prob: Float[Array, ""]
+    value: Float[Array, ""]
+
+
+def decide(
+    env: AbstractEnv, model: Model, state: State, plays: Play, keys: Keys, time: Int[Array, ""], greedy: bool = False
+) -> tuple[State, Float[Array, "batch features"], Choice]:
+    """The memories after the present observations, these, and what is done about them."""
+    state, seen, thought = think(env, model, state, plays)
+
+    def one(thought, key):
+        chances = distribution(env.action_space, thought.policy)
+        action = chances.mode() if greedy else chances.sample(jax.random.fold_in(key, time))
+        return Choice(action, chances.log_prob(action), thought.value)
+
+    return state, seen, jax.vmap(one)(thought, keys)
+
+
+def record(
+    playing: Playing, seen: Float[Array, "batch features"], choice: Choice, after: Play, feedback: Feedback
+) -> tuple[Playing, tuple[Steps, dict[str, Tally]]]:
+    """The environments after an action, its step, and the scores of the episodes that it ended."""
+    plays = playing.plays
+    steps = Steps(plays.first, plays.over, seen, *choice, *feedback)
+    total, count = playing.total + feedback.reward, playing.length + (~plays.over).astype(int)
+    playing = Playing(after, jnp.where(after.over, 0, total), jnp.where(after.over, 0, count))
+    return playing, (steps, _scores(total, count, after.over))
+
+
+def gathered(steps: Steps, scores: dict[str, Tally]) -> tuple[Steps, dict[str, Tally]]:
+    """The steps of a rollout and its scores, from those of each time."""
+    return jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), steps), jax.tree.map(jnp.sum, scores)
+
+
 def rollout(
     env: AbstractEnv, model: Model, state: State, playing: Playing, key: Keys, length: int, greedy: bool = False
 ) -> tuple[State, Playing, Steps, dict[str, Tally]]:
@@ -82,27 +120,15 @@ def rollout(
     """
     keys = example_keys(key, len(playing.total))
 
-    def act(policy, key):
-        chances = distribution(env.action_space, policy)
-        action = chances.mode() if greedy else chances.sample(key)
-        return action, chances.log_prob(action)
-
     def one(carried, time):
         state, playing = carried
-        plays = playing.plays
-        state, seen, thought = think(env, model, state, plays)
-        draw = jax.vmap(lambda key: jax.random.fold_in(key, time))(keys)
-        action, log_prob = jax.vmap(act)(thought.policy, draw)
-        after, (reward, terminated, truncated) = jax.vmap(env.act)(plays, action)
-        steps = Steps(plays.first, plays.over, seen, action, log_prob, thought.value, reward, terminated, truncated)
-        total, count = playing.total + reward, playing.length + (~plays.over).astype(int)
-        scores = _scores(total, count, after.over)
-        playing = Playing(after, jnp.where(after.over, 0, total), jnp.where(after.over, 0, count))
-        return (state, playing), (steps, scores)
+        state, seen, choice = decide(env, model, state, playing.plays, keys, time, greedy)
+        after, feedback = jax.vmap(env.act)(playing.plays, choice.action)
+        playing, happened = record(playing, seen, choice, after, feedback)
+        return (state, playing), happened
 
-    (state, playing), (steps, scores) = jax.lax.scan(one, (state, playing), jnp.arange(length))
-    steps = jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), steps)
-    return state, playing, steps, jax.tree.map(jnp.sum, scores)
+    (state, playing), happened = jax.lax.scan(one, (state, playing), jnp.arange(length))
+    return state, playing, *gathered(*happened)
 
 
 def _scores(total, length, ended) -> dict[str, Tally]:

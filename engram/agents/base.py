@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
-from engram.agents.acting import Playing, Steps, begin, next_value, rollout
+from engram.agents.acting import Playing, Steps, begin, decide, next_value, record, rollout
 from engram.agents.distributions import outputs
-from engram.cell import AbstractCell
-from engram.envs.base import AbstractEnv
+from engram.cell import AbstractCell, State
+from engram.envs.base import AbstractEnv, Feedback
 from engram.envs.spaces import width
-from engram.estimators.base import AbstractEstimator
+from engram.estimators.base import AbstractEstimator, example_keys
 from engram.objectives.returns import Rewarded
 from engram.step import Model, Supervised
 from engram.types import Carry, InputError, Outcome, Tally, Window
@@ -90,9 +90,12 @@ class AbstractAgent(eqx.Module):
         """The state before the first update, with so many copies of the environment."""
         if batch < 1:
             raise InputError(f"batch={batch}: an agent plays 1 environment at least; give batch >= 1.")
-        self._check_output(model)
         play_key, key = jax.random.split(key)
-        playing = begin(self.env, batch, play_key)
+        return self.start(model, begin(self.env, batch, play_key), key)
+
+    def start(self, model: Model, playing: Playing, key: PRNGKeyArray) -> Acting:
+        """The state before the first update, of environments that are being played."""
+        self._check_output(model)
         shapes = jax.eval_shape(lambda: self._window(model, playing))
         window = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
         carry = self.estimator.init(self.step, model, window)
@@ -100,9 +103,12 @@ class AbstractAgent(eqx.Module):
         return Acting(model, optimiser, carry, playing, key, jnp.zeros((), int))
 
     def _window(self, model, playing):
-        memory = self.step.initial(model, len(playing.total))
-        _, _, steps, _ = rollout(self.env, model, memory, playing, jax.random.key(0), 1)
-        played = Played(steps, playing.total)
+        """A window of one step, in which nothing comes of the actions."""
+        memory, keys = self.step.initial(model, len(playing.total)), example_keys(jax.random.key(0), len(playing.total))
+        _, seen, choice = decide(self.env, model, memory, playing.plays, keys, jnp.zeros((), int))
+        nothing = Feedback(jnp.zeros_like(playing.total), playing.plays.over, playing.plays.over)
+        _, (steps, _) = record(playing, seen, choice, playing.plays, nothing)
+        played = Played(jax.tree.map(lambda leaf: leaf[:, None], steps), playing.total)
         return played.window(self.targets(played))
 
     def _check_output(self, model):
@@ -123,8 +129,14 @@ class AbstractAgent(eqx.Module):
 
     def update(self, state: Acting, length: int) -> tuple[Acting, Outcome]:
         """Plays so many steps of each environment, and learns from them."""
-        key, act_key, learn_key = jax.random.split(state.key, 3)
-        memory, playing, steps, scores = rollout(self.env, state.model, state.carry.state, state.playing, act_key, length)
+        key = acting_key(state)
+        return self.finish(state, *rollout(self.env, state.model, state.carry.state, state.playing, key, length))
+
+    def finish(
+        self, state: Acting, memory: State, playing: Playing, steps: Steps, scores: dict[str, Tally]
+    ) -> tuple[Acting, Outcome]:
+        """Learns from a rollout that began in this state: all of an update but the playing."""
+        key, _, learn_key = jax.random.split(state.key, 3)
         played = Played(steps, next_value(self.env, state.model, memory, playing))
         model, optimiser, carry, outcome = self.learn(state, played, learn_key)
         outcome = Outcome(outcome.loss, outcome.metrics | scores)
@@ -146,6 +158,11 @@ class AbstractAgent(eqx.Module):
         """The model and the optimiser's state after one step of it."""
         changes, optimiser = self.optimiser.update(gradient, optimiser, eqx.filter(model, eqx.is_inexact_array))
         return eqx.apply_updates(model, changes), optimiser
+
+
+def acting_key(state: Acting) -> PRNGKeyArray:
+    """What the actions of the next rollout are drawn from."""
+    return jax.random.split(state.key, 3)[1]
 
 
 def check_discount(gamma: float) -> None:

@@ -7,11 +7,19 @@ from engram.envs.cartpole import CartPole as CartPole
 from engram.envs.check import check as check
 from engram.envs.curriculum import Curriculum as Curriculum
 from engram.envs.eat import Eat as Eat
+from engram.envs.gym import GymEnv as GymEnv
+from engram.envs.gym import GymVectorEnv as GymVectorEnv
+from engram.envs.gymnax import Gymnax as Gymnax
 from engram.envs.high_low import HighLow as HighLow
+from engram.envs.host import HostEnv as HostEnv
+from engram.envs.host import from_gymnasium as from_gymnasium
 from engram.envs.ladder import Ladder as Ladder
 from engram.envs.noisy_recall import NoisyRecall as NoisyRecall
 from engram.envs.pendulum import Pendulum as Pendulum
 from engram.envs.previous import Previous as Previous
+from engram.envs.registered import register
 from engram.envs.repeat_previous import RepeatPrevious as RepeatPrevious
 from engram.envs.target import Target as Target
 from engram.envs.tmaze import TMaze as TMaze
+
+register()

@@ -1,6 +1,7 @@
 """Gymnasium's spaces, within compiled programs."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -33,6 +34,20 @@ def names(space: Space[Any], name: str = "") -> Any:
     if isinstance(space, Tuple):
         return tuple(names(part, f"{name}[{index}]") for index, part in enumerate(space.spaces))
     return name
+
+
+def mapped(function: Callable[[Space[Any], Any], Any], space: Space[Any], x: Any) -> Any:
+    """An element of a space, of whose parts `function(space, part)` is taken."""
+    if isinstance(space, Dict):
+        return {name: mapped(function, part, x[name]) for name, part in space.items()}
+    if isinstance(space, Tuple):
+        return tuple(mapped(function, part, one) for part, one in zip(space.spaces, x, strict=True))
+    return function(space, x)
+
+
+def as_array(space: Space[Any], x: Any) -> Array:
+    """What lies in a simple space, of the kind that the space says and the usual number of bits."""
+    return jnp.asarray(x).astype(float if np.issubdtype(space.dtype, np.floating) else int)
 
 
 def width(space: Space[Any]) -> int:
@@ -99,13 +114,25 @@ def _sample_box(space: Box, key: PRNGKeyArray) -> Array:
     return drawn if np.issubdtype(space.dtype, np.floating) else jnp.floor(drawn).astype(int)
 
 
-def contains(space: Space[Any], x: Any) -> bool:
-    """Whether a concrete element lies in a simple space, but for its number of bits."""
+def contains(space: Space[Any], x: Any, batch: tuple[int, ...] = ()) -> bool:
+    """Whether concrete elements, of leading shape `batch`, all lie in a simple space, but for their number of bits."""
     x = np.asarray(x)
-    if x.shape != (space.shape or ()):
+    kind = np.floating if np.issubdtype(space.dtype, np.floating) else np.integer
+    if x.shape != batch + (space.shape or ()) or not np.issubdtype(x.dtype, kind):
         return False
-    if isinstance(space, Box):
-        kind = np.floating if np.issubdtype(space.dtype, np.floating) else np.integer
-        slack = 1e-6 * (1 + np.abs(x)) if kind is np.floating else 0
-        return np.issubdtype(x.dtype, kind) and bool(((x >= space.low - slack) & (x <= space.high + slack)).all())
-    return np.issubdtype(x.dtype, np.integer) and bool(space.contains(x.astype(space.dtype)))
+    low, high = bounds(space)
+    slack = 1e-6 * (1 + np.abs(x)) if kind is np.floating else 0
+    return bool(((x >= low - slack) & (x <= high + slack)).all())
+
+
+def bounds(space: Space[Any]) -> tuple[Any, Any]:
+    """The least and the greatest of a simple space."""
+    match space:
+        case Box():
+            return space.low, space.high
+        case Discrete():
+            return space.start, space.start + space.n - 1
+        case MultiDiscrete():
+            return space.start, space.start + space.nvec - 1
+        case _:
+            return 0, 1

@@ -1,5 +1,5 @@
 """Papers, one a file: their runs, and their numbers beside ours."""
 
-from engram.papers import artbp, chrono, online, uoro
+from engram.papers import artbp, chrono, online, recurrent_pg, uoro
 
-PAPERS = {"uoro": uoro, "artbp": artbp, "chrono": chrono, "online": online}
+PAPERS = {"uoro": uoro, "artbp": artbp, "chrono": chrono, "online": online, "recurrent-pg": recurrent_pg}

@@ -1,0 +1,225 @@
+"""Recurrent policy gradients: Bartunov, *Deep reinforcement learning with memory* (slides), and past their window."""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from engram.envs import AbstractEnv, CartPole, Eat, Ladder, NoisyRecall, RepeatPrevious, TMaze
+from engram.papers.item import Case, Item, Scale, Unit, configured
+from engram.reports.record import Record
+from engram.runs.config import Config
+
+TITLE = "Recurrent policy gradients"
+RETURN = "charts/episodic_return"
+UNIT = Unit("return")
+ADAM = "chain(clip_by_global_norm(1.0), adam(1e-3))"
+
+
+class Effort(NamedTuple):
+    """Updates, seeds, and rows of the log."""
+
+    updates: int
+    seeds: int
+    rows: int = 200
+
+
+def acting(name: str, effort: Effort, length: int, **expressions: Any) -> Case:
+    """A run of 32 copies of an environment, each of which takes so many steps between two updates."""
+    fields: dict[str, Any] = {"cell": "LSTM(64)", "estimator": "BPTT()", "optimiser": ADAM, "batch": 32} | expressions
+    fields |= {"length": length, "steps": effort.updates * fields["batch"] * length}
+    fields |= {"seed": 0, "seeds": effort.seeds, "log_every": effort.updates // effort.rows}
+    return configured(name, Config(**fields))
+
+
+PLAIN = "PolicyGradient(ToGo(), gamma=1.0)"
+BASELINE = "PolicyGradient(Advantage(), gamma=1.0)"
+
+
+def recall(scale: Scale) -> list[Case]:
+    """Whole episodes, the closing step included, and credit through all of them; a memory each for policy and baseline."""
+    lengths, effort = {
+        "smoke": ((6,), Effort(4, 2, 1)),
+        "laptop": ((10, 25, 50, 100), Effort(2_000, 5)),
+        "paper": ((10, 25, 50, 100, 200), Effort(10_000, 10)),
+    }[scale]
+    ways = {
+        "reward to go": (PLAIN, "NoisyRecall({0})"),
+        "minus a baseline": (BASELINE, "NoisyRecall({0})"),
+        "10 steps ahead": ("PolicyGradient(LookAhead(10), gamma=1.0)", "NoisyRecall({0})"),
+        "curriculum": (BASELINE, "Curriculum(NoisyRecall({0}), 'length', 6, 5, 0.8)"),
+    }
+    return [
+        acting(f"{name}, length {length}", effort, length + 1, env=env.format(length), agent=agent)
+        for length in lengths
+        for name, (agent, env) in (ways.items() if scale != "smoke" else list(ways.items())[2:])
+    ]
+
+
+def eat(scale: Scale) -> list[Case]:
+    foods, effort = {
+        "smoke": ((2,), Effort(4, 2, 1)),
+        "laptop": ((3, 10), Effort(2_000, 5)),
+        "paper": ((3, 5, 10, 25), Effort(20_000, 10)),
+    }[scale]
+    ways = {
+        "the reward alone": "PolicyGradient(Immediate(), gamma=0.99)",
+        "reward to go": "PolicyGradient(ToGo(), gamma=0.99)",
+        "minus a baseline": "PolicyGradient(Advantage(), gamma=0.99)",
+        "10 steps ahead": "PolicyGradient(LookAhead(10), gamma=0.99)",
+    }
+    return [
+        acting(f"{name}, {count} foods", effort, 51, env=f"Previous(Eat({count}))", agent=agent)
+        for count in foods
+        for name, agent in (ways.items() if scale != "smoke" else list(ways.items())[:1])
+    ]
+
+
+def immediate(scale: Scale) -> list[Case]:
+    effort = {"smoke": Effort(4, 2, 1), "laptop": Effort(500, 5), "paper": Effort(2_000, 10)}[scale]
+    ways = {
+        "the reward alone": "PolicyGradient(Immediate())",
+        "reward to go": "PolicyGradient(ToGo())",
+        "minus a baseline": "PolicyGradient(Advantage())",
+    }
+    tried = list(ways.items())[: 1 if scale == "smoke" else None]
+    return [acting(name, effort, 32, env="Ladder()", agent=agent, cell="LSTM(16)") for name, agent in tried]
+
+
+A2C = "PolicyGradient(Advantage(0.95), entropy_cost=0.01)"
+WINDOW = 8
+FADING = "RTU(32, 0.5, 0.95)"
+"""A cell that forgets at first: of what it saw 50 steps ago, less than 8 % is left, and noise on top of it."""
+
+
+def past(scale: Scale) -> list[Case]:
+    """Rollouts as long as the window: what is not in the trace is not learnt from."""
+    corridors, effort = {
+        "smoke": ((10,), Effort(8, 2, 1)),
+        "laptop": ((50, 100), Effort(20_000, 5)),
+        "paper": ((50, 100), Effort(100_000, 10)),
+    }[scale]
+    ppo = "PPO(epochs=2, minibatches=2, lam=0.95)"
+    lines = [
+        ("A2C", A2C, FADING, f"TBPTT({WINDOW})"),
+        ("A2C", A2C, FADING, "RTRL()"),
+        ("A2C", A2C, FADING, f"UORO(memory={WINDOW})"),
+        ("A2C", A2C, FADING, "UORO()"),
+        ("PPO", ppo, FADING, f"TBPTT({WINDOW})"),
+        ("PPO", ppo, FADING, "RTRL()"),
+    ]
+    return [
+        acting(
+            f"{name}, {cell.partition('(')[0]}, {estimator}, corridor {corridor}",
+            effort,
+            WINDOW,
+            env=f"TMaze({corridor})",
+            agent=agent,
+            cell=cell,
+            estimator=estimator,
+            optimiser="chain(clip_by_global_norm(0.5), adam(3e-3))",
+        )
+        for corridor in corridors
+        for name, agent, cell, estimator in (lines if scale != "smoke" else lines[1:2])
+    ]
+
+
+def solved(scale: Scale) -> list[Case]:
+    """PPO with a GRU, rollouts of 128 steps of 64 copies."""
+    effort = {"smoke": Effort(1, 2, 1), "laptop": Effort(150, 5, 150), "paper": Effort(1_000, 10)}[scale]
+    agent = "PPO()" if scale != "smoke" else "PPO(epochs=1)"
+    envs = ("TMaze(20)", "RepeatPrevious()", "CartPole(speeds=False)") if scale != "smoke" else ("TMaze(20)",)
+    common = {"cell": "GRU(64)", "batch": 64, "agent": agent, "optimiser": "chain(clip_by_global_norm(0.5), adam(1e-3))"}
+    return [acting(env, effort, 128 if scale != "smoke" else 64, env=env, **common) for env in envs]
+
+
+def steps_to(level: float) -> Callable[[Record, str], dict[int, float]]:
+    """How many steps each seed takes until the mean of 5 rows of the log is above a level; NaN if it never is."""
+
+    def final(record: Record, metric: str) -> dict[int, float]:
+        reached = {}
+        for seed in sorted({row["seed"] for row in record.rows}):
+            rows = [row for row in record.rows if row["seed"] == seed and row.get(metric) is not None]
+            means = (sum(row[metric] for row in rows[end - 4 : end + 1]) / 5 for end in range(4, len(rows)))
+            reached[seed] = next(
+                (float(row["step"]) for row, mean in zip(rows[4:], means, strict=True) if mean > level), math.nan
+            )
+        return reached
+
+    return final
+
+
+def levels(*envs: tuple[AbstractEnv, str]) -> dict[str, float]:
+    """What environments state of themselves, by their names where there are several."""
+    found = {}
+    for env, name in envs:
+        found |= {f"optimum{name}": env.optimum, f"memoryless{name}": env.memoryless}
+    return {name: value for name, value in found.items() if value == value}
+
+
+RECALL = Item(
+    "recurrent-pg/recall",
+    "Noisy class recall, lengths 10 to 100",
+    "The class is shown under noise in the first 4 steps and asked for in the last. The slides: plain policy gradients "
+    "struggle at 100 steps; a baseline helps; looking a few steps ahead works at times and is unstable; a curriculum of "
+    "growing lengths works well.",
+    recall,
+    {"smoke": 1, "laptop": 60, "paper": 900},
+    RETURN,
+    UNIT,
+    levels((NoisyRecall(10), "")),
+)
+
+ITEMS = [
+    RECALL,
+    RECALL._replace(
+        name="recurrent-pg/recall-steps",
+        title="Steps until noisy class recall is solved",
+        shows="The same runs: the steps of all copies until the return is at 90 % of the optimum.",
+        unit=Unit("steps to 90 %"),
+        levels={},
+        final=steps_to(0.9 * NoisyRecall(10).optimum),
+        runs=RECALL.name,
+    ),
+    Item(
+        "recurrent-pg/eat",
+        "The eat game",
+        "Each episode has its own good and bad foods. The slides: the optimal strategy is learnt; variance reduction speeds "
+        "it up; more contexts are harder; and there Ψ = r works, as memory is the only thing that an action can change.",
+        eat,
+        {"smoke": 1, "laptop": 40, "paper": 900},
+        RETURN,
+        UNIT,
+        levels(*((Eat(count), f", {count} foods") for count in (3, 10))),
+    ),
+    Item(
+        "recurrent-pg/immediate",
+        "An ordinary decision process, by the reward alone",
+        "A ladder of 5 rungs, each of which costs 0.1, and the last of which is worth 1: Ψ = r never climbs it.",
+        immediate,
+        {"smoke": 1, "laptop": 2, "paper": 10},
+        RETURN,
+        UNIT,
+        {"optimum": Ladder().optimum},
+    ),
+    Item(
+        "recurrent-pg/past",
+        "Past the window: T-mazes whose hint is 50 and 100 steps back, and gradients of 8 steps",
+        "Truncated backpropagation cannot see the hint. Forward estimators carry their trace from one rollout to the next, "
+        "exactly (RTRL, cheap for a diagonal cell) or with noise (UORO).",
+        past,
+        {"smoke": 1, "laptop": 45, "paper": 900},
+        RETURN,
+        UNIT,
+        levels((TMaze(50), "")),
+    ),
+    Item(
+        "recurrent-pg/solved",
+        "PPO with a GRU",
+        "A T-maze, repeating what was shown 4 steps ago, and balancing a pole without seeing speeds.",
+        solved,
+        {"smoke": 1, "laptop": 30, "paper": 300},
+        RETURN,
+        UNIT,
+        levels((TMaze(20), " of the maze"), (RepeatPrevious(), " of repeating"), (CartPole(speeds=False), " of the pole")),
+    ),
+]
