@@ -183,8 +183,8 @@ ITEMS = [
     Item(
         "recurrent-pg/eat",
         "The eat game",
-        "Each episode has its own good and bad foods. The slides: the optimal strategy is learnt; variance reduction speeds "
-        "it up; more contexts are harder; and there Ψ = r works, as memory is the only thing that an action can change.",
+        "Foods are good or bad for an episode. The slides: the optimal strategy is learnt; variance reduction speeds it up; "
+        "more contexts are harder; and there Ψ = r works, as memory is the only thing that an action can change.",
         eat,
         {"smoke": 1, "laptop": 40, "paper": 900},
         RETURN,
