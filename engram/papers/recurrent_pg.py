@@ -183,7 +183,7 @@ ITEMS = [
     Item(
         "recurrent-pg/eat",
         "The eat game",
-        "Foods are good or bad for an episode. The slides: the optimal strategy is learnt; variance reduction speeds it up; "
+        "Foods are good or bad for an episode. The slides: the best strategy is learnt; variance reduction speeds it up; "
         "more contexts are harder; and there Ψ = r works, as memory is the only thing that an action can change.",
         eat,
         {"smoke": 1, "laptop": 40, "paper": 900},
