@@ -51,6 +51,9 @@ def test_what_is_logged_and_scored(tmp_path):
     assert set(scored) == {"charts/episodic_return", "charts/episodic_length"}
     assert -3 <= scored["charts/episodic_return"] <= 4
     assert 4 <= scored["charts/episodic_length"] <= 6
+    played = saved.episodes(3000)[5]
+    assert np.isin(played.returns, (-3, 4)).all()
+    assert abs(played.lengths.mean() - 5) < 4 * np.sqrt(2 / 3 / 3000), "corridors of 4, 5 and 6 steps are as many"
     objective = saved.program.trial.objective
     assert not objective.minimise
     assert objective.levels == {"optimum": 4.0, "memoryless": 0.5, "random": 0.5}
@@ -93,6 +96,6 @@ def test_a_curriculum_rises_with_success_and_is_scored_at_its_goal(tmp_path):
 )
 def test_what_cannot_be_acted_is_refused(changes, message):
     fields = {"cell": "GRU(3)", "estimator": "BPTT()", "optimiser": "adam(1e-3)", "batch": 2, "length": 4, "steps": 9}
-    fields |= {"seed": 0, "seeds": 1, "env": "TMaze(4)", "agent": "PPO()"}
+    fields |= {"task": None, "seed": 0, "seeds": 1, "env": "TMaze(4)", "agent": "PPO()"}
     with pytest.raises(InputError, match=message):
         Config(**(fields | changes)).program()

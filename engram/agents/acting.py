@@ -131,6 +131,46 @@ def rollout(
     return state, playing, *gathered(*happened)
 
 
+class Episodes(NamedTuple):
+    """What whole episodes brought; NaN and the longest length where an episode did not end."""
+
+    returns: Float[Array, " episodes"]
+    lengths: Int[Array, " episodes"]
+
+
+def episodes(env: AbstractEnv, model: Model, key: PRNGKeyArray, count: int, longest: int = 100_000) -> Episodes:
+    """Plays so many episodes, one in each copy of an environment, to their ends: short ones count no more than long ones.
+
+    What did not end after `longest` steps is given up.
+    """
+    begin_key, act_key = jax.random.split(key)
+    keys, memory = example_keys(act_key, count), jax.vmap(lambda _: model.initial())(jnp.arange(count))
+
+    def going(carried):
+        _, playing, time = carried
+        return (time < longest) & ~playing.plays.over.all()
+
+    def one(carried):
+        state, playing, time = carried
+        plays = playing.plays
+        state, _, choice = decide(env, model, state, plays, keys, time)
+        after, feedback = jax.vmap(env.act)(plays, choice.action)
+        after = jax.tree.map(lambda old, new: _where(plays.over, old, new), plays, after)
+        total = playing.total + jnp.where(plays.over, 0, feedback.reward)
+        length = playing.length + (~plays.over).astype(int)
+        return state, Playing(after, total, length), time + 1
+
+    start = (memory, begin(env, count, begin_key), jnp.zeros((), int))
+    _, playing, _ = jax.lax.while_loop(going, one, start)
+    return Episodes(jnp.where(playing.plays.over, playing.total, jnp.nan), playing.length)
+
+
+def _where(over, old, new):
+    """By example, of arrays and of keys."""
+    over = over.reshape(over.shape + (1,) * (new.ndim - 1))
+    return jnp.where(over, old, new)
+
+
 def _scores(total, length, ended) -> dict[str, Tally]:
     weight = ended.astype(total.dtype)
     return {

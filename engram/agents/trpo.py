@@ -119,7 +119,7 @@ class TRPO(AbstractAgent):
         scale = jnp.sqrt(2 * self.radius / jnp.maximum(optax.tree.vdot(x, product(x)), 1e-20))
 
         def at(halvings):
-            return optax.tree.add_scale(here, -scale * 0.5**halvings, x)
+            return optax.tree.add_scale(here, -scale * jnp.exp2(-halvings.astype(scale.dtype)), x)
 
         def refused(halvings):
             new = replay.outputs(at(halvings))

@@ -21,16 +21,13 @@ from engram.runs.weights_and_biases import WeightsAndBiases
 
 @dataclasses.dataclass(frozen=True)
 class Train:
-    """Train a model on a task, or an agent in an environment. The same command goes on where it was broken off.
+    """Train a model on a task, or an agent in an environment. The same command goes on where it was broken off; with more
+    --steps, it goes further.
 
     Two examples that work:
-      engram train --task 'AnBn(1, 8)' --cell 'GRU(32)' --estimator 'UORO()' --batch 1 --length 1 --steps 200_000
-
       engram train --task 'Recall(10)' --cell 'LSTM(16)' --estimator 'TBPTT(5)' --length 20 --seeds 3 --dir runs/recall
 
-      engram train --env 'TMaze(50)' --agent 'PolicyGradient()' --cell 'RTU(32)' --estimator 'RTRL()' --batch 32 --length 8
-
-    With more --steps, it goes further.
+      engram train --env 'TMaze(20)' --agent 'PPO()' --cell 'RTU(16)' --estimator 'RTRL()' --length 4 --steps 100_000
     """
 
     task: str | None = None

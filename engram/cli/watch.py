@@ -13,6 +13,7 @@ from rich.text import Text
 from engram.cli.console import Json, say
 from engram.reports.figures import check_picture
 from engram.reports.memory import draw_memory, units
+from engram.runs.acting import ActingTrial
 from engram.runs.log import means
 from engram.runs.saved import Which, load
 from engram.runs.trial import Scene
@@ -55,29 +56,32 @@ class Watch:
             raise InputError(f"--seed {seed}: the run has seeds {seeds[0]} to {seeds[-1]}.")
         scene = saved.watch(seed, self.steps)
         title = f"{self.dir}, seed {seed}, update {saved.facts['update']:,}"
-        show_scene(scene, title)
+        acts = isinstance(saved.program.trial, ActingTrial)
+        show_scene(scene, title, acts)
         if self.plot is not None:
             draw_memory(scene, title, self.plot)
             say(f"Drawn: {self.plot}")
-        return {"steps": [describe(scene, step) for step in range(self.steps)]}
+        return {"steps": [describe(scene, step, acts) for step in range(self.steps)]}
 
 
-def describe(scene: Scene, step: int) -> dict[str, Any]:
+def describe(scene: Scene, step: int, acts: bool) -> dict[str, Any]:
     """One step, as JSON."""
+    does = {"does": np.asarray(scene.output)[step].tolist()} if acts else {}
     seen = np.asarray(scene.seen)[step].tolist()
     memory = units(scene.memory)[step].tolist()
-    return {"first": bool(scene.first[step]), "seen": seen, "memory": memory} | means(scene.said, (step,))
+    return {"first": bool(scene.first[step]), "seen": seen, "memory": memory} | does | means(scene.said, (step,))
 
 
-def show_scene(scene: Scene, title: str) -> None:
-    """Shows a line a step; each unit of the memory is shaded by its magnitude, blue or red by sign."""
+def show_scene(scene: Scene, title: str, acts: bool) -> None:
+    """Shows a line a step, with what is done if it acts; each unit of the memory is shaded, blue or red by its sign."""
     held = units(scene.memory)
     held = held / np.maximum(np.abs(held).max(axis=0, initial=0.0), 1e-12)
     names = list(scene.said)
-    table = Table(title=title, caption="› begins an episode", box=None, padding=(0, 1))
-    for name in ("", "step", "sees", *(name.partition("/")[2] for name in names)):
-        table.add_column(name, justify="right")
-    table.add_column("memory", no_wrap=True, overflow="ellipsis")
+    table = Table(title=title, caption="› begins an episode", box=None, padding=(0, 1), expand=True)
+    does = ("does",) if acts else ()
+    for name in ("", "step", "sees", *does, *(name.partition("/")[2] for name in names)):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("memory", no_wrap=True, overflow="ellipsis", ratio=1)
     for step in range(len(held)):
         values = means(scene.said, (step,))
         shown = ["" if values[name] is None else f"{values[name]:.3f}" for name in names]
@@ -85,6 +89,7 @@ def show_scene(scene: Scene, title: str) -> None:
             "›" if scene.first[step] else "",
             str(step),
             _short(np.asarray(scene.seen)[step]),
+            *([_does(np.asarray(scene.output)[step])] if acts else []),
             *shown,
             _shade(held[step]),
         )
@@ -96,6 +101,11 @@ def _short(seen: np.ndarray) -> str:
     if np.isin(seen, (0, 1)).all():
         return ",".join(map(str, np.flatnonzero(seen))) or "·"
     return " ".join(f"{value:.2g}" for value in seen[:4]) + (" …" if len(seen) > 4 else "")
+
+
+def _does(output: np.ndarray) -> str:
+    """A choice, or a few numbers."""
+    return str(int(output)) if np.issubdtype(output.dtype, np.integer) else _short(output)
 
 
 def _shade(values: np.ndarray) -> Text:

@@ -25,7 +25,13 @@ class Effort(NamedTuple):
 
 def acting(name: str, effort: Effort, length: int, **expressions: Any) -> Case:
     """A run of 32 copies of an environment, each of which takes so many steps between two updates."""
-    fields: dict[str, Any] = {"cell": "LSTM(64)", "estimator": "BPTT()", "optimiser": ADAM, "batch": 32} | expressions
+    fields: dict[str, Any] = {
+        "task": None,
+        "cell": "LSTM(64)",
+        "estimator": "BPTT()",
+        "optimiser": ADAM,
+        "batch": 32,
+    } | expressions
     fields |= {"length": length, "steps": effort.updates * fields["batch"] * length}
     fields |= {"seed": 0, "seeds": effort.seeds, "log_every": effort.updates // effort.rows}
     return configured(name, Config(**fields))

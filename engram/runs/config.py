@@ -37,17 +37,17 @@ USUAL_ROWS = 500
 class Config:
     """A run.
 
-    - `cell`, `estimator`, `optimiser`: expressions, such as `GRU(64)`.
+    - `task`, `cell`, `estimator`, `optimiser`: expressions, such as `GRU(64)`.
     - `batch`: the number of sequences that learn together, or of environments.
     - `length`: the steps of each of them between two updates.
     - `steps`: the time steps of all sequences together, rounded up to whole updates.
     - `seed`, `seeds`: the first seed, and how many there are.
     - `log_every`: the updates of one row of the log; by default what the run was begun with, or else some 500 rows.
-    - `task`: what is learnt, an expression; or else
-    - `env`, `agent`: what is acted in, and by whom.
+    - `env`, `agent`: what is acted in and by whom, where there is no task.
     - `shared`: whether an agent's policy and value read one memory, or have one each.
     """
 
+    task: str | None
     cell: str
     estimator: str
     optimiser: str
@@ -57,7 +57,6 @@ class Config:
     seed: int
     seeds: int
     log_every: int | None = None
-    task: str | None = None
     env: str | None = None
     agent: str | None = None
     shared: bool = False

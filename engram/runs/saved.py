@@ -8,6 +8,8 @@ import equinox as eqx
 import jax
 from jaxtyping import PRNGKeyArray
 
+from engram.agents.acting import Episodes, episodes
+from engram.runs.acting import ActingTrial
 from engram.runs.checkpoint import Checkpoints, Facts, check_record, read
 from engram.runs.config import read_config
 from engram.runs.log import Tallies
@@ -35,6 +37,13 @@ class Saved(NamedTuple):
         trial = self.program.trial.held_out() if trial is None else trial
         score = eqx.filter_jit(lambda trial, model, key: trial.evaluate(model, key, updates))
         return {seed: score(trial, model, evaluation_key(seed)) for seed, model in self.models().items()}
+
+    def episodes(self, count: int) -> dict[int, Episodes]:
+        """What so many episodes of each seed's agent bring, where agents were trained."""
+        trial = self.program.trial.held_out()
+        assert isinstance(trial, ActingTrial)
+        play = eqx.filter_jit(lambda env, model, key: episodes(env, model, key, count))
+        return {seed: play(trial.agent.env, model, evaluation_key(seed)) for seed, model in self.models().items()}
 
     def watch(self, seed: int, steps: int) -> Scene:
         """What one seed's model does on data that it has not seen."""
