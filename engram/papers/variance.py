@@ -240,8 +240,8 @@ ITEMS = [
     Item(
         "uoro/variance-copy",
         "Copy with a lag of 5, and the number of units (fig. 3.1c)",
-        "All networks learn with the same steps, η_t = 10⁻⁴ / (1 + 3·10⁻³ t). The thesis, which does not give its sizes: the "
-        "error falls slowly and steadily, but that of the largest network jumps midway, as its gradient is too noisy.",
+        "All networks learn with the same steps, η_t = 10⁻⁴ / (1 + 3·10⁻³ t). The thesis, which does not give its sizes: "
+        "the error falls slowly and steadily, but that of the largest network jumps midway, as its gradient is too noisy.",
         variance_copy,
         {"smoke": 1, "laptop": 20, "paper": 100},
         "losses/loss",
