@@ -192,14 +192,13 @@ def variance_width(scale: Scale) -> list[Case]:
     return [width_case(estimator, widths, seeds, runs) for estimator in estimators]
 
 
-def copy_case(width: int, steps: int, seeds: int, power: float = 0.5) -> Case:
-    """One pass over a stream, one step at a time: Adam with η_t = 10⁻⁴ / (1 + 3·10⁻³ t^power), t in steps."""
+def copy_case(width: int, steps: int, seeds: int) -> Case:
+    """One pass over a stream, one step at a time: Adam with η_t = 10⁻⁴ / (1 + 3·10⁻³ t), t in steps."""
     task = Copy(5)
-    optimiser = optax.adam(lambda count: 1e-4 / (1 + 3e-3 * count**power))
+    optimiser = optax.adam(lambda count: 1e-4 / (1 + 3e-3 * count))
     trial = StreamTrial(Learner(task, UORO(), optimiser), lambda key: network(task, width, key), 1, 1)
-    name = f"GRU({width})" if power == 0.5 else f"GRU({width}), t for √t"
-    record = {"task": "Copy(5)", "width": width, "eta": 1e-4, "rate": 3e-3, "power": power}
-    return trained(name, seeded(trial, seeds, steps // 500), steps, record)
+    record = {"task": "Copy(5)", "width": width, "eta": 1e-4, "rate": 3e-3}
+    return trained(f"GRU({width})", seeded(trial, seeds, steps // 500), steps, record)
 
 
 def variance_copy(scale: Scale) -> list[Case]:
@@ -208,7 +207,7 @@ def variance_copy(scale: Scale) -> list[Case]:
         "laptop": ((8, 64, 256, 512), 100_000, 3),
         "paper": ((8, 64, 256, 1024), 100_000, 3),
     }[scale]
-    return [*(copy_case(width, steps, seeds) for width in widths), copy_case(widths[-1], steps, seeds, 1.0)]
+    return [copy_case(width, steps, seeds) for width in widths]
 
 
 ITEMS = [
@@ -241,7 +240,8 @@ ITEMS = [
     Item(
         "uoro/variance-copy",
         "Copy with a lag of 5, and the number of units (fig. 3.1c)",
-        "",
+        "All networks learn with the same steps, η_t = 10⁻⁴ / (1 + 3·10⁻³ t). The thesis, which does not give its sizes: "
+        "the error falls slowly and steadily, but that of the largest network jumps midway, as its gradient is too noisy.",
         variance_copy,
         {"smoke": 1, "laptop": 20, "paper": 100},
         "losses/loss",
