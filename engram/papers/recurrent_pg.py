@@ -200,7 +200,7 @@ ITEMS = [
     Item(
         "recurrent-pg/immediate",
         "An ordinary decision process, by the reward alone",
-        "A ladder of 5 rungs, each of which costs 0.1, and the last of which is worth 1: Ψ = r never climbs it.",
+        "A ladder of 5 rungs, each of which costs 0.1, and the last of which is worth 1: by Ψ = r, all climbs but the last are a loss.",
         immediate,
         {"smoke": 1, "laptop": 2, "paper": 10},
         RETURN,
