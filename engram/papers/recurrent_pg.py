@@ -200,7 +200,7 @@ ITEMS = [
     Item(
         "recurrent-pg/immediate",
         "An ordinary decision process, by the reward alone",
-        "A ladder of 5 rungs, each of which costs 0.1, and the last of which is worth 1: by Ψ = r, all climbs but the last are a loss.",
+        "A ladder of 5 rungs, each of which costs 0.1, and the last is worth 1: by Ψ = r, climbs are losses.",
         immediate,
         {"smoke": 1, "laptop": 2, "paper": 10},
         RETURN,
