@@ -8,6 +8,7 @@ import sys
 
 import jax
 import pytest
+from PIL import Image
 
 from engram import InputError
 from engram.cli.entry import COMMANDS, main, parse
@@ -118,6 +119,12 @@ def test_watch_shows_the_memory(trained):
     assert steps[0]["memory"] != steps[1]["memory"]
     assert (trained[0] / "memory.png").read_bytes().startswith(b"\x89PNG")
     assert "›" in done.stderr
+    film, page = ("--plot", "memory.gif"), ("--plot", "memory.html")
+    for plot in (film, page):
+        engram("watch", "run", "--steps", "3", *plot, cwd=trained[0])
+    with Image.open(trained[0] / "memory.gif") as drawn:
+        assert drawn.n_frames == 3
+    assert steps[0]["look"] in (trained[0] / "memory.html").read_text()
 
 
 def test_report_writes_a_page(trained):

@@ -380,7 +380,7 @@ class TestRuns:
         said = Evaluate(here / "whole", part="validation", steps=8 * 9).run()
         assert said["metrics"]["losses/loss"]["by_seed"][0] == pytest.approx(float(validation))
         assert said["levels"].keys() == {"memoryless"}
-        assert whole.watch(0, 5).seen.shape == (5, whole.program.trial.learner.task.input_size)
+        assert whole.watch(0, 5)[0].seen.shape == (5, whole.program.trial.learner.task.input_size)
         (here / "story.txt").write_text(story(60).replace("aunt", "anut"))
         for open_it in (lambda: engram.run(config(steps=160), here / "whole"), lambda: load(here / "whole")):
             with pytest.raises(InputError, match=r"made with data = [0-9a-f]{64}, and not .* data if it has any, back"):

@@ -10,6 +10,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from engram.reports.page import write_page
+from engram.reports.stepper import write_stepper
 
 pytestmark = pytest.mark.browser
 
@@ -174,3 +175,45 @@ def test_the_links_open_the_pictures(browser, page):
     for address in addresses:
         browser.get(address)
         assert browser.execute_script("return document.images[0].naturalWidth") > 500
+
+
+LOOKS = ["▶ ●··┤", "</script><script>document.title = 'hijacked'</script>", "▶ ··●┤"]
+
+
+@pytest.fixture(scope="module")
+def stepper(tmp_path_factory):
+    path = tmp_path_factory.mktemp("watch") / "steps.html"
+    said = {"charts/reward": 0.5, "charts/value": None, "does": [1, 0.25], "seen": [1.0]}
+    marks = [{"first": step == 0, "cue": step == 0, "look": look} for step, look in enumerate(LOOKS)]
+    write_stepper([mark | {"memory": [0.1 * step, -1.0]} | said for step, mark in enumerate(marks)], HOSTILE, path)
+    return path
+
+
+def test_steps_are_walked_through(browser, stepper):
+    complaints, asked = show(browser, stepper)
+    assert (complaints, asked) == ([], [stepper.as_uri()])
+    assert "hijacked" not in browser.title
+    for look in LOOKS:
+        assert browser.find_element(By.ID, "look").text == look
+        browser.find_element(By.ID, "step").send_keys(Keys.ARROW_RIGHT)
+    assert browser.find_element(By.ID, "facts").text.split() == [
+        "step",
+        "2",
+        "reward",
+        "0.500",
+        "value",
+        "–",
+        "does",
+        "1",
+        "0.250",
+    ]
+    assert len(browser.find_elements(By.CSS_SELECTOR, ".cue")) == 1
+    colour = "return [...document.getElementById('memory').getContext('2d').getImageData(2, arguments[0], 1, 1).data]"
+    (red, _, blue, _), (cold, _, colder, _) = (browser.execute_script(colour, unit) for unit in (0, 1))
+    assert red > blue
+    assert cold < colder
+
+
+def test_a_phone_shows_all_of_a_step(browser, stepper):
+    show(browser, stepper, width=390)
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= 390

@@ -57,10 +57,14 @@ def test_what_is_logged_and_scored(tmp_path):
     objective = saved.program.trial.objective
     assert not objective.minimise
     assert objective.levels == {"optimum": 4.0, "memoryless": 0.5, "random": 0.5}
-    scene = saved.watch(5, 12)
+    scene, looks = saved.watch(5, 12)
     assert scene.first[0]
     assert scene.first.sum() >= 2
     assert len(scene.output) == 12
+    np.testing.assert_array_equal(scene.cue, scene.first)
+    hints = np.where(scene.world.hint > 0, "▶", "◀")
+    assert [look[0] for look in looks] == hints.tolist()
+    assert [look.index("●") - 2 for look in looks] == np.minimum(scene.world.time, scene.world.length - 1).tolist()
 
 
 def test_a_curriculum_rises_with_success_and_is_scored_at_its_goal(tmp_path):

@@ -1,6 +1,7 @@
 """`engram watch`."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,8 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from engram.cli.console import Json, say
-from engram.reports.figures import check_picture
+from engram.reports.figures import PICTURES, check_picture
+from engram.reports.film import draw_film
 from engram.reports.memory import draw_memory, units
+from engram.reports.stepper import write_stepper
 from engram.runs.acting import ActingTrial
 from engram.runs.log import means
 from engram.runs.saved import Which, load
@@ -20,6 +23,7 @@ from engram.runs.trial import Scene
 from engram.types import InputError
 
 SHADES = " ░▒▓█"
+KINDS = (*PICTURES, ".gif", ".html")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +33,7 @@ class Watch:
     Two examples that work, after engram train --dir runs/recall:
       engram watch runs/recall
 
-      engram watch runs/recall --steps 100 --seed 2 --plot memory.png
+      engram watch runs/recall --steps 100 --seed 2 --plot memory.gif
     """
 
     dir: Annotated[Path, tyro.conf.Positional]
@@ -41,54 +45,66 @@ class Watch:
     steps: int = 40
     """How many steps."""
     plot: Path | None = None
-    """Where to draw the memory over time, as a picture (.png, .svg or .pdf)."""
+    """Where to draw the memory over time: as a picture (.png, .svg or .pdf), as a film (.gif), or as a page that is walked
+    through step by step (.html)."""
     json: Json = False
 
     def run(self) -> dict[str, Any]:
         if self.steps < 1:
             raise InputError(f"--steps {self.steps}: give 1 at least.")
         if self.plot is not None:
-            check_picture(self.plot)
+            check_picture(self.plot, KINDS)
         saved = load(self.dir, self.checkpoint, warn=say)
         seeds = saved.program.seeds
         seed = seeds[0] if self.seed is None else self.seed
         if seed not in seeds:
             raise InputError(f"--seed {seed}: the run has seeds {seeds[0]} to {seeds[-1]}.")
-        scene = saved.watch(seed, self.steps)
+        scene, looks = saved.watch(seed, self.steps)
         title = f"{self.dir}, seed {seed}, update {saved.facts['update']:,}"
         acts = isinstance(saved.program.trial, ActingTrial)
-        show_scene(scene, title, acts)
+        show_scene(scene, looks, title, acts)
+        steps = [describe(scene, looks, step, acts) for step in range(self.steps)]
         if self.plot is not None:
-            draw_memory(scene, title, self.plot)
+            match self.plot.suffix:
+                case ".gif":
+                    draw_film(scene, looks, title, self.plot)
+                case ".html":
+                    write_stepper(steps, title, self.plot)
+                case _:
+                    draw_memory(scene, title, self.plot)
             say(f"Drawn: {self.plot}")
-        return {"steps": [describe(scene, step, acts) for step in range(self.steps)]}
+        return {"steps": steps}
 
 
-def describe(scene: Scene, step: int, acts: bool) -> dict[str, Any]:
+def describe(scene: Scene, looks: Sequence[str], step: int, acts: bool) -> dict[str, Any]:
     """One step, as JSON."""
+    marks = {"first": bool(scene.first[step]), "cue": bool(scene.cue[step]), "look": looks[step]}
     does = {"does": np.asarray(scene.output)[step].tolist()} if acts else {}
     seen = np.asarray(scene.seen)[step].tolist()
     memory = units(scene.memory)[step].tolist()
-    return {"first": bool(scene.first[step]), "seen": seen, "memory": memory} | does | means(scene.said, (step,))
+    return marks | {"seen": seen, "memory": memory} | does | means(scene.said, (step,))
 
 
-def show_scene(scene: Scene, title: str, acts: bool) -> None:
+def show_scene(scene: Scene, looks: Sequence[str], title: str, acts: bool) -> None:
     """Shows a line a step, with what is done if it acts; each unit of the memory is shaded, blue or red by its sign."""
     held = units(scene.memory)
     held = held / np.maximum(np.abs(held).max(axis=0, initial=0.0), 1e-12)
     names = list(scene.said)
-    table = Table(title=title, caption="› begins an episode", box=None, padding=(0, 1), expand=True)
-    does = ("does",) if acts else ()
-    for name in ("", "step", "sees", *does, *(name.partition("/")[2] for name in names)):
+    caption = "› begins an episode" + (", ◆ is to be remembered" if np.any(scene.cue) else "")
+    table = Table(title=title, caption=caption, box=None, padding=(0, 1), expand=True)
+    table.add_column("", no_wrap=True)
+    table.add_column("step", justify="right", no_wrap=True)
+    table.add_column("world" if acts else "sees", justify="left" if acts else "right", no_wrap=True)
+    for name in (*(("does",) if acts else ()), *(name.partition("/")[2] for name in names)):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("memory", no_wrap=True, overflow="ellipsis", ratio=1)
     for step in range(len(held)):
         values = means(scene.said, (step,))
         shown = ["" if values[name] is None else f"{values[name]:.3f}" for name in names]
         table.add_row(
-            "›" if scene.first[step] else "",
+            ("›" if scene.first[step] else " ") + ("◆" if scene.cue[step] else " "),
             str(step),
-            _short(np.asarray(scene.seen)[step]),
+            looks[step],
             *([_does(np.asarray(scene.output)[step])] if acts else []),
             *shown,
             _shade(held[step]),
@@ -96,16 +112,9 @@ def show_scene(scene: Scene, title: str, acts: bool) -> None:
     Console(stderr=True, markup=False).print(table)
 
 
-def _short(seen: np.ndarray) -> str:
-    """A vector in a few letters: the place of its ones, where it has only ones and zeros."""
-    if np.isin(seen, (0, 1)).all():
-        return ",".join(map(str, np.flatnonzero(seen))) or "·"
-    return " ".join(f"{value:.2g}" for value in seen[:4]) + (" …" if len(seen) > 4 else "")
-
-
 def _does(output: np.ndarray) -> str:
-    """A choice, or a few numbers."""
-    return str(int(output)) if np.issubdtype(output.dtype, np.integer) else _short(output)
+    """A choice, or numbers."""
+    return str(int(output)) if np.issubdtype(output.dtype, np.integer) else " ".join(f"{value:.2g}" for value in output)
 
 
 def _shade(values: np.ndarray) -> Text:

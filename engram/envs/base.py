@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
+
+from engram.envs.spaces import flat
 
 if TYPE_CHECKING:
     from gymnasium.spaces import Space
@@ -99,6 +102,16 @@ class AbstractEnv(eqx.Module):
     @abstractmethod
     def step(self, state: State, action: Any, key: PRNGKeyArray) -> tuple[State, Feedback]:
         """The state that an action leads to, and what came of it."""
+
+    def cue(self, state: State) -> Bool[Array, ""]:
+        """Whether something is seen of a state that will be wanted when it is seen no more."""
+        del state
+        return jnp.array(False)
+
+    def text(self, state: State) -> str:
+        """A state in a line of text, for people: here, what is seen of it."""
+        seen = np.asarray(flat(self.observation_space, self.observe(state)))
+        return " ".join(f"{value:.2g}" for value in seen)
 
     def begin(self, key: PRNGKeyArray) -> Play:
         """The beginning of an endless sequence of episodes."""

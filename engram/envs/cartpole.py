@@ -10,6 +10,7 @@ from gymnasium.spaces import Box, Discrete
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from engram.envs.base import AbstractEnv, Feedback
+from engram.envs.text import track
 from engram.types import InputError
 
 GRAVITY, CART, POLE, HALF, PUSH = 9.8, 1.0, 0.1, 0.5, 10.0
@@ -95,3 +96,8 @@ class CartPole(AbstractEnv):
         fallen = (jnp.abs(moves[0]) > EDGE) | (jnp.abs(moves[2]) > TILT)
         truncated = ~fallen & (state.time == self.horizon - 1)
         return Balance(state.time + 1, moves), Feedback(jnp.ones(()), fallen, truncated)
+
+    def text(self, state: Balance) -> str:
+        place, angle = float(state.moves[0]), float(state.moves[2])
+        pole = "╲" if angle < -TILT / 4 else "╱" if angle > TILT / 4 else "│"
+        return f"{track(int(1000 * (place + EDGE)), int(2000 * EDGE), pole)} {math.degrees(angle):+.1f}°"

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from engram.envs.base import AbstractEnv, Feedback, State
 from engram.types import InputError
@@ -98,3 +98,9 @@ class Curriculum(AbstractEnv):
     def step(self, state: Stage, action: Any, key: PRNGKeyArray) -> tuple[Stage, Feedback]:
         following, feedback = self.at(state.level).step(state.state, action, key)
         return state._replace(state=following, total=state.total + feedback.reward), feedback
+
+    def cue(self, state: Stage) -> Bool[Array, ""]:
+        return self.at(state.level).cue(state.state)
+
+    def text(self, state: Stage) -> str:
+        return self.at(state.level).text(state.state)

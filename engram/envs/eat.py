@@ -81,3 +81,6 @@ class Eat(AbstractEnv):
         food = below(self.foods, jax.random.key_data(key)[0])
         over = state.time == self.horizon - 1
         return state._replace(time=state.time + 1, food=food), Feedback(reward, over, jnp.array(False))
+
+    def text(self, state: Table) -> str:
+        return f"food {state.food}, {'good' if state.good[state.food] else 'bad'}"

@@ -26,12 +26,15 @@ class GymEnv(gymnasium.Env[Any, Any]):
     **Arguments:**
 
     - `env`: the environment.
+    - `render_mode`: `"ansi"`, for `render` to give a line of text.
     """
 
-    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 — Gymnasium's own
+    metadata: dict[str, Any] = {"render_modes": ["ansi"], "render_fps": 5}  # noqa: RUF012 — Gymnasium's own
 
-    def __init__(self, env: AbstractEnv):
-        self.env = env
+    def __init__(self, env: AbstractEnv, render_mode: str | None = None):
+        if render_mode not in (None, "ansi"):
+            raise InputError(f"render_mode={render_mode!r}: environments here are shown as text; give 'ansi', or None.")
+        self.env, self.render_mode = env, render_mode
         self.observation_space, self.action_space = env.observation_space, env.action_space
         self._play: Play | None = None
 
@@ -51,6 +54,11 @@ class GymEnv(gymnasium.Env[Any, Any]):
         self._play, seen, feedback = _act(self.env, self._play, action)
         reward, terminated, truncated = feedback
         return _numpy(self.observation_space, seen), float(reward), bool(terminated), bool(truncated), {}
+
+    def render(self) -> str | None:
+        if self.render_mode is None or self._play is None:
+            return None
+        return self.env.text(jax.tree.map(np.asarray, self._play.state))
 
 
 class GymVectorEnv(VectorEnv[Any, Any, Any]):

@@ -5,9 +5,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from gymnasium.spaces import Box
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from engram.envs.base import AbstractEnv, Feedback
+from engram.envs.text import track
 from engram.types import InputError
 
 
@@ -68,3 +69,9 @@ class HighLow(AbstractEnv):
         last = state.time == self.horizon - 1
         reward = jnp.where(last, state.sign * jnp.clip(action[0], -1, 1), 0.0)
         return state._replace(time=state.time + 1), Feedback(reward, last, jnp.array(False))
+
+    def cue(self, state: Sign) -> Bool[Array, ""]:
+        return state.time == 0
+
+    def text(self, state: Sign) -> str:
+        return f"{'+' if state.sign > 0 else '−'} {track(int(state.time), int(self.horizon))}"

@@ -8,6 +8,7 @@ from gymnasium.spaces import Discrete
 from jaxtyping import Array, Int, PRNGKeyArray
 
 from engram.envs.base import AbstractEnv, Feedback
+from engram.envs.text import track
 from engram.types import InputError
 
 
@@ -82,3 +83,6 @@ class Ladder(AbstractEnv):
         top = climbs & (rung == self.rungs)
         reward = jnp.where(climbs, -self.cost, 0.0) + jnp.where(top, 1.0, 0.0)
         return Rung(state.time + 1, rung), Feedback(reward, top, ~top & (state.time == self.horizon - 1))
+
+    def text(self, state: Rung) -> str:
+        return track(int(state.rung), int(self.rungs) + 1)

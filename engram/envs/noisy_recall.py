@@ -7,10 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from gymnasium.spaces import Box, Discrete
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from engram.chance import normal
 from engram.envs.base import AbstractEnv, Feedback
+from engram.envs.text import track
 from engram.types import InputError
 
 
@@ -88,3 +89,10 @@ class NoisyRecall(AbstractEnv):
         reward = jnp.where(asked, jnp.where(right, 1.0, -1.0), 0.0)
         noise = self.noise * normal(jax.random.key_data(key)[0])
         return state._replace(time=state.time + 1, noise=noise), Feedback(reward, asked, jnp.array(False))
+
+    def cue(self, state: Heard) -> Bool[Array, ""]:
+        return state.time < self.cues
+
+    def text(self, state: Heard) -> str:
+        value = float(self.observe(state)[0])
+        return f"{'+' if state.sign > 0 else '−'} {track(int(state.time), int(self.length))}? {value:+.1f}"

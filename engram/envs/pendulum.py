@@ -88,3 +88,7 @@ class Pendulum(AbstractEnv):
         spin = jnp.clip(spin, -FASTEST, FASTEST)
         following = Swing(state.time + 1, state.angle + self.dt * spin, spin)
         return following, Feedback(reward, jnp.array(False), state.time == self.horizon - 1)
+
+    def text(self, state: Swing) -> str:
+        eighths = round(4 * float(state.angle) / math.pi) % 8
+        return f"{'↑↖←↙↓↘→↗'[eighths]} {float(state.spin):+.1f}"

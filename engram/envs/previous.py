@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from gymnasium.spaces import Box, Dict, Discrete
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from engram.envs.base import AbstractEnv, Feedback, State
 from engram.types import InputError
@@ -74,3 +74,9 @@ class Previous(AbstractEnv):
         shown = action + 1 if isinstance(self.env.action_space, Discrete) else action
         like = jax.tree.map(lambda leaf: leaf.dtype, state.action)
         return Remembered(following, jnp.asarray(shown, like), jnp.asarray(feedback.reward, state.reward.dtype)), feedback
+
+    def cue(self, state: Remembered) -> Bool[Array, ""]:
+        return self.env.cue(state.state)
+
+    def text(self, state: Remembered) -> str:
+        return self.env.text(state.state)

@@ -42,8 +42,8 @@ def register() -> None:
         )
 
 
-def make(name: str, **arguments: Any) -> GymEnv:
-    return GymEnv(_made(name, **arguments))
+def make(name: str, render_mode: str | None = None, **arguments: Any) -> GymEnv:
+    return GymEnv(_made(name, **arguments), render_mode)
 
 
 def make_vec(name: str, num_envs: int, **arguments: Any) -> GymVectorEnv:

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from gymnasium.spaces import Discrete
 from jaxtyping import Array, Int, PRNGKeyArray
 
@@ -76,6 +77,11 @@ class RepeatPrevious(AbstractEnv):
         reward = jnp.where(state.time >= self.delay, worth, 0.0)
         shown = jnp.roll(state.shown, 1).at[0].set(self._draw(key))
         return Cards(state.time + 1, shown), Feedback(reward, state.time == self.horizon - 1, jnp.array(False))
+
+    def text(self, state: Cards) -> str:
+        shown = np.asarray(state.shown)[: int(state.time) + 1]
+        wanted = f", {shown[-1]} is wanted" if len(shown) > self.delay else ""
+        return f"{' '.join(map(str, shown[::-1]))}{wanted}"
 
     def _draw(self, key):
         return below(self.suits, jax.random.key_data(key)[1])

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from gymnasium.spaces import Box
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from engram.envs.base import AbstractEnv, Feedback
 from engram.types import InputError
@@ -94,6 +94,14 @@ class Target(AbstractEnv):
         place = jnp.clip(state.place + speed, -WALL, WALL)
         following = Swim(state.time + 1, place, speed, state.centre)
         return following, Feedback(self._within(following), following.time == self.horizon, jnp.array(False))
+
+    def cue(self, state: Swim) -> Bool[Array, ""]:
+        return state.time == 0
+
+    def text(self, state: Swim) -> str:
+        (x, y), (right, up) = state.place, state.centre - state.place
+        there = "within" if self._within(state) else f"{math.hypot(right, up):.1f} from the centre"
+        return f"at {x:+.1f} {y:+.1f}, {there}"
 
     @staticmethod
     def _within(state: Swim) -> Float[Array, ""]:

@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from engram.chance import below
 from engram.envs.base import AbstractEnv, Feedback
+from engram.envs.text import track
 from engram.types import InputError
 
 RIGHT, WRONG = 4.0, -3.0
@@ -117,6 +118,12 @@ class TMaze(AbstractEnv):
         reward = jnp.where(self._junction(state) > 0, jnp.where(right, RIGHT, WRONG), 0.0)
         following = state._replace(time=state.time + 1, noise=self._noise(word))
         return following, Feedback(reward, last, jnp.array(False))
+
+    def cue(self, state: Walk) -> Bool[Array, ""]:
+        return state.time == 0
+
+    def text(self, state: Walk) -> str:
+        return f"{'▶' if state.hint > 0 else '◀'} {track(int(state.time), int(state.length))}┤"
 
     def _noise(self, word):
         return _sign(word >> 1) if self.noise else jnp.zeros(())

@@ -1,7 +1,7 @@
 """Pictures of results."""
 
 import warnings
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -66,10 +66,14 @@ def figure(width: float = 7.0, height: float = 4.0):
     return picture, axes
 
 
-def check_picture(path: Path) -> None:
-    """Refuses a path that no picture can be written to."""
-    if path.suffix not in (".png", ".svg", ".pdf"):
-        raise InputError(f"'{path}' is no picture: give a name that ends in .png, .svg or .pdf.")
+PICTURES = (".png", ".svg", ".pdf")
+
+
+def check_picture(path: Path, kinds: Sequence[str] = PICTURES) -> None:
+    """Refuses a path that no picture of these kinds can be written to."""
+    if path.suffix not in kinds:
+        wanted = f"{', '.join(kinds[:-1])} or {kinds[-1]}"
+        raise InputError(f"'{path}' is no picture: give a name that ends in {wanted}.")
     if not path.parent.is_dir():
         raise InputError(f"'{path}' cannot be written: there is no folder '{path.parent}'; make it first.")
 

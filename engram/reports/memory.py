@@ -8,10 +8,14 @@ import numpy as np
 from jaxtyping import Float
 
 from engram.reports.figures import figure, house_style, save
+from engram.runs.log import means
 from engram.runs.trial import Scene
 
 LIMIT = 256
 """The most units that a picture has rows for."""
+CURVES = ("losses/loss", "charts/reward", "charts/value")
+"""What is drawn above a memory, where it was said."""
+CUE = "#e69f00"
 
 
 def units(memory: Any) -> Float[np.ndarray, "time units"]:
@@ -23,22 +27,37 @@ def units(memory: Any) -> Float[np.ndarray, "time units"]:
     return np.concatenate([leaf.reshape(len(leaf), -1).astype(float) for leaf in numbers], axis=1)
 
 
-def draw_memory(scene: Scene, title: str, path: Path) -> None:
-    """Draws the states of a memory over time as a heat map, under the loss; dotted lines begin episodes."""
+def memory_figure(scene: Scene, title: str):
+    """A figure of the states of a memory over time as a heat map, under what was said of each step; and its two axes.
+
+    Dotted lines begin episodes, and what is to be remembered is seen in the shaded steps.
+    """
     held = units(scene.memory)[:, :LIMIT]
-    loss = np.asarray(scene.said["losses/loss"].total)
-    with house_style():
-        picture, axes = figure(9.0, 5.0)
-        axes.remove()
-        above, below = picture.subplots(2, 1, sharex=True, height_ratios=(1, 3))
-        above.plot(np.arange(len(loss)), loss, drawstyle="steps-mid")
-        above.set(ylabel="loss", title=title)
-        largest = float(np.abs(held).max(initial=0.0)) or 1.0
-        image = below.imshow(held.T, aspect="auto", cmap="RdBu_r", vmin=-largest, vmax=largest, interpolation="nearest")
+    picture, axes = figure(9.0, 5.0)
+    axes.remove()
+    above, below = picture.subplots(2, 1, sharex=True, height_ratios=(1, 3))
+    said = [means(scene.said, (step,)) for step in range(len(held))]
+    for name in CURVES:
+        if name in scene.said:
+            values = [np.nan if step[name] is None else step[name] for step in said]
+            above.plot(values, drawstyle="steps-mid", label=name.partition("/")[2])
+    above.set(title=title)
+    largest = float(np.quantile(np.abs(held), 0.995)) if held.size else 0.0
+    largest = largest or 1.0
+    image = below.imshow(held.T, aspect="auto", cmap="RdBu_r", vmin=-largest, vmax=largest, interpolation="nearest")
+    for axes in (above, below):
         for start in np.flatnonzero(np.asarray(scene.first)):
-            for axes in (above, below):
-                axes.axvline(start - 0.5, linestyle=":", linewidth=1, color="black")
-        below.grid(False)
-        below.set(xlabel="step", ylabel="unit")
-        picture.colorbar(image, ax=below, label="state", pad=0.01)
-        save(picture, path)
+            axes.axvline(start - 0.5, linestyle=":", linewidth=1, color="black")
+    for index, step in enumerate(np.flatnonzero(np.asarray(scene.cue))):
+        above.axvspan(step - 0.5, step + 0.5, color=CUE, alpha=0.5, linewidth=0, label="cue" if index == 0 else None)
+    above.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    below.grid(False)
+    below.set(xlabel="step", ylabel="unit")
+    picture.colorbar(image, ax=below, label="state", pad=0.01)
+    return picture, above, below
+
+
+def draw_memory(scene: Scene, title: str, path: Path) -> None:
+    """Draws `memory_figure`."""
+    with house_style():
+        save(memory_figure(scene, title)[0], path)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from engram.agents.acting import begin, rollout
@@ -73,19 +74,23 @@ class ActingTrial(AbstractTrial):
     def watch(self, model: AbstractCell, key: PRNGKeyArray, steps: int) -> Scene:
         begin_key, act_key = jax.random.split(key)
 
+        env = self.agent.env
+
         def one(running, key):
             state, playing = running
-            after, playing, found, _ = rollout(self.agent.env, model, state, playing, key[None], 1)
-            return (after, playing), (
-                jax.tree.map(lambda leaf: leaf[0, 0], found),
-                jax.tree.map(lambda leaf: leaf[0], after),
-            )
+            after, later, found, _ = rollout(env, model, state, playing, key[None], 1)
+            world, memory = jax.tree.map(lambda leaf: leaf[0], (playing.plays.state, after))
+            return (after, later), (jax.tree.map(lambda leaf: leaf[0, 0], found), memory, world, env.cue(world))
 
-        start = (self.agent.step.initial(model, 1), begin(self.agent.env, 1, begin_key))
-        found, memory = jax.lax.scan(one, start, jax.random.split(act_key, steps))[1]
+        start = (self.agent.step.initial(model, 1), begin(env, 1, begin_key))
+        found, memory, world, cue = jax.lax.scan(one, start, jax.random.split(act_key, steps))[1]
         counts = (~found.over).astype(found.reward.dtype)
         said = {
             "charts/reward": Tally(counts * found.reward, counts),
             "charts/value": Tally(found.value, jnp.ones_like(counts)),
         }
-        return Scene(found.first, found.seen, found.action, memory, said)
+        return Scene(found.first, cue & ~found.over, found.seen, found.action, memory, said, world)
+
+    def looks(self, scene: Scene) -> list[str]:
+        leaves, structure = jax.tree.flatten(jax.tree.map(np.asarray, scene.world))
+        return [self.agent.env.text(jax.tree.unflatten(structure, state)) for state in zip(*leaves, strict=True)]

@@ -45,11 +45,12 @@ class Saved(NamedTuple):
         play = eqx.filter_jit(lambda env, model, key: episodes(env, model, key, count))
         return {seed: play(trial.agent.env, model, evaluation_key(seed)) for seed, model in self.models().items()}
 
-    def watch(self, seed: int, steps: int) -> Scene:
-        """What one seed's model does on data that it has not seen."""
+    def watch(self, seed: int, steps: int) -> tuple[Scene, list[str]]:
+        """What one seed's model does on data that it has not seen, and each step in a line of text."""
         trial = self.program.trial.held_out()
         watch = eqx.filter_jit(lambda trial, model, key: trial.watch(model, key, steps))
-        return watch(trial, self.models()[seed], evaluation_key(seed))
+        scene = watch(trial, self.models()[seed], evaluation_key(seed))
+        return scene, trial.looks(scene)
 
 
 def load(

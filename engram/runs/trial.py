@@ -9,6 +9,7 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, PRNGKeyArray, PyTree
 
 from engram.learner import Learner, Learning
@@ -37,17 +38,21 @@ class Scene(NamedTuple):
     """What a model does on one sequence, leading axis time.
 
     - `first`: where an episode begins.
+    - `cue`: where something is seen that is known to be wanted later.
     - `seen`: what the model sees.
     - `output`: what it puts out.
     - `memory`: its state after each step.
     - `said`: what each step is charged, and its metrics, by the names of the log.
+    - `world`: the state of the environment, where there is one.
     """
 
     first: Bool[Array, " time"]
+    cue: Bool[Array, " time"]
     seen: PyTree[Array]
     output: PyTree[Array]
     memory: PyTree[Array]
     said: Tallies
+    world: PyTree[Array] = ()
 
 
 class AbstractTrial(eqx.Module):
@@ -90,6 +95,10 @@ class AbstractTrial(eqx.Module):
     @abstractmethod
     def watch(self, model: Model, key: PRNGKeyArray, steps: int) -> Scene:
         """What a model does on fresh data, step by step."""
+
+    def looks(self, scene: Scene) -> list[str]:
+        """Each step of a scene in a line of text: of ones and zeros the places of the ones."""
+        return [_look(seen) for seen in np.asarray(scene.seen)]
 
     def held_out(self, part: Part = "test") -> "AbstractTrial":
         """This trial on data that training never sees: by default itself, for it draws afresh from every key."""
@@ -166,10 +175,16 @@ class StreamTrial(AbstractTrial):
             source, data = task.emit(source)
             state, output = step.advance(model, state, data.first, step.encode(model, data))
             said = tallies(Outcome(*step.charge(model, output, data)))
-            return (state, source), Scene(data.first, data.inputs, output, state, said)
+            return (state, source), Scene(data.first, jnp.array(False), data.inputs, output, state, said)
 
         return jax.lax.scan(one, (step.memory(model).initial(), task.begin(key)), None, steps)[1]
 
     def held_out(self, part: Part = "test") -> "StreamTrial":
         learner = dataclasses.replace(self.learner, task=self.learner.task.held_out(part))
         return dataclasses.replace(self, learner=learner)
+
+
+def _look(seen: np.ndarray) -> str:
+    if np.isin(seen, (0, 1)).all():
+        return ",".join(map(str, np.flatnonzero(seen))) or "·"
+    return " ".join(f"{value:.2g}" for value in seen[:4]) + (" …" if len(seen) > 4 else "")
