@@ -9,14 +9,14 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
-PEERS = {"torch", "braintrace"}  # each has benchmarks/requirements-NAME.txt and benchmarks/NAME_worker.py
+PEERS = {"torch", "braintrace", "sb3", "memorax"}  # each has benchmarks/requirements-NAME.txt and benchmarks/NAME_worker.py
 
 Found = dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
 class Side:
-    """One worker (`engram`, `runs`, `startup`, `torch`, `braintrace`) and what it is asked."""
+    """One worker (`engram`, `runs`, `agents`, `startup`, or a peer) and what it is asked."""
 
     worker: str
     case: str
@@ -124,6 +124,10 @@ def tables(quick: bool) -> list[Table]:
         startup(),
         looking(1000 if quick else 100),
         seeds(1000 if quick else 100),
+        against_sb3(short, 1 if quick else 4),
+        against_memorax(short),
+        random_play(short),
+        ten_agents(short),
     ]
 
 
@@ -361,4 +365,102 @@ def seeds(part: int) -> Table:
         tuple(row(name, *stream) for name, stream in STREAMS.items()),
         seconds,
         in_microseconds,
+    )
+
+
+AGENTS = (
+    "Steps of the environment in a second (thousands), acting and learning included. PPO with 64 units of memory, 64 "
+    "copies, rollouts of 128 steps, 4 epochs of 4 minibatches."
+)
+
+
+def thousands(found: Found) -> str:
+    return f"{found['steps_per_second'] / 1000:.1f}"
+
+
+def steps_per_second(found: Found) -> float:
+    return found["steps_per_second"]
+
+
+def against_sb3(short: str, updates: int) -> Table:
+    """PPO beside sb3-contrib."""
+
+    def row(cell, name, asked, target):
+        ours = Side("agents", f"ppo --env 'TMaze(20)' --cell '{cell}'{short}")
+        return Row(f"{cell}; {name}", (ours, Side("sb3", f"ppo {asked} --updates {updates}")), target)
+
+    goal = Target(ratio, 15.0, at_least=True, form="{:.1f}×")
+    return Table(
+        "i",
+        "Recurrent PPO beside sb3-contrib",
+        f"{AGENTS} `TMaze(20)`, policy and value on one memory; `RecurrentPPO` has an LSTM. Its copies are stepped one by "
+        "one, as of `gymnasium.make` in a `DummyVecEnv`, or together by Engram's vector environment, through an adapter.",
+        ("engram", "sb3-contrib"),
+        (
+            row("GRU(64)", "copies one by one", "--together 0", goal),
+            row("GRU(64)", "copies together", "--together 1", None),
+            row("GRU(64)", "copies together, one thread", "--together 1 --threads 1", None),
+            row("LSTM(64)", "copies together, one thread", "--together 1 --threads 1", None),
+        ),
+        steps_per_second,
+        thousands,
+    )
+
+
+def against_memorax(short: str) -> Table:
+    """PPO beside memorax."""
+    ours = Side("agents", f"ppo --env 'CartPole()' --cell 'GRU(64)' --shared 0{short}")
+    target = Target(ratio, 1.0, at_least=True)
+    return Table(
+        "i",
+        "Recurrent PPO beside memorax",
+        f"{AGENTS} CartPole, a GRU each for policy and value.",
+        ("engram", "memorax"),
+        (Row("GRU 64, CartPole", (ours, Side("memorax", f"ppo{short}")), target),),
+        steps_per_second,
+        thousands,
+    )
+
+
+def millions(ours: float, *_: float) -> float:
+    return ours / 1e6
+
+
+def random_play(short: str) -> Table:
+    """Random actions."""
+    return Table(
+        "j",
+        "Random play",
+        "Steps in a second (thousands) of 4,096 copies, ends, beginnings and the drawing of actions included.",
+        ("engram",),
+        (
+            Row(
+                "TMaze(50)",
+                (Side("agents", f"random --env 'TMaze(50)'{short}"),),
+                Target(millions, 10.0, at_least=True, form="{:.1f} M"),
+            ),
+        ),
+        steps_per_second,
+        thousands,
+    )
+
+
+def ten_agents(short: str) -> Table:
+    """What ten seeds of an agent cost."""
+
+    def row(name: str, case: str) -> Row:
+        ten = Side("agents", f"ppo {case} --seeds 10 --devices 2{short}")
+        return Row(name, (ten, Side("agents", f"ppo {case}{short}")), Target(ratio, 4.0, at_least=False))
+
+    return Table(
+        "j",
+        "Ten agents beside one",
+        "Milliseconds of one update of PPO on `TMaze(20)`; ten seeds are laid over two devices, one has one.",
+        ("ten seeds", "one seed"),
+        (
+            row("GRU 64, 64 copies, rollouts of 128", "--cell 'GRU(64)'"),
+            row("GRU 16, 8 copies, rollouts of 32", "--cell 'GRU(16)' --copies 8 --rollout 32"),
+        ),
+        seconds,
+        lambda found: f"{found['seconds'] * 1000:.1f}",
     )

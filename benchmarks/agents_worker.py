@@ -1,0 +1,72 @@
+"""Agents: steps of the environment in a second, acting and learning included; and random actions alone."""
+
+import jax
+import jax.numpy as jnp
+from worker import answer, median_seconds
+
+from engram import Config
+from engram.envs import AbstractEnv
+from engram.runs.spec import build
+
+PPO = "PPO(epochs={epochs}, minibatches={minibatches})"
+OPTIMISER = "chain(clip_by_global_norm(0.5), adam(1e-3))"
+
+
+def ppo(
+    env: str,
+    cell: str,
+    shared: int,
+    copies: int,
+    rollout: int,
+    epochs: int,
+    minibatches: int,
+    seeds: int,
+    devices: int,
+    seconds: float,
+) -> dict[str, float]:
+    """Updates of PPO, as `engram train` compiles them; `shared` tells whether policy and value read one memory."""
+    jax.config.update("jax_num_cpu_devices", devices)
+    agent = PPO.format(epochs=epochs, minibatches=minibatches)
+    sizes = {"batch": copies, "length": rollout, "steps": copies * rollout, "seed": 0, "seeds": seeds, "log_every": 1}
+    config = Config(None, cell, "BPTT()", OPTIMISER, **sizes, env=env, agent=agent, shared=bool(shared))
+    program = config.program(devices)
+    running = program.init()
+
+    def run():
+        nonlocal running
+        running = jax.block_until_ready(program.advance(running, 4, 0)[0])
+
+    took = median_seconds(run, seconds) / 4
+    return {"seconds": took, "steps_per_second": copies * rollout * seeds / took}
+
+
+def random(env: str, copies: int, steps: int, seconds: float) -> dict[str, float]:
+    """Uniformly random choices between two actions."""
+    made = build(env, AbstractEnv)
+
+    @jax.jit
+    def play(key):
+        begin, act = jax.random.split(key)
+
+        def one(plays, key):
+            words = jax.random.bits(key, (copies,))
+            plays, feedback = jax.vmap(made.act)(plays, (words % 2).astype(int))
+            return plays, jnp.sum(feedback.reward)
+
+        plays = jax.vmap(made.begin)(jax.random.split(begin, copies))
+        return jnp.sum(jax.lax.scan(one, plays, jax.random.split(act, steps))[1])
+
+    took = median_seconds(lambda: play(jax.random.key(0)).block_until_ready(), seconds)
+    return {"seconds": took, "steps_per_second": copies * steps / took}
+
+
+if __name__ == "__main__":
+    sizes = {"copies": 64, "rollout": 128, "epochs": 4, "minibatches": 4, "seeds": 1, "devices": 1, "seconds": 10.0}
+    answer(
+        {
+            "ppo": (ppo, {"env": "TMaze(20)", "cell": "GRU(64)", "shared": 1, **sizes}),
+            "random": (random, {"env": "TMaze(50)", "copies": 4096, "steps": 1000, "seconds": 10.0}),
+        },
+        "engram",
+        "jax",
+    )

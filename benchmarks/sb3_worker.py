@@ -1,0 +1,97 @@
+"""The side of sb3-contrib: RecurrentPPO on Engram's environments, through Gymnasium."""
+
+import sys
+import time
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+import torch
+from sb3_contrib import RecurrentPPO
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
+from worker import answer
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from engram.envs import TMaze
+from engram.envs.gym import GymVectorEnv
+
+
+class Copies(VecEnv):
+    """A vector environment of Engram, one compiled program for all copies, as Stable-Baselines3 wants it."""
+
+    def __init__(self, copies: GymVectorEnv):
+        self.copies = copies
+        super().__init__(copies.num_envs, copies.single_observation_space, copies.single_action_space)
+
+    def reset(self):
+        return self.copies.reset(seed=0)[0]
+
+    def step_async(self, actions):
+        self.actions = actions
+
+    def step_wait(self):
+        seen, reward, terminated, truncated, _ = self.copies.step(self.actions)
+        over, infos = terminated | truncated, [{} for _ in reward]
+        if over.any():
+            for index in np.flatnonzero(over):
+                infos[index] = {"terminal_observation": seen[index], "TimeLimit.truncated": bool(truncated[index])}
+            seen = np.where(over[:, None], self.copies.reset(options={"reset_mask": over})[0], seen)
+        return seen, reward, over, infos
+
+    def close(self):
+        self.copies.close()
+
+    def get_attr(self, attr_name, indices=None):
+        return [getattr(self.copies, attr_name, None) for _ in self._get_indices(indices)]
+
+    def set_attr(self, attr_name, value, indices=None):
+        raise NotImplementedError
+
+    def env_method(self, method_name, *method_args, indices=None, **method_kwargs):
+        raise NotImplementedError
+
+    def env_is_wrapped(self, wrapper_class, indices=None):
+        return [False for _ in self._get_indices(indices)]
+
+
+def ppo(
+    corridor: int,
+    together: int,
+    copies: int,
+    rollout: int,
+    epochs: int,
+    minibatches: int,
+    units: int,
+    updates: int,
+    threads: int,
+):
+    """Updates of RecurrentPPO: an LSTM that policy and value share, a linear layer for each.
+
+    Copies of the environment are stepped one by one, as of `gymnasium.make`, or together in one compiled program.
+    """
+    torch.set_num_threads(threads)
+
+    def make():
+        return gymnasium.make("engram/TMaze-v0", corridor=corridor)
+
+    env = Copies(GymVectorEnv(TMaze(corridor), copies)) if together else DummyVecEnv([make] * copies)
+    agent = RecurrentPPO(
+        "MlpLstmPolicy",
+        env,
+        n_steps=rollout,
+        batch_size=copies * rollout // minibatches,
+        n_epochs=epochs,
+        policy_kwargs={"lstm_hidden_size": units, "net_arch": [], "shared_lstm": True, "enable_critic_lstm": False},
+        device="cpu",
+    )
+    agent.learn(copies * rollout)
+    start = time.perf_counter()
+    agent.learn(updates * copies * rollout, reset_num_timesteps=False)
+    took = (time.perf_counter() - start) / updates
+    return {"seconds": took, "steps_per_second": copies * rollout / took}
+
+
+if __name__ == "__main__":
+    sizes = {"corridor": 20, "together": 0, "copies": 64, "rollout": 128, "epochs": 4, "minibatches": 4, "units": 64}
+    answer({"ppo": (ppo, {**sizes, "updates": 4, "threads": 2})}, "sb3-contrib", "stable-baselines3", "torch")
