@@ -7,10 +7,11 @@ import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from env_table import ROWS, random, returns
 
-from engram import InputError
+from engram import BPTT, GRU, PPO, InputError, actor_critic
 from engram.envs import (
     CartPole,
     Eat,
@@ -108,7 +109,7 @@ class Broken(Ladder):
     {
         "optimum": "nothing can be above the optimum",
         "space": "Broken.observation_space is a str: give a space",
-        "float": "dtype float32 at step 0, which is not in Discrete",
+        "float": "dtype float32, which is not in Discrete",
         "shape": "which is not in Discrete",
         "outside": "gives .*6.* which is not in Discrete",
         "structure": "observe gives .*rung.* which is not in Discrete",
@@ -126,6 +127,15 @@ def test_control_a_broken_environment_is_told_what_broke(how, message):
     check(Broken())
     with pytest.raises(InputError, match=message):
         check(Broken(how=how))
+
+
+@pytest.mark.parametrize(
+    "how", ["space", "float", "shape", "structure", "tuple", "state", "reward", "whole reward", "done"]
+)
+def test_an_agent_is_told_what_is_broken_before_it_plays(how):
+    model = actor_critic(Ladder(), lambda size, key: GRU(size, 3, key=key), key=jax.random.key(0))
+    with pytest.raises(InputError, match=r"Broken\."):
+        PPO(Broken(how=how), BPTT(), optax.adam(1e-3)).init(model, 2, key=jax.random.key(1))
 
 
 def test_control_what_is_no_environment():

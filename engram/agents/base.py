@@ -13,6 +13,7 @@ from engram.agents.acting import Playing, Steps, begin, decide, next_value, reco
 from engram.agents.distributions import outputs
 from engram.cell import AbstractCell, State
 from engram.envs.base import AbstractEnv, Feedback
+from engram.envs.check import check_shapes
 from engram.envs.spaces import width
 from engram.estimators.base import AbstractEstimator, example_keys
 from engram.objectives.returns import Rewarded
@@ -90,6 +91,7 @@ class AbstractAgent(eqx.Module):
         """The state before the first update, with so many copies of the environment."""
         if batch < 1:
             raise InputError(f"batch={batch}: an agent plays 1 environment at least; give batch >= 1.")
+        check_shapes(self.env)
         play_key, key = jax.random.split(key)
         return self.start(model, begin(self.env, batch, play_key), key)
 

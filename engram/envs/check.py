@@ -31,12 +31,7 @@ def check(env: Any, *, steps: int = 1000, seed: int = 0) -> None:
     name = type(env).__name__
     if not isinstance(env, AbstractEnv):
         raise InputError(f"{name} is no environment: derive it from engram.envs.AbstractEnv.")
-    for what in ("observation_space", "action_space"):
-        if not isinstance(getattr(env, what), Space):
-            shown = type(getattr(env, what)).__name__
-            raise InputError(f"{name}.{what} is a {shown}: give a space of gymnasium.spaces.")
-        parts(getattr(env, what), names(getattr(env, what)))
-    _check_shapes(env, name)
+    check_shapes(env)
     _check_play(env, name, _play(env, steps, seed), _play(env, steps, seed))
     returns = {what: getattr(env, what) for what in ("optimum", "memoryless", "random")}
     known = {what: value for what, value in returns.items() if not math.isnan(value)}
@@ -44,9 +39,17 @@ def check(env: Any, *, steps: int = 1000, seed: int = 0) -> None:
         raise InputError(f"{name} states {known}: nothing can be above the optimum.")
 
 
-def _check_shapes(env: AbstractEnv, name: str) -> None:
-    """The structure of a state before and after a step, and of what a step gives."""
-    key = jax.random.key(0)
+def check_shapes(env: AbstractEnv) -> None:
+    """Refuses an environment whose spaces, states, observations, rewards or ends have not the shapes and kinds they should.
+
+    Nothing is played, so that it costs next to nothing.
+    """
+    name, key = type(env).__name__, jax.random.key(0)
+    for what in ("observation_space", "action_space"):
+        if not isinstance(getattr(env, what), Space):
+            shown = type(getattr(env, what)).__name__
+            raise InputError(f"{name}.{what} is a {shown}: give a space of gymnasium.spaces.")
+        parts(getattr(env, what), names(getattr(env, what)))
     state = jax.eval_shape(env.reset, key)
     action = jax.eval_shape(lambda: sample(env.action_space, key))
     given = jax.eval_shape(env.step, state, action, key)
@@ -65,6 +68,17 @@ def _check_shapes(env: AbstractEnv, name: str) -> None:
             raise InputError(
                 f"{name}.step gives a {what} of shape {found.shape} and dtype {found.dtype}: give a scalar, "
                 f"{'a float' if what == 'reward' else 'a boolean'}."
+            )
+    seen, called = jax.eval_shape(env.observe, state), names(env.observation_space)
+    if jax.tree.structure(seen) != jax.tree.structure(called):
+        raise InputError(f"{name}.observe gives {_shapes(seen)}, which is not in {env.observation_space}.")
+    found, where_each = (parts(env.observation_space, tree) for tree in (seen, called))
+    for (space, value), (_, where) in zip(found, where_each, strict=True):
+        kind = jnp.floating if jnp.issubdtype(space.dtype, jnp.floating) else jnp.integer
+        if value.shape != space.shape or not jnp.issubdtype(value.dtype, kind):
+            raise InputError(
+                f"{name}.observe(...){where} has the shape {value.shape} and the dtype {value.dtype}, which is not in "
+                f"{space}."
             )
 
 
@@ -92,10 +106,7 @@ def _check_play(env: AbstractEnv, name: str, played: Any, again: Any) -> None:
     if any(not np.array_equal(*pair, equal_nan=True) for pair in zip(*map(jax.tree.leaves, (played, again)), strict=True)):
         raise InputError(f"{name} played twice from one key is not the same: take chance from the key alone.")
     seen, first, over, feedback = played
-    called = names(env.observation_space)
-    if jax.tree.structure(seen) != jax.tree.structure(called):
-        raise InputError(f"{name}.observe gives {_shapes(seen)}, which is not in {env.observation_space}.")
-    found, where_each = (parts(env.observation_space, tree) for tree in (seen, called))
+    found, where_each = (parts(env.observation_space, tree) for tree in (seen, names(env.observation_space)))
     for (space, values), (_, where) in zip(found, where_each, strict=True):
         for time, value in enumerate(values):
             if not contains(space, value):
