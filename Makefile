@@ -38,8 +38,9 @@ docs: $(READY)  ## the site, into site/; its code is run first
 	$(BIN)/python -m pytest tests/test_docs.py
 	$(BIN)/mkdocs build --strict
 
-bench: $(READY)  ## speed and memory beside other libraries, each in its own environment; writes docs/results/speed.md
-	$(BIN)/python benchmarks/run.py
+bench: $(READY)  ## speed and memory beside other libraries, each in its own environment; writes docs/results/speed*.md
+	$(BIN)/python benchmarks/run.py --only a,b,c,d,e,f
+	$(BIN)/python benchmarks/run.py --only g,h,i,j --out docs/results/speed-agents.md
 
 clean:
 	rm -rf $(VENV) $(OLDEST) out benchmarks/.envs
