@@ -92,40 +92,43 @@ def immediate(scale: Scale) -> list[Case]:
 
 
 A2C = "PolicyGradient(Advantage(0.95), entropy_cost=0.01)"
+TWICE = "PPO(epochs=2, minibatches=2)"
 WINDOW = 8
-FADING = "RTU(32, 0.5, 0.95)"
-"""A cell that forgets at first: of what it saw 50 steps ago, less than 8 % is left, and noise on top of it."""
+
+
+def fading(units: int, corridor: int) -> str:
+    """A cell that forgets at first: of what it saw at the corridor's beginning, less than 3 % is left, and noise on it."""
+    return f"RTU({units}, 0.5, {0.93 ** (50 / corridor):.3f})"
 
 
 def past(scale: Scale) -> list[Case]:
     """Rollouts as long as the window: what is not in the trace is not learnt from."""
-    corridors, effort = {
-        "smoke": ((10,), Effort(8, 2, 1)),
-        "laptop": ((50, 100), Effort(20_000, 5)),
-        "paper": ((50, 100), Effort(100_000, 10)),
-    }[scale]
-    ppo = "PPO(epochs=2, minibatches=2, lam=0.95)"
+    short, long, seeds = {"smoke": (8, 8, 2), "laptop": (30_000, 80_000, 5), "paper": (100_000, 200_000, 10)}[scale]
+    rtrl, truncated, uoro = "RTRL()", f"TBPTT({WINDOW})", f"UORO(memory={WINDOW})"
     lines = [
-        ("A2C", A2C, FADING, f"TBPTT({WINDOW})"),
-        ("A2C", A2C, FADING, "RTRL()"),
-        ("A2C", A2C, FADING, f"UORO(memory={WINDOW})"),
-        ("A2C", A2C, FADING, "UORO()"),
-        ("PPO", ppo, FADING, f"TBPTT({WINDOW})"),
-        ("PPO", ppo, FADING, "RTRL()"),
+        (50, "A2C", A2C, 32, truncated, short),
+        (50, "A2C", A2C, 32, rtrl, short),
+        (50, "PPO", TWICE, 32, truncated, short),
+        (50, "PPO", TWICE, 32, rtrl, short),
+        (50, "A2C", A2C, 8, rtrl, long),
+        (50, "A2C", A2C, 8, uoro, long),
+        (50, "A2C", A2C, 8, f"UORO(rank=4, memory={WINDOW})", long),
+        (50, "A2C", A2C, 32, uoro, long),
+        (100, "A2C", A2C, 32, truncated, long),
+        (100, "A2C", A2C, 32, rtrl, long),
     ]
     return [
         acting(
-            f"{name}, {cell.partition('(')[0]}, {estimator}, corridor {corridor}",
-            effort,
+            f"{name}, {units} units, {estimator}, corridor {corridor}",
+            Effort(updates, seeds, 8 if scale == "smoke" else 200),
             WINDOW,
             env=f"TMaze({corridor})",
             agent=agent,
-            cell=cell,
+            cell=fading(units, corridor),
             estimator=estimator,
             optimiser="chain(clip_by_global_norm(0.5), adam(3e-3))",
         )
-        for corridor in corridors
-        for name, agent, cell, estimator in (lines if scale != "smoke" else lines[1:2])
+        for corridor, name, agent, units, estimator, updates in (lines if scale != "smoke" else lines[4:5])
     ]
 
 
