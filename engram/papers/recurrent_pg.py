@@ -120,7 +120,7 @@ def past(scale: Scale) -> list[Case]:
     return [
         acting(
             f"{name}, {units} units, {estimator}, corridor {corridor}",
-            Effort(updates, seeds, 8 if scale == "smoke" else 200),
+            Effort(updates, seeds, 1 if scale == "smoke" else 200),
             WINDOW,
             env=f"TMaze({corridor})",
             agent=agent,
