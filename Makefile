@@ -12,8 +12,15 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
-demo: $(READY)  ## diagnose estimators, then learn a stream where truncation fails; leaves pictures in out/
+# A maze whose hint is 30 steps back, and gradients of 8 steps.
+MAZE := --env 'TMaze(30)' --agent 'PolicyGradient(Advantage(0.95), entropy_cost=0.01)' --cell 'RTU(32, 0.5, 0.88)' \
+  --batch 32 --length 8 --steps 1_600_000 --seeds 3
+demo: $(READY)  ## an agent learns what lies before its gradient window; estimators are compared; pictures in out/
 	mkdir -p out
+	$(BIN)/engram train $(MAZE) --estimator 'TBPTT(8)' --dir out/truncated
+	$(BIN)/engram train $(MAZE) --estimator 'RTRL()' --dir out/exact
+	$(BIN)/engram report out/truncated out/exact --out out/agents.html
+	$(BIN)/engram watch out/exact --steps 62 --plot out/episode.gif
 	$(BIN)/engram diagnose --plot out/reach.png
 	$(BIN)/python examples/influence.py out
 

@@ -74,8 +74,8 @@ def check_shapes(env: AbstractEnv) -> None:
         raise InputError(f"{name}.observe gives {_shapes(seen)}, which is not in {env.observation_space}.")
     found, where_each = (parts(env.observation_space, tree) for tree in (seen, called))
     for (space, value), (_, where) in zip(found, where_each, strict=True):
-        kind = jnp.floating if jnp.issubdtype(space.dtype, jnp.floating) else jnp.integer
-        if value.shape != space.shape or not jnp.issubdtype(value.dtype, kind):
+        kind = np.floating if np.issubdtype(space.dtype, np.floating) else np.integer
+        if value.shape != space.shape or not np.issubdtype(value.dtype, kind):
             raise InputError(
                 f"{name}.observe(...){where} has the shape {value.shape} and the dtype {value.dtype}, which is not in "
                 f"{space}."
