@@ -1,7 +1,7 @@
 """Recurrent policy gradients: Bartunov, *Deep reinforcement learning with memory* (slides), and past their window."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from engram.envs import AbstractEnv, CartPole, Eat, Ladder, NoisyRecall, RepeatPrevious, TMaze
@@ -101,35 +101,52 @@ def fading(units: int, corridor: int) -> str:
     return f"RTU({units}, 0.5, {0.93 ** (50 / corridor):.3f})"
 
 
-def past(scale: Scale) -> list[Case]:
+class Line(NamedTuple):
+    """An agent, its units, its estimator, the corridor that it walks, and its updates at the scale of a laptop."""
+
+    name: str
+    agent: str
+    units: int
+    estimator: str
+    corridor: int = 50
+    updates: int = 30_000
+
+
+def blind(scale: Scale, lines: Sequence[Line]) -> list[Case]:
     """Rollouts as long as the window: what is not in the trace is not learnt from."""
-    short, long, seeds = {"smoke": (8, 8, 2), "laptop": (30_000, 80_000, 5), "paper": (100_000, 200_000, 10)}[scale]
-    rtrl, truncated, uoro = "RTRL()", f"TBPTT({WINDOW})", f"UORO(memory={WINDOW})"
-    lines = [
-        (50, "A2C", A2C, 32, truncated, short),
-        (50, "A2C", A2C, 32, rtrl, short),
-        (50, "PPO", TWICE, 32, truncated, short),
-        (50, "PPO", TWICE, 32, rtrl, short),
-        (50, "A2C", A2C, 8, rtrl, long),
-        (50, "A2C", A2C, 8, uoro, long),
-        (50, "A2C", A2C, 8, f"UORO(rank=4, memory={WINDOW})", long),
-        (50, "A2C", A2C, 32, uoro, long),
-        (100, "A2C", A2C, 32, truncated, long),
-        (100, "A2C", A2C, 32, rtrl, long),
-    ]
-    return [
-        acting(
-            f"{name}, {units} units, {estimator}, corridor {corridor}",
+
+    def case(line: Line) -> Case:
+        updates = {"smoke": 8 * line.corridor // 50, "laptop": line.updates, "paper": 3 * line.updates}[scale]
+        seeds = {"smoke": 2, "laptop": 5, "paper": 10}[scale]
+        return acting(
+            f"{line.name}, {line.units} units, {line.estimator}",
             Effort(updates, seeds, 1 if scale == "smoke" else 200),
             WINDOW,
-            env=f"TMaze({corridor})",
-            agent=agent,
-            cell=fading(units, corridor),
-            estimator=estimator,
+            env=f"TMaze({line.corridor})",
+            agent=line.agent,
+            cell=fading(line.units, line.corridor),
+            estimator=line.estimator,
             optimiser="chain(clip_by_global_norm(0.5), adam(3e-3))",
         )
-        for corridor, name, agent, units, estimator, updates in (lines if scale != "smoke" else lines[4:5])
-    ]
+
+    return [case(line) for line in (lines if scale != "smoke" else lines[-1:])]
+
+
+TRUNCATED, FOLLOWED = f"TBPTT({WINDOW})", f"UORO(memory={WINDOW})"
+
+
+def past(scale: Scale) -> list[Case]:
+    agents = {"A2C": A2C, "PPO": TWICE}
+    return blind(scale, [Line(*each, 32, way) for each in agents.items() for way in (TRUNCATED, "RTRL()")])
+
+
+def noise(scale: Scale) -> list[Case]:
+    ways = [(8, "RTRL()"), (8, FOLLOWED), (8, f"UORO(rank=4, memory={WINDOW})"), (32, FOLLOWED)]
+    return blind(scale, [Line("A2C", A2C, *way, updates=80_000) for way in ways])
+
+
+def further(scale: Scale) -> list[Case]:
+    return blind(scale, [Line("A2C", A2C, 32, way, 100, 80_000) for way in (TRUNCATED, "RTRL()")])
 
 
 def solved(scale: Scale) -> list[Case]:
@@ -212,14 +229,36 @@ ITEMS = [
     ),
     Item(
         "recurrent-pg/past",
-        "Past the window: T-mazes whose hint is 50 and 100 steps back, and gradients of 8 steps",
-        "Truncated backpropagation cannot see the hint. Forward estimators carry their trace from one rollout to the next, "
-        "exactly (RTRL, cheap for a diagonal cell) or with noise (UORO).",
+        "Past the window: a hint of 50 steps ago, and gradients of 8 steps",
+        "Truncated backpropagation cannot see the hint of the T-maze. RTRL, cheap for a diagonal cell, carries its "
+        "trace from one rollout to the next. The cell begins with decays of 0.5 to 0.93 a step, so that less than 3 % of "
+        "the hint is left at the end, under noise.",
         past,
-        {"smoke": 1, "laptop": 45, "paper": 900},
+        {"smoke": 1, "laptop": 20, "paper": 120},
         RETURN,
         UNIT,
         levels((TMaze(50), "")),
+    ),
+    Item(
+        "recurrent-pg/noise",
+        "Past the window with UORO, by width and rank",
+        "The same maze, 20 million steps. UORO's trace is of any cell, and noisy: the more units, the more noise, and the "
+        "higher the rank, the less.",
+        noise,
+        {"smoke": 1, "laptop": 20, "paper": 120},
+        RETURN,
+        UNIT,
+        levels((TMaze(50), "")),
+    ),
+    Item(
+        "recurrent-pg/further",
+        "Further past: a hint of 100 steps ago, and gradients of 8 steps",
+        "As before, with decays of 0.5 to 0.964, and 20 million steps.",
+        further,
+        {"smoke": 1, "laptop": 15, "paper": 90},
+        RETURN,
+        UNIT,
+        levels((TMaze(100), "")),
     ),
     Item(
         "recurrent-pg/solved",
