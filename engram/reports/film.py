@@ -10,8 +10,11 @@ from engram.reports.memory import memory_figure
 from engram.runs.trial import Scene
 from engram.types import InputError
 
+PAUSE = 200
+"""Between two pictures, in milliseconds."""
 
-def draw_film(scene: Scene, looks: Sequence[str], title: str, path: Path, seconds: float = 0.2) -> None:
+
+def draw_film(scene: Scene, looks: Sequence[str], title: str, path: Path) -> None:
     """Draws `memory_figure` as a GIF, with a line that walks through it and what each step looks like."""
     with house_style():
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -25,16 +28,18 @@ def draw_film(scene: Scene, looks: Sequence[str], title: str, path: Path, second
         empty = canvas.copy_from_bbox(picture.bbox)
         lines = [axes.axvline(0, color=INK, linewidth=1.5) for axes in (above, below)]
         words = picture.text(0.02, 0.03, "", family="monospace", fontsize=11)
-        frames = []
-        for step, look in enumerate(looks):
+
+        def frame(step: int, look: str) -> Image.Image:
             canvas.restore_region(empty)
             words.set_text(f"{step:4d}  {look}")
             for line in lines:
                 line.set_xdata([step, step])
                 line.axes.draw_artist(line)
             picture.draw_artist(words)
-            frames.append(Image.fromarray(np.array(canvas.buffer_rgba())).convert("P", palette=Image.Palette.ADAPTIVE))
-    try:
-        frames[0].save(path, save_all=True, append_images=frames[1:], duration=int(1000 * seconds), loop=0)
-    except OSError as error:
-        raise InputError(f"'{path}' cannot be written: {error.strerror}.") from None
+            return Image.fromarray(np.array(canvas.buffer_rgba())).convert("P", palette=Image.Palette.ADAPTIVE)
+
+        frames = (frame(step, look) for step, look in enumerate(looks))
+        try:
+            next(frames).save(path, save_all=True, append_images=frames, duration=PAUSE, loop=0)
+        except OSError as error:
+            raise InputError(f"'{path}' cannot be written: {error.strerror}.") from None
