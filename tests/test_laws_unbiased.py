@@ -6,8 +6,10 @@ import jax.numpy as jnp
 import pytest
 from tables import CELLS, STACKS, flat, gradient_over, model_of, pieces, random_window, squared_error
 
-from engram import ARTBP, BPTT, KFRTRL, UORO, Supervised
+from engram import ARTBP, BPTT, GRU, KFRTRL, UORO, Chain, Parallel, Supervised
 from engram.estimators import forward, kf_rtrl, uoro
+from engram.estimators.base import one_example
+from engram.estimators.reach import parts
 from engram.estimators.reverse import reverse_gradient
 from engram.types import Carry
 
@@ -96,6 +98,39 @@ def test_the_first_step_of_uoro_divides_by_no_zero(key):
     gradient, _ = gradient_over(UORO(), STEP, model, pieces(window, 1), key)
     exact, _ = gradient_over(BPTT(), STEP, model, [window], key)
     assert jnp.allclose(flat(gradient), flat(exact), rtol=1e-6, atol=1e-9)
+
+
+def branches(key, shared):
+    """Two memories, of a policy and of a value, behind a layer that both share or not."""
+    layer, one, other = jax.random.split(key, 3)
+    memories = Parallel(GRU(3, 4, key=one), GRU(3, 2, key=other))
+    return Chain(eqx.nn.Linear(3, 3, key=layer), memories) if shared else Chain(memories)
+
+
+def policy_gradient_beside(scale, key, shared):
+    """UORO's gradient of the first memory, where the loss of the second weighs so much."""
+    step = Supervised(lambda output, target: (jnp.sum(output[0] ** 2) + scale * jnp.sum(output[1] ** 2), {}))
+    window = random_window(key, resets=False)
+    gradient, _ = gradient_over(UORO(), step, branches(key, shared), [window], key)
+    return flat(gradient.layers[-1].branches[0])
+
+
+def test_what_does_not_move_each_other_adds_no_noise_to_each_other(key):
+    alone, beside = (policy_gradient_beside(scale, key, shared=False) for scale in (0.0, 100.0))
+    assert jnp.array_equal(alone, beside)
+
+
+def test_control_what_moves_both_joins_them(key):
+    alone, beside = (policy_gradient_beside(scale, key, shared=True) for scale in (0.0, 100.0))
+    assert jnp.linalg.norm(alone - beside) > jnp.linalg.norm(alone)
+
+
+@pytest.mark.parametrize(("shared", "count"), [(True, 1), (False, 2)])
+def test_parts_are_those_that_move_each_other(shared, count, key):
+    model, window = branches(key, shared), one_example(random_window(key))
+    found = parts(STEP, model, model.initial(), window)
+    assert len(set(jax.tree.leaves(found.state))) == count
+    assert set(jax.tree.leaves(found.parameters)) == set(jax.tree.leaves(found.state))
 
 
 # Negative controls: the same test must fail where what makes the estimate unbiased is left out.

@@ -1,7 +1,7 @@
-"""Which parameters can move the state: the trace of a forward estimator covers only those."""
+"""What of a step can move what: the trace of a forward estimator covers only that."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -26,12 +26,46 @@ def movers(
         return part(step.advance(model, state, data.first, step.encode(model, data))[0])
 
     jaxpr: Any = jax.make_jaxpr(advance)(parameters).jaxpr
-    needed = {id(variable) for variable in jaxpr.outvars}
+    needed = _needed(jaxpr, jaxpr.outvars)
+    structure = jax.tree.structure(parameters)
+    return jax.tree.unflatten(structure, [id(variable) in needed for variable in jaxpr.invars])
+
+
+class Parts(NamedTuple):
+    """The parts that a step falls into, none of which moves another, such as the memories of a policy and of a value.
+
+    - `parameters`, `state`: for each leaf, the number of its part.
+    """
+
+    parameters: PyTree[int]
+    state: PyTree[int]
+
+
+def parts(step: AbstractStep, model: Model, state: State, data: Window) -> Parts:
+    """The parts of one step of one example, read off as in `movers`; never two where one moves the other."""
+    parameters, rest = eqx.partition(model, eqx.is_inexact_array)
+
+    def advance(parameters, state):
+        model = eqx.combine(parameters, rest)
+        return jax.tree.leaves(step.advance(model, state, data.first, step.encode(model, data))[0])
+
+    jaxpr: Any = jax.make_jaxpr(advance)(parameters, state).jaxpr
+    part, before = list(range(len(jaxpr.invars))), len(jax.tree.leaves(parameters))
+    for index, leaf in enumerate(jaxpr.outvars):
+        needed = _needed(jaxpr, [leaf])
+        joined = {part[at] for at, variable in enumerate(jaxpr.invars) if id(variable) in needed} | {part[before + index]}
+        part = [min(joined) if one in joined else one for one in part]
+    structures = jax.tree.structure(parameters), jax.tree.structure(state)
+    return Parts(*map(jax.tree.unflatten, structures, (part[:before], part[before:])))
+
+
+def _needed(jaxpr: Any, variables: Iterable[Any]) -> set[int]:
+    """The ids of all that some variables are made from."""
+    needed = {id(variable) for variable in variables}
     for equation in reversed(jaxpr.eqns):
         if any(id(variable) in needed for variable in equation.outvars):
             needed.update(id(variable) for variable in equation.invars)
-    structure = jax.tree.structure(parameters)
-    return jax.tree.unflatten(structure, [id(variable) in needed for variable in jaxpr.invars])
+    return needed
 
 
 def self_contained(step: AbstractStep, model: Model, state: State, data: Window) -> bool:

@@ -1,23 +1,25 @@
 """Unbiased online recurrent optimisation."""
 
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from engram.cell import State
-from engram.estimators.base import AbstractEstimator, require_multiple
+from engram.estimators.base import AbstractEstimator, one_example, require_multiple
 from engram.estimators.forward import (
     Linearised,
     Parameters,
     add_where_present,
     forward_gradient,
     forward_init,
+    map_present,
     normaliser,
 )
+from engram.estimators.reach import Parts, parts
 from engram.step import AbstractStep, Model
 from engram.types import Carry, InputError, Keys, Outcome, Window
 
@@ -35,6 +37,9 @@ class UORO(AbstractEstimator):
         g̃ = (∂ℓ/∂s · s̃) θ̃ + ∂ℓ/∂θ                                                                       (3.19)
         s̃ ← ρ₀ ∂F/∂s s̃ + ρ₁ ν,      θ̃ ← θ̃/ρ₀ + νᵀ ∂F/∂θ / ρ₁,      ν uniform in {−1, 1}ⁿ           (3.17, 3.18)
         ρ₀ = √(‖θ̃‖ / (‖∂F/∂s s̃‖ + ε)) + ε,      ρ₁ = √(‖νᵀ ∂F/∂θ‖ / (‖ν‖ + ε)) + ε
+
+    Parts of a model none of which moves another, such as the memories of a policy and of a value, have a trace each, with
+    norms and ∂ℓ/∂s · s̃ of their own: no noise of one comes into the other.
 
     Time and memory of about three one-step truncated updates, whatever the cell and however long the past. The price is
     noise, which grows with the width: give it smaller steps, small networks, or a higher rank. Use it on streams, where
@@ -78,25 +83,52 @@ class UORO(AbstractEstimator):
         self, step: AbstractStep, model: Model, carry: Carry, window: Window, key: Keys
     ) -> tuple[Model, Carry, Outcome]:
         require_multiple(window, self.memory, f"UORO(memory={self.memory})")
-        return forward_gradient(step, model, carry, window, key, self._follow, block=self.memory)
+        example = jax.tree.map(lambda leaf: leaf[0], carry.state)
+        follow = partial(self._follow, parts(step, model, example, one_example(window)))
+        return forward_gradient(step, model, carry, window, key, follow, block=self.memory)
 
-    def _follow(self, linearised: Linearised, trace: RankOne, key: PRNGKeyArray) -> tuple[Parameters, RankOne]:
+    def _follow(
+        self, apart: Parts, linearised: Linearised, trace: RankOne, key: PRNGKeyArray
+    ) -> tuple[Parameters, RankOne]:
         direct, credit = linearised.credit()
-        each = jax.vmap(lambda tilde: optax.tree.vdot(credit, tilde))(trace.state) / self.rank
-        indirect = jax.tree.map(lambda tilde: jnp.tensordot(each, tilde, 1), trace.parameters)
+        each = jax.vmap(lambda tilde: inner(apart.state, credit, tilde))(trace.state)
+        indirect = map_present(
+            lambda tilde, part: jnp.tensordot(each[part], tilde, 1) / self.rank, trace.parameters, apart.parameters
+        )
+
+        def balance(parameters: Parameters, state: State) -> dict[int, Any]:
+            above, below = inner(apart.parameters, parameters, parameters), inner(apart.state, state, state)
+            return {
+                part: normaliser(
+                    jnp.sqrt(above.get(part, jnp.zeros_like(square))), jnp.sqrt(square), self.epsilon, self.epsilon_inside
+                )
+                for part, square in below.items()
+            }
 
         def renew(tilde: RankOne, nu: Float[Array, " state"]) -> RankOne:
             signs = unravel(nu)
             noise, _ = linearised.pull_state(signs)
             tangent = linearised.push_state(tilde.state)
-            form = (self.epsilon, self.epsilon_inside)
-            rho0 = normaliser(optax.tree.norm(tilde.parameters), optax.tree.norm(tangent), *form)
-            rho1 = normaliser(optax.tree.norm(noise), optax.tree.norm(signs), *form)
+            rho0, rho1 = balance(tilde.parameters, tangent), balance(noise, signs)
             return RankOne(
-                jax.tree.map(lambda pushed, sign: rho0 * pushed + rho1 * sign, tangent, signs),
-                jax.tree.map(lambda old, new: old / rho0 + new / rho1, tilde.parameters, noise),
+                jax.tree.map(
+                    lambda pushed, sign, part: rho0[part] * pushed + rho1[part] * sign, tangent, signs, apart.state
+                ),
+                map_present(
+                    lambda old, new, part: old / rho0[part] + new / rho1[part], tilde.parameters, noise, apart.parameters
+                ),
             )
 
         flat, unravel = ravel_pytree(linearised.state)
         trace = jax.vmap(renew)(trace, jax.random.rademacher(key, (self.rank, flat.size), flat.dtype))
         return add_where_present(direct, indirect), trace
+
+
+def inner(apart: PyTree[int], left: PyTree[Any], right: PyTree[Any]) -> dict[int, Float[Array, ""]]:
+    """The inner product of two trees, for each part by itself."""
+    trees = (jax.tree.leaves(tree, is_leaf=lambda node: node is None) for tree in (apart, left, right))
+    products: dict[int, Float[Array, ""]] = {}
+    for part, one, other in zip(*trees, strict=True):
+        if one is not None:
+            products[part] = products.get(part, jnp.zeros((), one.dtype)) + jnp.vdot(one, other)
+    return products
