@@ -41,7 +41,13 @@ def command(directory, steps, *more, save_every=0.1):
 
 
 def start(directory, steps, *more):
-    return subprocess.Popen(command(directory, steps, *more), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    """A run that hears an interrupt, even where the tests do not, as in the background of a shell."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen(command(directory, steps, *more), **pipes, text=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def finish(directory, steps, *more):
@@ -109,7 +115,7 @@ def test_an_interrupted_run_is_saved_and_says_how_to_go_on(number, code, tmp_pat
     process = start(tmp_path / "run", steps, "--json")
     wait_for(lambda: len(paths(tmp_path / "run")) > 1)
     process.send_signal(number)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == code
     newest = facts_of(paths(tmp_path / "run")[0])
     assert f"saved at update {newest['update']:,}" in err
@@ -126,7 +132,7 @@ def test_two_processes_in_one_directory_are_refused(tmp_path):
     wait_for(lambda: len(paths(tmp_path / "run")) > 0)
     second = subprocess.run(command(tmp_path / "run", 16 * 10_000_000), capture_output=True, text=True)
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
     assert second.returncode == 2
     assert "Another process is training in" in second.stderr
     assert len(second.stderr.strip().splitlines()) == 1
