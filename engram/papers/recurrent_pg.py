@@ -151,7 +151,7 @@ def further(scale: Scale) -> list[Case]:
 
 def solved(scale: Scale) -> list[Case]:
     """PPO with a GRU, rollouts of 128 steps of 64 copies."""
-    effort = {"smoke": Effort(1, 2, 1), "laptop": Effort(150, 5, 150), "paper": Effort(1_000, 10)}[scale]
+    effort = {"smoke": Effort(1, 2, 1), "laptop": Effort(400, 5), "paper": Effort(1_000, 10)}[scale]
     agent = "PPO()" if scale != "smoke" else "PPO(epochs=1)"
     envs = ("TMaze(20)", "RepeatPrevious()", "CartPole(speeds=False)") if scale != "smoke" else ("TMaze(20)",)
     common = {"cell": "GRU(64)", "batch": 64, "agent": agent, "optimiser": "chain(clip_by_global_norm(0.5), adam(1e-3))"}
