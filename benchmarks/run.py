@@ -24,13 +24,10 @@ _UORO = (
     "PyTorch takes 0.9 ms a step here, and 1.75 ms with torch.func.jvp in place of the finite difference; the target was "
     "set from a version that took 2.6 ms. Half of our time is the one-step truncated update with Adam"
 )
-_LOOKS = "rounds differ by more than what is measured here: 29.8 µs and 29.3 µs in another pair of runs of UORO"
 REMARKS: dict[str, str] = {
     "LSTM 512, batch 64, T = 100": "parity: both sides are bound by the products, which leave neither core idle",
     "GRU 64, 4 symbols, UORO": _UORO,
     "GRU 64, 36 symbols, UORO": _UORO,
-    "UORO, GRU 64, batch 1, window 1": _LOOKS,
-    "BPTT, LSTM 64, batch 16, window 64": _LOOKS,
     "GRU 64, 64 copies, rollouts of 128": (
         "one seed keeps one core at its products all the time, so that two cores cannot do better than 5×"
     ),

@@ -18,7 +18,10 @@ from engram.envs.gym import GymVectorEnv
 
 
 class Copies(VecEnv):
-    """A vector environment of Engram, one compiled program for all copies, as Stable-Baselines3 wants it."""
+    """A vector environment of Engram, one compiled program for all copies, as Stable-Baselines3 wants it.
+
+    Its copies have no attributes or methods of their own to set or to call: training asks for neither.
+    """
 
     def __init__(self, copies: GymVectorEnv):
         self.copies = copies

@@ -10,17 +10,21 @@ import numpy as np
 
 from engram.envs import (
     AbstractEnv,
+    Bandit,
     CartPole,
     Curriculum,
     Eat,
+    GaussianBandit,
     HighLow,
     Ladder,
     NoisyRecall,
     Pendulum,
     Previous,
     RepeatPrevious,
+    TabularMDP,
     Target,
     TMaze,
+    Trials,
 )
 from engram.envs.spaces import sample
 
@@ -119,6 +123,14 @@ ROWS = [
     Row(CartPole(), 500, Policy(None, upright), Policy(None, upright)),
     Row(CartPole(speeds=False, dt=0.01, horizon=30), 30),
     Row(Pendulum(), 200),
+    Row(Bandit(3), 1, always(0), always(2)),
+    Row(Bandit(2, wins=2.0, losses=3.0), 1, always(0), always(1)),
+    Row(GaussianBandit(4, mean=0.5, noise=2.0), 1, always(0), always(3)),
+    Row(TabularMDP(), 10, None, always(4)),
+    Row(Trials(Bandit(2), 10), 10, None, always(0)),
+    Row(Trials(TMaze(4, extra=3), 3), 21, None, always(1)),
+    Row(Previous(Trials(TabularMDP(3, 2, 4), 5)), 20),
+    Row(Previous(Trials(GaussianBandit(5), 10), none=False), 10),
     Row(Previous(Pendulum(speeds=False, dt=0.1, horizon=10)), 10),
 ]
 

@@ -37,7 +37,14 @@ def test_environments_are_gymnasiums(env):
 
 def test_all_environments_are_registered():
     made = {env for env in vars(engram.envs).values() if inspect.isclass(env) and issubclass(env, AbstractEnv)}
-    assert made - set(ENVS) == {AbstractEnv, engram.envs.Curriculum, engram.envs.Previous, HostEnv, Gymnax}
+    assert made - set(ENVS) == {
+        AbstractEnv,
+        engram.envs.Curriculum,
+        engram.envs.Previous,
+        engram.envs.Trials,
+        HostEnv,
+        Gymnax,
+    }
     env = gymnasium.make("engram:engram/TMaze-v0", corridor=7, previous=True).unwrapped
     assert env.env == engram.envs.Previous(TMaze(7))
 

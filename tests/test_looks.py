@@ -30,17 +30,16 @@ def test_every_state_is_a_line(row):
 
 
 @pytest.mark.parametrize(
-    ("env", "cues"),
+    ("env", "length", "cues"),
     [
-        (TMaze(5), 1),
-        (NoisyRecall(7, cues=3), 3),
-        (Previous(TMaze(5)), 1),
-        (Curriculum(NoisyRecall(9), "length", 7, 1, 9.0), 4),
+        (TMaze(5), 5, 1),
+        (NoisyRecall(7, cues=3), 7, 3),
+        (Previous(TMaze(5)), 5, 1),
+        (Curriculum(NoisyRecall(9), "length", 7, 1, 9.0), 7, 4),
     ],
     ids=str,
 )
-def test_cues_are_where_something_is_to_be_remembered(env, cues):
-    length = 5 if "TMaze" in str(env) else 7
+def test_cues_are_where_something_is_to_be_remembered(env, length, cues):
     assert [bool(env.cue(jax.tree.map(jnp.asarray, state))) for state in states(env, length)] == [
         step < cues for step in range(length)
     ]

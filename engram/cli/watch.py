@@ -63,7 +63,7 @@ class Watch:
         title = f"{self.dir}, seed {seed}, update {saved.facts['update']:,}"
         acts = isinstance(saved.program.trial, ActingTrial)
         show_scene(scene, looks, title, acts)
-        steps = [describe(scene, looks, step, acts) for step in range(self.steps)]
+        steps = describe(scene, looks, acts)
         if self.plot is not None:
             match self.plot.suffix:
                 case ".gif":
@@ -76,13 +76,14 @@ class Watch:
         return {"steps": steps}
 
 
-def describe(scene: Scene, looks: Sequence[str], step: int, acts: bool) -> dict[str, Any]:
-    """One step, as JSON."""
-    marks = {"first": bool(scene.first[step]), "cue": bool(scene.cue[step]), "look": looks[step]}
-    does = {"does": np.asarray(scene.output)[step].tolist()} if acts else {}
-    seen = np.asarray(scene.seen)[step].tolist()
-    memory = units(scene.memory)[step].tolist()
-    return marks | {"seen": seen, "memory": memory} | does | means(scene.said, (step,))
+def describe(scene: Scene, looks: Sequence[str], acts: bool) -> list[dict[str, Any]]:
+    """The steps, as JSON."""
+    arrays = {"first": scene.first, "cue": scene.cue, "seen": scene.seen, "memory": units(scene.memory)}
+    arrays |= {"does": scene.output} if acts else {}
+    columns = {name: np.asarray(values).tolist() for name, values in arrays.items()} | {"look": looks}
+    return [
+        {name: values[step] for name, values in columns.items()} | means(scene.said, (step,)) for step in range(len(looks))
+    ]
 
 
 def show_scene(scene: Scene, looks: Sequence[str], title: str, acts: bool) -> None:

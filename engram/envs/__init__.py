@@ -1,5 +1,7 @@
 """Environments that are acted in."""
 
+from engram.envs.bandit import Bandit as Bandit
+from engram.envs.bandit import GaussianBandit as GaussianBandit
 from engram.envs.base import AbstractEnv as AbstractEnv
 from engram.envs.base import Feedback as Feedback
 from engram.envs.base import Play as Play
@@ -19,7 +21,10 @@ from engram.envs.pendulum import Pendulum as Pendulum
 from engram.envs.previous import Previous as Previous
 from engram.envs.registered import register
 from engram.envs.repeat_previous import RepeatPrevious as RepeatPrevious
+from engram.envs.tabular_mdp import MDP as MDP
+from engram.envs.tabular_mdp import TabularMDP as TabularMDP
 from engram.envs.target import Target as Target
 from engram.envs.tmaze import TMaze as TMaze
+from engram.envs.trials import Trials as Trials
 
 register()

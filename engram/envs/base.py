@@ -1,5 +1,6 @@
 """What an environment is: a world that is acted in, one episode after the other."""
 
+import math
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -50,8 +51,8 @@ class AbstractEnv(eqx.Module):
     """A partially observable Markov decision process, written in JAX for one episode.
 
     An environment states the expected return of an episode, undiscounted: `optimum`, of the best policy; `memoryless`, of
-    the best one that sees the present observation alone; and `random`, of actions drawn uniformly. NaN means that nobody
-    knows.
+    the best one that sees the present observation alone; and `random`, of actions drawn uniformly. NaN, which they are
+    unless it says otherwise, means that nobody knows.
 
     Spaces are Gymnasium's. Observations and actions are arrays, or pytrees of them, as the spaces say.
     """
@@ -67,19 +68,19 @@ class AbstractEnv(eqx.Module):
         """What can be done."""
 
     @property
-    @abstractmethod
     def optimum(self) -> float:
         """The expected return of the best policy."""
+        return math.nan
 
     @property
-    @abstractmethod
     def memoryless(self) -> float:
         """The expected return of the best policy that has no memory."""
+        return math.nan
 
     @property
-    @abstractmethod
     def random(self) -> float:
         """The expected return of uniformly random actions."""
+        return math.nan
 
     @property
     def goal(self) -> "AbstractEnv":
@@ -94,6 +95,10 @@ class AbstractEnv(eqx.Module):
         """The state at the beginning of the next episode, which may know how the one before it ended."""
         del state
         return self.reset(key)
+
+    def again(self, state: State, key: PRNGKeyArray) -> State:
+        """The state at the beginning of another episode in the same world; here, of one like any other."""
+        return self.restart(state, key)
 
     @abstractmethod
     def observe(self, state: State) -> Any:

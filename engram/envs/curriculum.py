@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from engram.envs.base import AbstractEnv, Feedback, State
+from engram.envs.wrapper import AbstractWrapper
 from engram.types import InputError
 
 
@@ -19,7 +20,7 @@ class Stage(NamedTuple):
     score: Float[Array, ""]
 
 
-class Curriculum(AbstractEnv):
+class Curriculum(AbstractWrapper):
     """An environment one of whose numbers begins small, and grows whenever its episodes are mastered.
 
     After an episode of return R the score is s ← s + (R − s) / n. Where it is above the threshold, the number is raised, to
@@ -57,26 +58,6 @@ class Curriculum(AbstractEnv):
     @property
     def goal(self) -> AbstractEnv:
         return self.env
-
-    @property
-    def observation_space(self) -> Any:
-        return self.env.observation_space
-
-    @property
-    def action_space(self) -> Any:
-        return self.env.action_space
-
-    @property
-    def optimum(self) -> float:
-        return self.env.optimum
-
-    @property
-    def memoryless(self) -> float:
-        return self.env.memoryless
-
-    @property
-    def random(self) -> float:
-        return self.env.random
 
     def at(self, level: Any) -> Any:
         """The environment at a level."""

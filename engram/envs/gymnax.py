@@ -1,6 +1,5 @@
 """Environments of gymnax, as Engram's; gymnax itself is not imported."""
 
-import math
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -68,18 +67,6 @@ class Gymnax(AbstractEnv):
     @property
     def action_space(self) -> Any:
         return self.world.action_space
-
-    @property
-    def optimum(self) -> float:
-        return math.nan
-
-    @property
-    def memoryless(self) -> float:
-        return math.nan
-
-    @property
-    def random(self) -> float:
-        return math.nan
 
     def reset(self, key: PRNGKeyArray) -> Shown:
         observation, state = self.world.env.reset_env(key, self.world.params)

@@ -1,7 +1,6 @@
 """Gymnasium's vector environments, which are stepped by the host, between compiled programs."""
 
 import importlib
-import math
 from typing import Any, NoReturn
 
 import equinox as eqx
@@ -70,18 +69,6 @@ class HostEnv(AbstractEnv):
     @property
     def action_space(self) -> Space[Any]:
         return self.venv.single_action_space
-
-    @property
-    def optimum(self) -> float:
-        return math.nan
-
-    @property
-    def memoryless(self) -> float:
-        return math.nan
-
-    @property
-    def random(self) -> float:
-        return math.nan
 
     def observe(self, state: State) -> State:
         return state

@@ -60,14 +60,6 @@ class Pendulum(AbstractEnv):
         return Box(-TORQUE, TORQUE, (1,))
 
     @property
-    def optimum(self) -> float:
-        return math.nan
-
-    @property
-    def memoryless(self) -> float:
-        return math.nan
-
-    @property
     def random(self) -> float:
         return -1227.0 if (self.dt, self.horizon) == (0.05, 200) else math.nan
 

@@ -10,6 +10,7 @@ from gymnasium.spaces import Box, Dict, Discrete
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from engram.envs.base import AbstractEnv, Feedback, State
+from engram.envs.wrapper import AbstractWrapper
 from engram.types import InputError
 
 
@@ -21,7 +22,7 @@ class Remembered(NamedTuple):
     reward: Float[Array, ""]
 
 
-class Previous(AbstractEnv):
+class Previous(AbstractWrapper):
     """An environment whose observations say which action came before, and its reward.
 
     Observed are `observation`, `action` and `reward`. At the beginning of an episode there is none of them: the reward is 0
@@ -30,9 +31,11 @@ class Previous(AbstractEnv):
     **Arguments:**
 
     - `env`: the environment.
+    - `none`: whether "none" is told from the first action. RL² did not: there, 0 is the first of n actions, and "none" too.
     """
 
     env: AbstractEnv
+    none: bool = True
 
     def __check_init__(self):
         if not isinstance(self.env.action_space, Box | Discrete):
@@ -42,36 +45,28 @@ class Previous(AbstractEnv):
     @property
     def observation_space(self) -> Any:
         actions = self.env.action_space
-        shown = Discrete(int(actions.n) + 1) if isinstance(actions, Discrete) else actions
+        shown = Discrete(int(actions.n) + int(self.none)) if isinstance(actions, Discrete) else actions
         return Dict(observation=self.env.observation_space, action=shown, reward=Box(-np.inf, np.inf, ()))
-
-    @property
-    def action_space(self) -> Any:
-        return self.env.action_space
-
-    @property
-    def optimum(self) -> float:
-        return self.env.optimum
 
     @property
     def memoryless(self) -> float:
         return math.nan  # whoever sees what they did can remember by what they do
 
-    @property
-    def random(self) -> float:
-        return self.env.random
-
     def reset(self, key: PRNGKeyArray) -> Remembered:
-        space = self.env.action_space
-        none = jnp.zeros((), int) if isinstance(space, Discrete) else jnp.zeros(space.shape or ())
-        return Remembered(self.env.reset(key), none, jnp.zeros(()))
+        return self._beginning(self.env.reset(key))
+
+    def restart(self, state: Remembered, key: PRNGKeyArray) -> Remembered:
+        return self._beginning(self.env.restart(state.state, key))
+
+    def again(self, state: Remembered, key: PRNGKeyArray) -> Remembered:
+        return self._beginning(self.env.again(state.state, key))
 
     def observe(self, state: Remembered) -> dict[str, Any]:
         return {"observation": self.env.observe(state.state), "action": state.action, "reward": state.reward}
 
     def step(self, state: Remembered, action: Any, key: PRNGKeyArray) -> tuple[Remembered, Feedback]:
         following, feedback = self.env.step(state.state, action, key)
-        shown = action + 1 if isinstance(self.env.action_space, Discrete) else action
+        shown = action + int(self.none) if isinstance(self.env.action_space, Discrete) else action
         like = jax.tree.map(lambda leaf: leaf.dtype, state.action)
         return Remembered(following, jnp.asarray(shown, like), jnp.asarray(feedback.reward, state.reward.dtype)), feedback
 
@@ -80,3 +75,8 @@ class Previous(AbstractEnv):
 
     def text(self, state: Remembered) -> str:
         return self.env.text(state.state)
+
+    def _beginning(self, state: State) -> Remembered:
+        space = self.env.action_space
+        none = jnp.zeros((), int) if isinstance(space, Discrete) else jnp.zeros(space.shape or ())
+        return Remembered(state, none, jnp.zeros(()))

@@ -7,6 +7,7 @@ from typing import Any
 
 import gymnasium
 
+from engram.envs.bandit import Bandit, GaussianBandit
 from engram.envs.base import AbstractEnv
 from engram.envs.cartpole import CartPole
 from engram.envs.eat import Eat
@@ -17,13 +18,16 @@ from engram.envs.noisy_recall import NoisyRecall
 from engram.envs.pendulum import Pendulum
 from engram.envs.previous import Previous
 from engram.envs.repeat_previous import RepeatPrevious
+from engram.envs.tabular_mdp import TabularMDP
 from engram.envs.target import Target
 from engram.envs.tmaze import TMaze
 
 ENVS: dict[type[AbstractEnv], dict[str, Any]] = {
     TMaze: {"corridor": 10},
     NoisyRecall: {"length": 10},
-    **{env: {} for env in (CartPole, Eat, HighLow, Ladder, Pendulum, RepeatPrevious, Target)},
+    Bandit: {"arms": 10},
+    GaussianBandit: {"arms": 10},
+    **{env: {} for env in (CartPole, Eat, HighLow, Ladder, Pendulum, RepeatPrevious, TabularMDP, Target)},
 }
 """The environments, and what is taken for arguments that have no default."""
 

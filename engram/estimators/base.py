@@ -50,6 +50,7 @@ def example_keys(key: Keys, batch: int) -> Keys:
 
 def one_example(window: Window) -> Window:
     """One step of one example of a window."""
+    window.checked()
     return jax.tree.map(lambda leaf: leaf[0, 0], window)
 
 

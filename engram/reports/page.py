@@ -3,9 +3,7 @@
 import re
 from collections.abc import Sequence
 from html import escape
-from importlib import resources
 from pathlib import Path
-from string import Template
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -14,7 +12,7 @@ from engram.reports.figures import INK, MUTED, house_style, save
 from engram.reports.record import RATE, Record, levels, metrics
 from engram.reports.svg import inline_svg
 from engram.reports.tables import colour_variable, configuration_table, results_table
-from engram.runs.checkpoint import write_atomically
+from engram.reports.template import write_filled
 from engram.types import InputError
 
 VARIABLES = {INK: "--ink", MUTED: "--muted"} | {colour: colour_variable(index) for index, colour in enumerate(COLOURS)}
@@ -37,8 +35,9 @@ def write_page(records: Sequence[Record], out: Path) -> list[Path]:
     """
     _check(records, out)
     drawings = _draw(records, out.with_name(f"{out.stem}-figures"))
-    template = Template(resources.files("engram.reports").joinpath("page.html").read_text(encoding="utf-8"))
-    page = template.substitute(
+    write_filled(
+        "page.html",
+        out,
         title=escape(", ".join(record.name for record in records)),
         heading=escape(records[0].name if len(records) == 1 else f"{len(records)} runs compared"),
         lead=_objectives(records) + _notice(records),
@@ -48,10 +47,6 @@ def write_page(records: Sequence[Record], out: Path) -> list[Path]:
         marks="Settings marked ≠ differ between runs." if len(records) > 1 else "",
         configuration=configuration_table(records),
     )
-    try:
-        write_atomically(out, [page.encode("utf-8", errors="replace")])
-    except OSError as error:
-        raise InputError(f"'{out}' cannot be written: {error.strerror}.") from None
     return [out, *(drawing.png for drawing in drawings)]
 
 

@@ -1,0 +1,155 @@
+"""Bandits: arms whose worth is drawn anew in each world, to be found out by pulling them."""
+
+from abc import abstractmethod
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from gymnasium.spaces import Box, Discrete
+from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt32
+
+from engram.chance import normal, unit
+from engram.envs.base import AbstractEnv, Feedback
+from engram.types import InputError
+
+
+class Arms(NamedTuple):
+    """A world: the seed from which the worth of each arm is drawn, when it is pulled."""
+
+    world: UInt32[Array, "2"]
+
+
+class AbstractBandit(AbstractEnv):
+    """k arms, one of which is pulled; the episode is over with its reward. What is seen is always 0.
+
+    Another episode in the same world (`Trials`) has the same arms.
+    """
+
+    arms: eqx.AbstractVar[int]
+
+    def __check_init__(self):
+        if self.arms < 1:
+            raise InputError(f"{type(self).__name__}(arms={self.arms}): there must be something to pull; give arms >= 1.")
+
+    @property
+    def observation_space(self) -> Box:
+        return Box(0, 1, (1,))
+
+    @property
+    def action_space(self) -> Discrete:
+        return Discrete(self.arms)
+
+    @property
+    def optimum(self) -> float:
+        return self.memoryless
+
+    @property
+    def random(self) -> float:
+        return self.memoryless
+
+    def means(self, state: Arms) -> Float[Array, " arms"]:
+        """The expected reward of each arm."""
+        return jax.vmap(lambda arm: self._mean(_of_arm(state, arm)))(jnp.arange(self.arms))
+
+    def reset(self, key: PRNGKeyArray) -> Arms:
+        return Arms(jax.random.key_data(key))
+
+    def again(self, state: Arms, key: PRNGKeyArray) -> Arms:
+        del key
+        return state
+
+    def observe(self, state: Arms) -> Float[Array, "1"]:
+        del state
+        return jnp.zeros(1)
+
+    def step(self, state: Arms, action: Int[Array, ""], key: PRNGKeyArray) -> tuple[Arms, Feedback]:
+        reward = self._reward(self._mean(_of_arm(state, action)), jax.random.key_data(key)[0])
+        return state, Feedback(reward, jnp.array(True), jnp.array(False))
+
+    @abstractmethod
+    def _mean(self, key: PRNGKeyArray) -> Float[Array, ""]:
+        """What an arm is worth: a draw from the prior."""
+
+    @abstractmethod
+    def _reward(self, mean: Float[Array, ""], word: UInt32[Array, ""]) -> Float[Array, ""]:
+        """What an arm of this mean pays."""
+
+    def text(self, state: Arms) -> str:
+        return " ".join(f"{mean:.2f}" for mean in np.asarray(self.means(state)))
+
+
+def _of_arm(state: Arms, arm: Int[Array, ""]) -> PRNGKeyArray:
+    return jax.random.fold_in(jax.random.wrap_key_data(state.world), arm)
+
+
+class Bandit(AbstractBandit):
+    """Arms that pay 1 or nothing: arm i pays with a chance p_i, of a prior Beta(α, β), which is uniform at first.
+
+        optimum = memoryless = random = α / (α + β)        of one pull; who knows the chances gets k / (k + 1), if α = β = 1
+
+    **Arguments:**
+
+    - `arms`: k.
+    - `wins`, `losses`: α and β.
+
+    Reference: Robbins, *Some aspects of the sequential design of experiments*, 1952.
+    """
+
+    arms: int
+    wins: float = 1.0
+    losses: float = 1.0
+
+    def __check_init__(self):
+        if not (self.wins > 0 and self.losses > 0):
+            raise InputError(
+                f"Bandit(wins={self.wins}, losses={self.losses}): these are no parameters of a Beta distribution; give "
+                f"numbers above 0."
+            )
+
+    @property
+    def memoryless(self) -> float:
+        return self.wins / (self.wins + self.losses)
+
+    def _mean(self, key):
+        uniform = self.wins == self.losses == 1
+        return unit(jax.random.key_data(key)[0]) if uniform else jax.random.beta(key, self.wins, self.losses)
+
+    def _reward(self, mean, word):
+        return (unit(word) < mean).astype(float)
+
+
+class GaussianBandit(AbstractBandit):
+    """Arms that pay N(μ_i, σ²), with μ_i ~ N(m, s²).
+
+        optimum = memoryless = random = m        of one pull
+
+    **Arguments:**
+
+    - `arms`: how many there are.
+    - `mean`, `spread`: m and s.
+    - `noise`: σ.
+    """
+
+    arms: int
+    mean: float = 0.0
+    spread: float = 1.0
+    noise: float = 1.0
+
+    def __check_init__(self):
+        if not (self.spread > 0 and self.noise > 0):
+            raise InputError(
+                f"GaussianBandit(spread={self.spread}, noise={self.noise}): these are no standard deviations; give numbers "
+                f"above 0."
+            )
+
+    @property
+    def memoryless(self) -> float:
+        return self.mean
+
+    def _mean(self, key):
+        return self.mean + self.spread * normal(jax.random.key_data(key)[0])
+
+    def _reward(self, mean, word):
+        return mean + self.noise * normal(word)
