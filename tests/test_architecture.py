@@ -13,7 +13,7 @@ FLOORS = [
     {"types", "chance"},
     {"cell"},
     {"step", "tasks", "envs"},
-    {"cells", "estimators", "objectives"},
+    {"cells", "estimators", "objectives", "strategies"},
     {"learner", "agents"},
     {"runs"},
     {"reports"},

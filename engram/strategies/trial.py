@@ -1,0 +1,82 @@
+"""Strategies at play, in thousands of worlds at once."""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from engram.envs import AbstractEnv
+from engram.strategies.base import AbstractStrategy
+from engram.types import InputError
+
+
+class Played(NamedTuple):
+    """What was done in the steps of the episodes of a trial: the state, the action, and its reward."""
+
+    place: Int[Array, "episodes time"]
+    action: Int[Array, "episodes time"]
+    reward: Float[Array, "episodes time"]
+
+
+def score(
+    env: AbstractEnv, strategy: AbstractStrategy, episodes: int, instances: int, *, key: PRNGKeyArray, at_once: int = 1000
+) -> Float[Array, "instances episodes"]:
+    """The return of each episode of trials in worlds of their own.
+
+    With the same key, every strategy is played in the same worlds, and with the same chance in each of their steps.
+
+    **Arguments:**
+
+    - `env`: `Bandit`, `GaussianBandit` or `TabularMDP`.
+    - `strategy`: who plays.
+    - `episodes`: of a trial.
+    - `instances`: how many trials.
+    - `at_once`: how many of them are played in parallel.
+    """
+    if episodes < 1 or instances < 1:
+        raise InputError(f"score(episodes={episodes}, instances={instances}): give 1 at least of each.")
+    return _score(env, strategy.ready(env, episodes), episodes, jax.random.split(key, instances), at_once)
+
+
+@eqx.filter_jit
+def _score(env, strategy, episodes, keys, at_once):
+    def one(key):
+        return play(env, strategy, episodes, key).reward.sum(-1)
+
+    return jax.lax.map(one, keys, batch_size=min(at_once, len(keys)))
+
+
+def play(env: AbstractEnv, strategy: AbstractStrategy, episodes: int, key: PRNGKeyArray) -> Played:
+    """One trial of a strategy that is ready for it."""
+    for_world, for_steps, for_strategy = jax.random.split(key, 3)
+    state = env.reset(for_world)
+
+    def step(running, time, table, chance, choice):
+        state, belief = running
+        place = belief.place(env.observe(state))
+        action = best(table[time, place], jax.random.fold_in(choice, time))
+        following, feedback = env.step(state, action, jax.random.fold_in(chance, time))
+        ended = feedback.terminated | feedback.truncated
+        belief = belief.learn(place, action, feedback.reward, belief.place(env.observe(following)), ended)
+        return (following, belief), Played(place, action, feedback.reward)
+
+    def episode(running, count):
+        state, belief = running
+        chance = jax.random.fold_in(for_steps, count)
+        thought, choice = jax.random.split(jax.random.fold_in(for_strategy, count))
+        table = strategy.values(belief, count, thought)
+        running, played = jax.lax.scan(
+            lambda running, time: step(running, time, table, chance, choice),
+            (state, belief),
+            jnp.arange(belief.horizon),
+        )
+        return (env.again(running[0], chance), running[1]), played
+
+    return jax.lax.scan(episode, (state, strategy.prior(env, state)), jnp.arange(episodes))[1]
+
+
+def best(values: Float[Array, " actions"], key: PRNGKeyArray) -> Int[Array, ""]:
+    """The action of the largest value; one of them at random where there are several."""
+    return jnp.argmax(jnp.where(values == values.max(), jax.random.uniform(key, values.shape), -1.0))
