@@ -44,6 +44,7 @@ from engram.cells import NonlinearRTU as NonlinearRTU
 from engram.cells import Normal as Normal
 from engram.cells import Orthogonal as Orthogonal
 from engram.cells import Parallel as Parallel
+from engram.cells import ReLUGRU as ReLUGRU
 from engram.cells import Stateless as Stateless
 from engram.cells import Uniform as Uniform
 from engram.cells import WeightNorm as WeightNorm

@@ -19,6 +19,7 @@ CELLS: dict[str, Callable] = {
     "Leaky": lambda key: engram.Leaky(INPUTS, UNITS, key=key),
     "Gated": lambda key: engram.Gated(INPUTS, UNITS, key=key),
     "GRU": lambda key: engram.GRU(INPUTS, UNITS, key=key),
+    "ReLUGRU": lambda key: engram.ReLUGRU(INPUTS, UNITS, key=key),
     "LSTM": lambda key: engram.LSTM(INPUTS, UNITS, key=key),
     "MinGRU": lambda key: engram.MinGRU(INPUTS, UNITS, key=key),
     "LRU": lambda key: engram.LRU(INPUTS, UNITS, key=key),

@@ -2,6 +2,7 @@
 
 import math
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -93,7 +94,7 @@ class PolicyHead(eqx.Module):
     mean, and the standard deviation is a parameter of its own, 1 at first.
     """
 
-    linear: eqx.nn.Linear
+    linear: Callable[[Array], Array]
     log_std: Float[Array, " actions"] | None
 
     def __init__(self, features: int, space: Space[Any], *, key: PRNGKeyArray):

@@ -8,7 +8,8 @@ from jaxtyping import PRNGKeyArray
 
 from engram.agents.distributions import PolicyHead
 from engram.cell import AbstractCell, output_size
-from engram.cells import Chain, Parallel
+from engram.cells import Chain, Parallel, WeightNorm
+from engram.cells.weight_norm import NormalisedLinear
 from engram.envs.base import AbstractEnv
 from engram.envs.spaces import width
 
@@ -20,7 +21,8 @@ def actor_critic(
 
     **Arguments:**
 
-    - `cell`: a memory, from the number of its inputs and a key, such as `lambda size, key: GRU(size, 64, key=key)`.
+    - `cell`: a memory, from the number of its inputs and a key, such as `lambda size, key: GRU(size, 64, key=key)`. Where
+      its weights are normalised, by `WeightNorm`, so are those of the layers that read it.
     - `shared`: whether policy and value read the same memory. If not, no error of the value moves what the policy
       remembers, and there is nothing to weigh against each other; it costs a second memory.
     """
@@ -28,7 +30,10 @@ def actor_critic(
     features = width(env.observation_space)
     memory = cell(features, cell_key)
     size = output_size(memory, features)
-    policy, value = PolicyHead(size, env.action_space, key=policy_key), eqx.nn.Linear(size, 1, key=value_key)
+    reading = NormalisedLinear if isinstance(memory, WeightNorm) else lambda linear: linear
+    policy = PolicyHead(size, env.action_space, key=policy_key)
+    policy = eqx.tree_at(lambda head: head.linear, policy, replace_fn=reading)
+    value = reading(eqx.nn.Linear(size, 1, key=value_key))
     if shared:
         return Chain(memory, Parallel(policy, value))
     return Parallel(Chain(memory, policy), Chain(cell(features, own_key), value))

@@ -8,6 +8,7 @@ from engram.cells.elstm import ELSTM as ELSTM
 from engram.cells.gated import Gated as Gated
 from engram.cells.gates import AbstractGatedCell as AbstractGatedCell
 from engram.cells.gru import GRU as GRU
+from engram.cells.gru import ReLUGRU as ReLUGRU
 from engram.cells.gtrxl import GTrXL as GTrXL
 from engram.cells.initialisers import Chrono as Chrono
 from engram.cells.initialisers import ChronoUnknown as ChronoUnknown

@@ -1,5 +1,6 @@
 """The gated recurrent unit."""
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import jax
@@ -10,7 +11,43 @@ from engram.cells.gates import AbstractGatedCell, Group, Units, draw_weights
 from engram.cells.initialisers import AbstractGates, AbstractWeights, Forget, Uniform
 
 
-class GRU(AbstractGatedCell):
+class AbstractGRU(AbstractGatedCell):
+    """Gated recurrent units, but for the nonlinearity of what is fresh."""
+
+    groups: ClassVar = (
+        Group("reset", "sigmoid"),
+        Group("update", "sigmoid"),
+        Group("fresh", "identity", sees_state=False),
+        Group("recalled", "identity", sees_input=False),
+    )
+
+    input_weight: Float[Array, "inputs 3 units"]
+    state_weight: Float[Array, "units 3 units"]
+    bias: Float[Array, "4 units"]
+
+    def __init__(
+        self,
+        input_size: int,
+        size: int,
+        gates: AbstractGates,
+        input_init: AbstractWeights,
+        state_init: AbstractWeights,
+        *,
+        key: PRNGKeyArray,
+    ):
+        key, gate_key = jax.random.split(key)
+        self.input_weight, self.state_weight = draw_weights(self.groups, input_size, size, input_init, state_init, key)
+        self.bias = jnp.zeros((4, size)).at[1].set(gates(gate_key, size))
+
+    def initial(self) -> Float[Array, " units"]:
+        return jnp.zeros_like(self.bias[0])
+
+    @staticmethod
+    def hidden(state: Units) -> Units:
+        return state
+
+
+class GRU(AbstractGRU):
     """The gated recurrent unit, in the form whose reset gate acts after the product:
 
         r = σ(W_r x + U_r h + b_r),  z = σ(W_z x + U_z h + b_z)
@@ -30,16 +67,34 @@ class GRU(AbstractGatedCell):
     Reference: Cho et al., *Learning phrase representations using RNN encoder-decoder*, 2014.
     """
 
-    groups: ClassVar = (
-        Group("reset", "sigmoid"),
-        Group("update", "sigmoid"),
-        Group("fresh", "identity", sees_state=False),
-        Group("recalled", "identity", sees_input=False),
-    )
+    def __init__(
+        self,
+        input_size: int,
+        size: int,
+        gates: AbstractGates = Forget(0.0),
+        input_init: AbstractWeights = Uniform(),
+        state_init: AbstractWeights = Uniform(),
+        *,
+        key: PRNGKeyArray,
+    ):
+        super().__init__(input_size, size, gates, input_init, state_init, key=key)
 
-    input_weight: Float[Array, "inputs 3 units"]
-    state_weight: Float[Array, "units 3 units"]
-    bias: Float[Array, "4 units"]
+    @staticmethod
+    def combine(state: Units, y: tuple[Units, ...]) -> Units:
+        return updated(state, y, jnp.tanh)
+
+
+class ReLUGRU(AbstractGRU):
+    """A `GRU` with max(0, ·) for tanh, whose state has no bound above:
+
+        n = max(0, W_n x + b_n + r ⊙ (U_n h + c_n))
+
+    It can count. Use it with `WeightNorm`, or with small steps.
+
+    **Arguments:** those of `GRU`.
+
+    Reference: Duan et al., *RL²: fast reinforcement learning via slow reinforcement learning*, 2016, appendix A.
+    """
 
     def __init__(
         self,
@@ -51,18 +106,13 @@ class GRU(AbstractGatedCell):
         *,
         key: PRNGKeyArray,
     ):
-        key, gate_key = jax.random.split(key)
-        self.input_weight, self.state_weight = draw_weights(self.groups, input_size, size, input_init, state_init, key)
-        self.bias = jnp.zeros((4, size)).at[1].set(gates(gate_key, size))
-
-    def initial(self) -> Float[Array, " units"]:
-        return jnp.zeros_like(self.bias[0])
-
-    @staticmethod
-    def hidden(state: Units) -> Units:
-        return state
+        super().__init__(input_size, size, gates, input_init, state_init, key=key)
 
     @staticmethod
     def combine(state: Units, y: tuple[Units, ...]) -> Units:
-        r, z, fresh, recalled = y
-        return (1 - z) * jnp.tanh(fresh + r * recalled) + z * state
+        return updated(state, y, jax.nn.relu)
+
+
+def updated(state: Units, y: tuple[Units, ...], candidate: Callable[[Array], Array]) -> Units:
+    r, z, fresh, recalled = y
+    return (1 - z) * candidate(fresh + r * recalled) + z * state

@@ -11,6 +11,26 @@ from engram.cells.gates import AbstractGatedCell
 from engram.types import InputError
 
 
+class NormalisedLinear(eqx.Module):
+    """A linear layer, each of whose weight vectors is g v / ‖v‖.
+
+    **Arguments:**
+
+    - `linear`: the layer to normalise, which it is at first.
+    """
+
+    linear: eqx.nn.Linear
+    gain: Float[Array, " outputs"]
+
+    def __init__(self, linear: eqx.nn.Linear):
+        self.linear = linear
+        self.gain = jnp.linalg.norm(linear.weight, axis=1)
+
+    def __call__(self, x: Float[Array, " inputs"]) -> Float[Array, " outputs"]:
+        weight = scaled(self.linear.weight.T, self.gain).T
+        return eqx.tree_at(lambda linear: linear.weight, self.linear, weight)(x)
+
+
 class WeightNorm(AbstractLocalCell, AbstractUnrolledCell):
     """A gated cell, each of whose weight vectors w (those of one group and one unit) is g v / ‖v‖.
 
@@ -59,6 +79,6 @@ class WeightNorm(AbstractLocalCell, AbstractUnrolledCell):
         return self.normalised().unroll(state, first, x, flow)
 
 
-def scaled(v: Float[Array, "inputs groups units"], g: Float[Array, "groups units"]) -> Float[Array, "inputs groups units"]:
-    """The weights g v / ‖v‖, each group and unit by itself."""
+def scaled(v: Float[Array, "inputs *units"], g: Float[Array, "*units"]) -> Float[Array, "inputs *units"]:
+    """The weights g v / ‖v‖, each unit by itself."""
     return v * (g / jnp.linalg.norm(v, axis=0))[None]

@@ -24,12 +24,15 @@ class Effort(NamedTuple):
     seeds: int
 
     def config(self, task: str, cell: str, length: int) -> Config:
-        """Whole episodes of a length, credit through all of it; RMSprop with a step of 10⁻³ and a decay of 0.9."""
+        """Whole episodes of a length, credit through all of it; RMSprop with a step of 10⁻³ and a decay of 0.9.
+
+        On a plateau gradients are far below √ε = 10⁻⁴, so ε is added to the root, as in Torch, and not under it.
+        """
         return Config(
             task=task,
             cell=cell,
             estimator="BPTT()",
-            optimiser="rmsprop(1e-3, 0.9)",
+            optimiser="rmsprop(1e-3, 0.9, eps_in_sqrt=False)",
             batch=self.batch,
             length=length,
             steps=self.updates * self.batch * length,
@@ -88,7 +91,7 @@ def adding(scale: Scale) -> list[Case]:
 
 WARPS: dict[Scale, list[Effort]] = {
     "smoke": [Effort(3, 32, 10, 2)],
-    "laptop": [Effort(10, 32, 4_688, 2), Effort(50, 32, 4_688, 2)],
+    "laptop": [Effort(50, 32, 4_688, 2)],
     "paper": [Effort(longest, 32, 4_688, 5) for longest in (10, 20, 50, 100)],
 }
 

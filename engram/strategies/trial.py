@@ -5,7 +5,7 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from engram.envs import AbstractEnv
 from engram.strategies.base import AbstractStrategy
@@ -13,9 +13,9 @@ from engram.types import InputError
 
 
 class Played(NamedTuple):
-    """What was done in the steps of the episodes of a trial: the state, the action, and its reward."""
+    """What was seen and done in the steps of the episodes of a trial, and what it was worth."""
 
-    place: Int[Array, "episodes time"]
+    seen: PyTree[Array]
     action: Int[Array, "episodes time"]
     reward: Float[Array, "episodes time"]
 
@@ -55,12 +55,13 @@ def play(env: AbstractEnv, strategy: AbstractStrategy, episodes: int, key: PRNGK
 
     def step(running, time, table, chance, choice):
         state, belief = running
-        place = belief.place(env.observe(state))
+        seen = env.observe(state)
+        place = belief.place(seen)
         action = best(table[time, place], jax.random.fold_in(choice, time))
         following, feedback = env.step(state, action, jax.random.fold_in(chance, time))
         ended = feedback.terminated | feedback.truncated
         belief = belief.learn(place, action, feedback.reward, belief.place(env.observe(following)), ended)
-        return (following, belief), Played(place, action, feedback.reward)
+        return (following, belief), Played(seen, action, feedback.reward)
 
     def episode(running, count):
         state, belief = running

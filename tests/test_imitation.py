@@ -1,0 +1,64 @@
+"""A strategy's trials as a task: what is shown is what an agent would see, and what is asked is what the strategy did."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from engram import InputError
+from engram.envs import Bandit, GaussianBandit, TabularMDP
+from engram.strategies import Greedy, Imitation, Random
+
+
+@pytest.fixture(autouse=True)
+def _as_it_is_run():
+    with jax.enable_x64(False):
+        yield
+
+
+def shown(task, length, batch=3):
+    return next(task.windows(length, batch, key=jax.random.key(0)))
+
+
+@pytest.mark.parametrize("task", [Imitation(Bandit(3), Greedy(), 4), Imitation(TabularMDP(3, 2, 3), Greedy(), 2)], ids=str)
+def test_however_it_is_cut_it_is_the_same(task):
+    whole = shown(task, 3 * task.steps)
+    for length in (1, task.steps + 1):
+        windows = task.windows(length, 3, key=jax.random.key(0))
+        parts = [next(windows) for _ in range(3 * task.steps // length)]
+        joined = jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=1), *parts)
+        count = joined.first.shape[1]
+        jax.tree.map(lambda a, b: np.testing.assert_array_equal(a, b[:, :count]), joined, whole)
+
+
+def test_what_is_shown_is_what_was_done_before_and_what_came_of_it():
+    task = Imitation(GaussianBandit(3), Random(), 5)
+    window = shown(task, 10)
+    observation, ended, action, reward = np.split(np.asarray(window.inputs), np.cumsum([1, 1, 4]), axis=-1)
+    time = np.arange(10) % 5
+    assert np.asarray(window.first).tolist() == 3 * [(time == 0).tolist()]
+    np.testing.assert_array_equal(ended[..., 0], np.broadcast_to(time > 0, (3, 10)))
+    np.testing.assert_array_equal(observation, 0)
+    none, label = action[..., 0], np.asarray(window.targets.label)
+    np.testing.assert_array_equal(none, np.broadcast_to(time == 0, (3, 10)))
+    later = time[1:] > 0
+    np.testing.assert_array_equal(action.argmax(-1)[:, 1:][:, later] - 1, label[:, :-1][:, later])
+    assert (reward[:, time == 0] == 0).all()
+    assert len(np.unique(reward[:, time > 0])) == 3 * 8
+
+
+def test_what_is_greedy_can_be_told_from_what_is_shown():
+    """With two arms, greed stays with an arm that has paid at the first pull, in the second."""
+    task = Imitation(Bandit(2), Greedy(), 2, none=False)
+    window = shown(task, 200)
+    second = ~np.asarray(window.first)
+    seen = np.asarray(window.inputs)[second]
+    before, paid = seen[:, 2:4].argmax(-1), seen[:, -1] > 0
+    label = np.asarray(window.targets.label)[second]
+    np.testing.assert_array_equal(label, np.where(paid, before, 1 - before))
+    assert 0.2 < paid.mean() < 0.8
+
+
+def test_a_trial_has_an_episode():
+    with pytest.raises(InputError, match="give 1 episode at least"):
+        Imitation(Bandit(2), Greedy(), 0)
