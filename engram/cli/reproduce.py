@@ -13,7 +13,8 @@ from engram.cli.console import Json, say, show_table
 from engram.cli.train import use_devices
 from engram.papers import PAPERS
 from engram.papers.item import Item, Scale
-from engram.papers.reproduce import Result, page, reproduce, table
+from engram.papers.page import Result, page, table
+from engram.papers.reproduce import reproduce
 from engram.runs.checkpoint import write_atomically
 from engram.types import InputError
 

@@ -34,10 +34,11 @@ class Place(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """What came of a case: rows as those of a log, and how it ended, where that was before its time."""
+    """What came of a case: rows as those of a log, how it ended, where that was before its time, and what else to know."""
 
     rows: Sequence[Row]
     ended: str = ""
+    note: str = ""
 
 
 class Case(NamedTuple):
@@ -72,6 +73,7 @@ class Item(NamedTuple):
     - `final`: each seed's value of a record, in the unit of the log; by default the mean over the last tenth of the metric.
     - `along`: what the metric is drawn against. If it is not `step`, each of its values has a line in the table.
     - `drawn`: the metric of the figure, where it is another.
+    - `across`: whether cases are named `column: row`, and make a table of both.
     - `runs`: the item whose runs these are, if not its own: cases of one name are one run, of which each item shows a part.
     """
 
@@ -86,6 +88,7 @@ class Item(NamedTuple):
     final: Callable[[Record, str], dict[int, float]] = finals
     along: str = "step"
     drawn: str | None = None
+    across: bool = False
     runs: str = ""
 
 

@@ -10,9 +10,9 @@ import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from engram.papers.item import Case, Item, Place, Scale
+from engram.papers.item import Case, Item, Measured, Place, Scale
+from engram.papers.page import Result
 from engram.reports.curves import draw_metric
 from engram.reports.figures import house_style, save
 from engram.reports.record import Record, rate
@@ -20,8 +20,6 @@ from engram.reports.summary import interval
 from engram.runs.checkpoint import write_atomically
 from engram.runs.listener import AbstractListener
 from engram.runs.log import Row
-
-Result = dict[str, Any]
 
 
 def reproduce(
@@ -52,13 +50,14 @@ def reproduce(
         measured = case.measure(Place(place, devices, lambda title=title: listener(title), warn))
         record = Record(case.name, {}, _in_unit(item, measured.rows), item.metric, True, item.levels)
         records.append(record)
-        lines += _lines(item, case, record, measured.ended)
+        lines += _lines(item, case, record, measured)
     result = {
         "item": item.name,
         "title": item.title,
         "shows": item.shows,
         "scale": scale,
         "unit": item.unit.name,
+        "across": item.across,
         "levels": dict(item.levels),
         "lines": lines,
         "command": shlex.join(["engram", "reproduce", item.name, "--scale", scale, "--devices", str(devices)]),
@@ -87,19 +86,19 @@ def _in_unit(item: Item, rows: Sequence[Row]) -> list[Row]:
     ]
 
 
-def _lines(item: Item, case: Case, record: Record, ended: str) -> list[Result]:
+def _lines(item: Item, case: Case, record: Record, measured: Measured) -> list[Result]:
     """The line of a case, or its lines: one for each point that it was measured at."""
     if item.along == "step":
-        return [_line(case.name, case, record, item.final(record, item.metric), ended)]
+        return [_line(case.name, case, record, item.final(record, item.metric), measured)]
     lines = []
     for point in sorted({row[item.along] for row in record.rows}):
         rows = [row for row in record.rows if row[item.along] == point]
         found = {row["seed"]: row[item.metric] for row in rows}
-        lines.append(_line(f"{case.name}, {point:,} {item.along}", case, record, found, ended))
+        lines.append(_line(f"{case.name}, {point:,} {item.along}", case, record, found, measured))
     return lines
 
 
-def _line(name: str, case: Case, record: Record, found: Mapping[int, float], ended: str) -> Result:
+def _line(name: str, case: Case, record: Record, found: Mapping[int, float], measured: Measured) -> Result:
     ours = interval(list(found.values()))
     return {
         "name": name,
@@ -108,7 +107,8 @@ def _line(name: str, case: Case, record: Record, found: Mapping[int, float], end
         "by_seed": {str(seed): _finite(value) for seed, value in found.items()},
         "steps": max((row["step"] for row in record.rows), default=0),
         "steps_per_second": rate(record),
-        "ended": ended,
+        "ended": measured.ended,
+        "note": measured.note,
     }
 
 
@@ -118,46 +118,3 @@ def _finite(value: float | None) -> float | None:
 
 def _slug(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower()
-
-
-def table(result: Result) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """The columns and rows of a result, as text, without columns that are empty."""
-    columns = ("", f"paper, {result['unit']}", f"ours, {result['unit']}", "95 % interval", "seeds", "steps", "steps/s")
-    rows = [_cells(line) for line in result["lines"]]
-    told = [column for column in range(len(columns)) if column == 0 or any(row[column] for row in rows)]
-    return tuple(columns[column] for column in told), [tuple(row[column] for column in told) for row in rows]
-
-
-def _cells(line: Result) -> tuple[str, ...]:
-    ours = line["ours"]
-    between = "" if ours["low"] is None else f"{ours['low']:.4g} to {ours['high']:.4g}"
-    return (
-        line["name"],
-        "" if line["claimed"] is None else f"{line['claimed']:.4g}",
-        line["ended"] or ("" if ours["mean"] is None else f"{ours['mean']:.4g}"),
-        between,
-        str(len(line["by_seed"])),
-        f"{line['steps']:,}",
-        "" if line["steps_per_second"] is None else f"{line['steps_per_second']:,.0f}",
-    )
-
-
-def page(paper: str, title: str, results: Sequence[Result]) -> str:
-    """The page of a paper: each item's table, its figure and the command that makes them."""
-    parts = [f"# {title}", ""]
-    for result in results:
-        columns, rows = table(result)
-        known = ", ".join(f"{name} {value:.4g}" for name, value in result["levels"].items())
-        figure = f"{paper}/{result['item'].partition('/')[2]}.png"
-        parts += [
-            *(f"## {result['title']}", "", result["shows"], ""),
-            *(_row(columns), _row(["---"] * len(columns)), *map(_row, rows), ""),
-            *([f"In {result['unit']}: {known}.", ""] if known else []),
-            *(f"`{result['command']}`, {result['machine']}, {result['date']}", ""),
-            *(f"![{result['title']}]({figure})", ""),
-        ]
-    return "\n".join(parts)
-
-
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"

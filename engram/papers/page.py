@@ -1,0 +1,73 @@
+"""The table of a result, and the page of a paper."""
+
+from collections.abc import Sequence
+from typing import Any
+
+Result = dict[str, Any]
+Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
+
+
+def table(result: Result) -> Table:
+    """The columns and rows of a result, as text."""
+    return _across(result) if result.get("across") else _down(result)
+
+
+def _down(result: Result) -> Table:
+    """A row for each line, without columns that are empty."""
+    columns = ("", f"paper, {result['unit']}", f"ours, {result['unit']}", "95 % interval", "seeds", "steps", "steps/s")
+    rows = [_cells(line) for line in result["lines"]]
+    told = [column for column in range(len(columns)) if column == 0 or any(row[column] for row in rows)]
+    return tuple(columns[column] for column in told), [tuple(row[column] for column in told) for row in rows]
+
+
+def _cells(line: Result) -> tuple[str, ...]:
+    ours = line["ours"]
+    between = "" if ours["low"] is None else f"{ours['low']:.4g} to {ours['high']:.4g}"
+    return (
+        line["name"],
+        "" if line["claimed"] is None else f"{line['claimed']:.4g}",
+        line["ended"] or ("" if ours["mean"] is None else f"{ours['mean']:.4g}"),
+        between,
+        str(len(line["by_seed"])),
+        f"{line['steps']:,}" if line["steps"] else "",
+        "" if line["steps_per_second"] is None else f"{line['steps_per_second']:,.0f}",
+    )
+
+
+def _across(result: Result) -> Table:
+    """Lines `column: row` as a table of both: ours, half of the interval, and in brackets the paper's."""
+    found = {tuple(line["name"].split(": ")): line for line in result["lines"]}
+    columns, rows = (list(dict.fromkeys(name[place] for name in found)) for place in (0, 1))
+    cells = {name: _cell(line) for name, line in found.items()}
+    return ("", *columns), [(row, *(cells.get((column, row), "") for column in columns)) for row in rows]
+
+
+def _cell(line: Result) -> str:
+    ours = line["ours"]
+    if line["ended"] or ours["mean"] is None:
+        return line["ended"]
+    apart = "" if ours["low"] is None else f" ± {(ours['high'] - ours['low']) / 2:.2g}"
+    return f"{ours['mean']:.4g}{apart}" + ("" if line["claimed"] is None else f" ({line['claimed']:.4g})")
+
+
+def page(paper: str, title: str, results: Sequence[Result]) -> str:
+    """The page of a paper: each item's table, its figure and the command that makes them."""
+    parts = [f"# {title}", ""]
+    for result in results:
+        columns, rows = table(result)
+        known = ", ".join(f"{name} {value:.4g}" for name, value in result["levels"].items())
+        figure = f"{paper}/{result['item'].partition('/')[2]}.png"
+        notes = [f"{line['name']}: {line['note']}" for line in result["lines"] if line.get("note")]
+        parts += [
+            *(f"## {result['title']}", "", result["shows"], ""),
+            *(_row(columns), _row(["---"] * len(columns)), *map(_row, rows), ""),
+            *([f"In {result['unit']}: {known}.", ""] if known else []),
+            *([f"{'; '.join(notes)}.", ""] if notes else []),
+            *(f"`{result['command']}`, {result['machine']}, {result['date']}", ""),
+            *(f"![{result['title']}]({figure})", ""),
+        ]
+    return "\n".join(parts)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
