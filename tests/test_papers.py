@@ -12,7 +12,8 @@ from engram import ARTBP, InputError, Learner
 from engram.cli.reproduce import find
 from engram.papers import PAPERS
 from engram.papers.item import last_steps
-from engram.papers.reproduce import page, reproduce, table
+from engram.papers.page import page, table
+from engram.papers.reproduce import reproduce
 from engram.reports.record import Record
 from engram.runs.listener import AbstractListener
 from engram.runs.segments import SegmentTrial

@@ -55,7 +55,7 @@ def compared(effort: Effort, task: str, length: int, longest: int) -> list[Case]
 def copy(scale: Scale) -> list[Case]:
     efforts = {
         "smoke": [Effort(20, 4, 20, 2)],
-        "laptop": [Effort(500, 16, 10_000, 2)],
+        "laptop": [Effort(500, 4, 40_000, 2)],
         "paper": [Effort(500, 32, 10_000, 5), Effort(2_000, 20, 10_000, 5)],
     }
     return [

@@ -155,8 +155,8 @@ def examined(
     return Case(name, measure, claimed)
 
 
-def kept(path: Path, make: Callable[[], Sequence[Row]]) -> list[Row]:
-    """The rows in a file, which are made, and the file with them, where there is none."""
+def kept(path: Path, make: Callable[[], Any]) -> Any:
+    """What is in a file, as JSON, which is made, and the file with it, where there is none."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, [json.dumps(make()).encode()])

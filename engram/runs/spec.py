@@ -19,12 +19,13 @@ from engram.cell import AbstractCell, output_size
 from engram.cells.initialisers import AbstractGates, AbstractWeights
 from engram.envs import AbstractEnv
 from engram.estimators import AbstractEstimator
+from engram.strategies import AbstractStrategy
 from engram.tasks import AbstractTask
 from engram.types import InputError
 
 KINDS = (
     *(AbstractCell, AbstractGates, AbstractWeights, AbstractEstimator),
-    *(AbstractTask, AbstractEnv, AbstractAgent, AbstractPsi),
+    *(AbstractTask, AbstractEnv, AbstractAgent, AbstractPsi, AbstractStrategy),
 )
 """What expressions describe."""
 
