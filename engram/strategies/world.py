@@ -1,12 +1,18 @@
 """What is known of a tabular decision process, and how to plan in one."""
 
+from collections.abc import Callable
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from engram.chance import log_gamma, normal, words
 from engram.envs import MDP, TabularMDP
 from engram.strategies.belief import AbstractBelief, Values
+from engram.types import InputError
 
 
 class World(AbstractBelief):
@@ -23,9 +29,15 @@ class World(AbstractBelief):
 
     @classmethod
     def of(cls, env: TabularMDP) -> "World":
+        if env.noise == 0:
+            raise InputError(
+                "TabularMDP(noise=0): a belief weighs rewards by the precision of their noise, which is infinite; give noise "
+                "> 0, however small."
+            )
         shape = (env.states, env.actions)
-        counts = jnp.full((*shape, env.states), env.concentration)
-        return cls(counts, jnp.full(shape, env.mean), jnp.full(shape, env.spread**-2), env.noise**-2, env.horizon)
+        counts = jnp.full((*shape, env.states), float(env.concentration))
+        precision = jnp.full(shape, float(env.spread)) ** -2.0
+        return cls(counts, jnp.full(shape, float(env.mean)), precision, env.noise**-2, env.horizon)
 
     @property
     def horizon(self) -> int:
@@ -41,14 +53,22 @@ class World(AbstractBelief):
         means = self.means.at[place, action].add(gain * (reward - self.means[place, action]))
         return World(counts, means, precision, self.of_reward, self.steps)
 
+    def mean(self) -> MDP:
+        """The posterior mean."""
+        return MDP(self.counts / self.counts.sum(-1, keepdims=True), self.means)
+
+    def sample(self, key: PRNGKeyArray) -> MDP:
+        """A draw from the posterior."""
+        for_transitions, for_rewards = jax.random.split(key)
+        noise = normal(words(for_rewards, self.means.size)[0]).reshape(self.means.shape)
+        transitions = jax.nn.softmax(log_gamma(for_transitions, self.counts), axis=-1)
+        return MDP(transitions, self.means + noise / jnp.sqrt(self.precision))
+
     def expected(self) -> Values:
-        return plan(MDP(self.counts / self.counts.sum(-1, keepdims=True), self.means), self.horizon)
+        return plan(self.mean(), self.horizon)
 
     def drawn(self, key: PRNGKeyArray) -> Values:
-        for_transitions, for_rewards = jax.random.split(key)
-        noise = jax.random.normal(for_rewards, self.means.shape)
-        transitions = jax.random.dirichlet(for_transitions, self.counts)
-        return plan(MDP(transitions, self.means + noise / jnp.sqrt(self.precision)), self.horizon)
+        return plan(self.sample(key), self.horizon)
 
 
 def plan(mdp: MDP, horizon: int) -> Values:
@@ -56,9 +76,42 @@ def plan(mdp: MDP, horizon: int) -> Values:
 
     Q_t[s, a] = μ[s, a] + Σ_s' P[s, a, s'] max_a' Q_{t+1}[s', a'],     Q_T = 0
     """
+    _check(mdp, horizon)
+    return induct(lambda mdp, best, left: (mdp, mdp.rewards + mdp.transitions @ best), mdp, horizon)
 
-    def back(best, _):
-        values = mdp.rewards + mdp.transitions @ best
-        return values.max(-1), values
 
-    return jax.lax.scan(back, jnp.zeros(mdp.rewards.shape[0]), None, horizon, reverse=True)[1]
+def induct(backup: Callable[[MDP, Array, Array], tuple[MDP, Array]], mdp: MDP, horizon: int) -> Values:
+    """Backward induction: the values of each step, from those of the best actions of the next.
+
+    **Arguments:**
+
+    - `backup`: takes a process, max_a' Q_{t+1}[s', a'] and how many steps follow, T − 1 − t; returns the process for the step
+      before and Q_t.
+    """
+
+    def back(running, left):
+        mdp, values = backup(*running, left)
+        return (mdp, values.max(-1)), values
+
+    start = (mdp, jnp.zeros(mdp.rewards.shape[0]))
+    return jax.lax.scan(back, start, jnp.arange(horizon)[::-1].astype(float), reverse=True)[1]
+
+
+def _check(mdp: MDP, horizon: int) -> None:
+    states_actions = mdp.rewards.shape
+    if len(states_actions) != 2 or mdp.transitions.shape != (*states_actions, states_actions[0]):
+        raise InputError(
+            f"MDP.transitions has shape {mdp.transitions.shape} and MDP.rewards {states_actions}: give [states, actions, "
+            f"states] and [states, actions]."
+        )
+    if horizon < 1:
+        raise InputError(f"plan(horizon={horizon}): there is no step to plan for; give horizon >= 1.")
+    if isinstance(mdp.transitions, Tracer):
+        return
+    chances = np.asarray(mdp.transitions)
+    bad = np.argwhere(~((chances >= 0).all(-1) & (abs(chances.sum(-1) - 1) < 1e-4)))
+    if len(bad):
+        raise InputError(
+            f"MDP.transitions[{bad[0][0]}, {bad[0][1]}] is no distribution: its chances are to be 0 or more and to sum to one; "
+            f"divide each row by its sum."
+        )

@@ -1,0 +1,50 @@
+"""A bonus for what was seldom tried, which fades as fast as a posterior sharpens."""
+
+from jaxtyping import Array, Int, PRNGKeyArray
+
+from engram.envs import MDP, AbstractEnv, TabularMDP
+from engram.strategies.base import AbstractStrategy, refuse
+from engram.strategies.belief import Values
+from engram.strategies.world import World, induct
+from engram.types import InputError
+
+
+class BEB(AbstractStrategy):
+    """Bayesian exploration bonus: the best plan in the world that is expected, where what is little known pays more.
+
+        Q_t[s, a] = μ[s, a] + b / (n[s, a] + 1) + (T − 1 − t) β T / (α[s, a] + 1) + Σ_s' P[s, a, s'] max_a' Q_{t+1}[s', a']
+
+        β = 2 T² · scale
+
+    P and μ are posterior means; α[s, a] is the sum of the Dirichlet's counts, and n[s, a] the precision of μ[s, a] in units
+    of one reward's, those of the prior included. With b = scale = 0 it is `Greedy`. The original has one bonus, β / (α + 1),
+    since it knows the rewards; this is the form of the tables in Duan et al. (2016), in which b = 1 is not scaled.
+
+    **Arguments:**
+
+    - `scale`: of the bonus for transitions; 1 is what the theorem asks for, and 10⁻⁴ to 10⁻³ what serves.
+    - `bonus`: b, in units of reward.
+
+    References: Kolter & Ng, *Near-Bayesian exploration in polynomial time*, 2009. Osband, *TabulaRL*, 2016.
+    """
+
+    scale: float = 1e-3
+    bonus: float = 1.0
+
+    def __check_init__(self):
+        if self.scale < 0 or self.bonus < 0:
+            raise InputError(f"BEB(scale={self.scale}, bonus={self.bonus}): exploring is not to cost; give 0 or more.")
+
+    def ready(self, env: AbstractEnv, episodes: int) -> "BEB":
+        refuse(self, env, TabularMDP)
+        return self
+
+    def values(self, belief: World, episode: Int[Array, ""], key: PRNGKeyArray) -> Values:
+        transitions, rewards = belief.mean()
+        rewards = rewards + self.bonus / (belief.precision / belief.of_reward + 1)
+        later = 2 * belief.horizon**3 * self.scale / (belief.counts.sum(-1) + 1)
+
+        def backup(mdp, best, left):
+            return mdp, mdp.rewards + left * later + mdp.transitions @ best
+
+        return induct(backup, MDP(transitions, rewards), belief.horizon)
