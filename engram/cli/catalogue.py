@@ -16,6 +16,7 @@ from engram.envs import AbstractEnv
 from engram.estimators import AbstractEstimator
 from engram.runs.optimiser import OPTAX, inverse_sqrt_schedule
 from engram.runs.spec import names, show_signature
+from engram.strategies import AbstractStrategy
 from engram.tasks import AbstractTask
 from engram.types import InputError
 
@@ -26,6 +27,7 @@ KINDS = {
     "cells": AbstractCell,
     "estimators": AbstractEstimator,
     "initialisers": (AbstractGates, AbstractWeights),
+    "strategies": AbstractStrategy,
 }
 
 
