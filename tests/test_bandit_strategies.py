@@ -39,7 +39,9 @@ def _as_it_is_run():
 
 def actions(env, strategy, episodes, key, instances=50):
     ready = strategy.ready(env, episodes)
-    return np.asarray(jax.jit(jax.vmap(lambda key: play(env, ready, episodes, key).action))(jax.random.split(key, instances)))
+    return np.asarray(
+        jax.jit(jax.vmap(lambda key: play(env, ready, episodes, key).action))(jax.random.split(key, instances))
+    )
 
 
 def totals(env, strategy, episodes=10, instances=4000):
@@ -87,7 +89,9 @@ class TestGittins:
         assert (table >= (1 + won) / (2 + won + lost))[known].all()
         assert (np.diff(table, axis=0) > 0)[known[1:]].all()
         assert (np.diff(table, axis=1) < 0)[known[:, 1:]].all()
-        assert (np.diff([gittins(1.0, 1.0, gamma, 5) for gamma in (0.3, 0.6, 0.9, 0.99)], axis=0)[:, known[:5, :5]][:, 0] > 0).all()
+        assert (
+            np.diff([gittins(1.0, 1.0, gamma, 5) for gamma in (0.3, 0.6, 0.9, 0.99)], axis=0)[:, known[:5, :5]][:, 0] > 0
+        ).all()
 
     def test_it_tends_to_greedy(self, key):
         env = Bandit(3, 2.0, 1.0)
@@ -135,7 +139,9 @@ class TestBounds:
         assert (bound > mean).all()
         with jax.enable_x64(False):
             single = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), ANY)
-            np.testing.assert_allclose(single.upper(jnp.full(3, level, jnp.float32)), bound, atol=2e-5 if level > 1e-3 else 1e-3)
+            np.testing.assert_allclose(
+                single.upper(jnp.full(3, level, jnp.float32)), bound, atol=2e-5 if level > 1e-3 else 1e-3
+            )
         arms = GaussianArms(jnp.array([1.0, -2.0]), jnp.array([1.0, 3.0]), 4.0)
         np.testing.assert_allclose(4.0 * (arms.upper(jnp.full(2, level)) - arms.mean()) ** 2 / 2, level)
 

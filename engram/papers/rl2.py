@@ -19,6 +19,7 @@ from engram.runs.spec import express
 from engram.runs.trial import StreamTrial
 from engram.strategies import (
     BEB,
+    KLUCB,
     OPSRL,
     UCB1,
     UCRL2,
@@ -29,7 +30,6 @@ from engram.strategies import (
     Greedy,
     Imitation,
     InformationDirected,
-    KLUCB,
     LikeliestDraw,
     OptimisticThompson,
     Oracle,
@@ -326,10 +326,15 @@ def imitation(scale: Scale) -> list[Case]:
         env, update = trial.learner.task.shown, saved.facts["update"]
         play = eqx.filter_jit(lambda model, key: episodes(env, Chain(model, PLAYED), key, trials).returns.mean())
         found = {seed: float(play(model, evaluation_key(seed))) for seed, model in saved.models().items()}
-        return [{"update": update, "step": update * trial.steps, "seed": seed, RETURN: mean} for seed, mean in found.items()]
+        return [
+            {"update": update, "step": update * trial.steps, "seed": seed, RETURN: mean} for seed, mean in found.items()
+        ]
 
     taught = examined("imitated", config.program, config.updates, config.record, examine, times=10)
-    return [taught, contestant(setting, "Gittins", [teacher], scale)._replace(name="Gittins", claimed=setting.claims["Gittins"])]
+    return [
+        taught,
+        contestant(setting, "Gittins", [teacher], scale)._replace(name="Gittins", claimed=setting.claims["Gittins"]),
+    ]
 
 
 PLAYED = Parallel(lambda logits: logits, lambda logits: jnp.zeros(1))
