@@ -90,7 +90,8 @@ class BernoulliArms(AbstractArms):
 
     def upper(self, level):
         """By Newton's method in z = log(q / (1 − q)), where KL = log(1 + eᶻ) − mean·z + constant is convex. Eight steps leave
-        an error of 1e-9 in float64; what float32 rounds leaves 1e-5."""
+        an error of 1e-9 in float64; what float32 rounds leaves 1e-5.
+        """
         mean = self.mean()
         centre = logit(mean)
         z = centre + jnp.sqrt(2 * level / (mean * (1 - mean)))

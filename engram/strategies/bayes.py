@@ -43,7 +43,9 @@ def two_arms(env: AbstractEnv, episodes: int) -> tuple[float, Float[np.ndarray, 
     """The expected sum of rewards of the best strategy in so many pulls of two arms, and the table of `BayesOptimal`."""
     refuse(BayesOptimal(), env, Bandit)
     if env.arms != 2:
-        raise InputError(f"BayesOptimal plays two arms, not {env.arms}: for more there is Gittins, which is nearly as good.")
+        raise InputError(
+            f"BayesOptimal plays two arms, not {env.arms}: for more there is Gittins, which is nearly as good."
+        )
     if episodes > LIMIT:
         raise InputError(
             f"BayesOptimal plays {LIMIT} episodes at most, not {episodes}, for which its table of episodes⁴ numbers would "

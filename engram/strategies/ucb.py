@@ -20,7 +20,9 @@ class AbstractUCB(AbstractStrategy):
 
     def __check_init__(self):
         if not self.c >= 0:
-            raise InputError(f"{type(self).__name__}(c={self.c}): unknown arms would be avoided; give c >= 0 (0 is greedy).")
+            raise InputError(
+                f"{type(self).__name__}(c={self.c}): unknown arms would be avoided; give c >= 0 (0 is greedy)."
+            )
 
     def ready(self, env: AbstractEnv, episodes: int) -> "AbstractUCB":
         refuse(self, env, Bandit, GaussianBandit)
