@@ -89,14 +89,17 @@ class TestGittins:
         assert (table >= (1 + won) / (2 + won + lost))[known].all()
         assert (np.diff(table, axis=0) > 0)[known[1:]].all()
         assert (np.diff(table, axis=1) < 0)[known[:, 1:]].all()
-        assert (
-            np.diff([gittins(1.0, 1.0, gamma, 5) for gamma in (0.3, 0.6, 0.9, 0.99)], axis=0)[:, known[:5, :5]][:, 0] > 0
-        ).all()
+        new = [gittins(1.0, 1.0, gamma, 1)[0, 0] for gamma in (0.3, 0.6, 0.9, 0.99)]
+        assert new == sorted(new)
 
-    def test_it_tends_to_greedy(self, key):
-        env = Bandit(3, 2.0, 1.0)
-        np.testing.assert_array_equal(actions(env, Gittins(1e-4), 20, key), actions(env, Greedy(), 20, key))
-        assert (actions(env, Gittins(0.95), 20, key) != actions(env, Greedy(), 20, key)).any()
+    def test_it_tends_to_greedy(self):
+        def beyond_the_mean(gamma):
+            table = gittins(2.0, 1.0, gamma, 20)
+            won, lost = np.indices(table.shape)
+            return np.nanmax(table - (2 + won) / (3 + won + lost))
+
+        assert beyond_the_mean(1e-4) < 1e-4
+        assert beyond_the_mean(0.9) > 0.05
 
     def test_it_is_optimal_for_the_discounted_reward(self):
         """Of two arms, with a horizon at which nothing is left: by dynamic programming over both."""
@@ -160,17 +163,18 @@ class TestThompson:
         assert (drawn < ANY.expected()).any()
 
     def test_one_draw_is_the_likeliest_of_one(self, key):
-        drawn = LikeliestDraw(1).values(ANY, NOW, key)
-        np.testing.assert_array_equal(drawn, Thompson().values(ANY, NOW, jax.random.split(key, 1)[0]))
+        arms = GaussianArms(jnp.array([1.0, -2.0]), jnp.array([1.0, 9.0]), 1.0)
+        drawn = LikeliestDraw(1).values(arms, NOW, key)
+        np.testing.assert_allclose(drawn, Thompson().values(arms, NOW, jax.random.split(key, 1)[0]), rtol=1e-12)
 
     def test_the_likeliest_of_many_is_near_the_mode(self, key):
         arms = BernoulliArms(jnp.array([5.0, 9.0]), jnp.array([7.0, 3.0]))
-        np.testing.assert_allclose(LikeliestDraw(20_000).values(arms, NOW, key)[0, 0], [0.4, 0.8], atol=0.03)
+        np.testing.assert_allclose(LikeliestDraw(2000).values(arms, NOW, key)[0, 0], [0.4, 0.8], atol=0.06)
         gaussian = GaussianArms(jnp.array([1.0, -2.0]), jnp.array([1.0, 9.0]), 1.0)
-        np.testing.assert_allclose(LikeliestDraw(20_000).values(gaussian, NOW, key)[0, 0], [1.0, -2.0], atol=0.1)
+        np.testing.assert_allclose(LikeliestDraw(2000).values(gaussian, NOW, key)[0, 0], [1.0, -2.0], atol=0.2)
 
     def test_densities_integrate_to_one(self):
-        grid = (jnp.arange(2000) + 0.5) / 2000
+        grid = (jnp.arange(2000.0) + 0.5) / 2000
         one = BernoulliArms(jnp.array([3.0]), jnp.array([5.0]))
         np.testing.assert_allclose(jnp.exp(jax.vmap(one.log_density)(grid[:, None])).mean(), 1, rtol=1e-5)
         one = GaussianArms(jnp.array([0.3]), jnp.array([4.0]), 1.0)
@@ -197,21 +201,20 @@ class TestInformationDirected:
         np.testing.assert_allclose(information, 1 / 36, rtol=1e-5)
 
     def test_no_other_odds_cost_less(self, key):
-        for each in jax.random.split(key, 20):
-            regret, information = jax.random.uniform(each, (2, 4))
+        others = np.random.default_rng(0).dirichlet(np.full(4, 0.3), 2000)
 
-            def ratio(choice, regret=regret, information=information):
-                return (choice @ regret) ** 2 / (choice @ information)
-
-            first, second, odds = cheapest(regret, information)
-            found = ratio(odds * jax.nn.one_hot(first, 4) + (1 - odds) * jax.nn.one_hot(second, 4))
-            others = jax.vmap(ratio)(jax.random.dirichlet(each, jnp.full(4, 0.3), (2000,)))
-            assert found <= others.min() + 1e-12
+        for regret, information in np.asarray(jax.random.uniform(key, (20, 2, 4))):
+            first, second, odds = cheapest(jnp.asarray(regret), jnp.asarray(information))
+            found = float(odds) * np.eye(4)[first] + (1 - float(odds)) * np.eye(4)[second]
+            ratio, *ratios = (np.stack((found, *others)) @ regret) ** 2 / (np.stack((found, *others)) @ information)
+            assert ratio <= min(ratios) + 1e-12
 
     def test_it_plays_by_its_odds(self, key):
         arms = BernoulliArms(jnp.array([30.0, 1.0, 1.0]), jnp.array([20.0, 1.0, 3.0]))
         first, second, odds = cheapest(*regret_and_information(arms, 128))
-        played = jax.vmap(lambda key: InformationDirected().values(arms, NOW, key)[0, 0])(jax.random.split(key, 4000))
+        played = jax.jit(jax.vmap(lambda key: InformationDirected().values(arms, NOW, key)[0, 0]))(
+            jax.random.split(key, 4000)
+        )
         assert 0.01 < odds < 0.99
         assert (played.sum(-1) == 1).all()
         np.testing.assert_allclose(played.mean(0)[jnp.array([first, second])], [odds, 1 - odds], atol=0.04)

@@ -89,7 +89,7 @@ class BernoulliArms(AbstractArms):
         return self.wins + self.losses
 
     def upper(self, level):
-        """By Newton's method in z = log(q / (1 − q)), where KL = log(1 + eᶻ) − mean·z + constant is convex. Eight steps leave
+        """By Newton's method in z = log(q / (1 − q)), where KL = log(1 + eᶻ) − mean·z + … is convex. Eight steps leave
         an error of 1e-9 in float64; what float32 rounds leaves 1e-5.
         """
         mean = self.mean()

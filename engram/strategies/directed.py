@@ -47,7 +47,7 @@ class InformationDirected(AbstractStrategy):
 
 def regret_and_information(belief: BernoulliArms, points: int) -> tuple[Float[Array, " arms"], Float[Array, " arms"]]:
     """Δ and v of each arm."""
-    x = (jnp.arange(points) + 0.5) * (jnp.pi / 2 / points)
+    x = (jnp.arange(points, dtype=float) + 0.5) * (jnp.pi / 2 / points)
     worth = jnp.sin(x) ** 2
     wins, losses = belief.wins[:, None], belief.losses[:, None]
     density = jax.nn.softmax((2 * wins - 1) * jnp.log(jnp.sin(x)) + (2 * losses - 1) * jnp.log(jnp.cos(x)))

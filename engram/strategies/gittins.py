@@ -61,8 +61,8 @@ def gittins(
 
         g(s) = max(0, f(s)),     f(s) = p − λ + γ (p g(s after a win) + (1 − p) g(s after a loss))
 
-    by backward induction from a pull N at which one of both is chosen for ever, g = max(0, p − λ) / (1 − γ). The index is the
-    λ where f = 0: between two of a grid by the secant, which errs upwards, as f is convex; the end at N errs downwards. Both
+    by backward induction from a pull N where one of both is chosen for ever, g = max(0, p − λ) / (1 − γ). The index is the
+    λ where f = 0: between two of a grid by the secant, which errs upwards (f is convex); the end at N errs downwards. Both
     are below 1e-4 for γ ≤ 0.998. λ = sin² x with x uniform, for which all posteriors of n pulls are as wide. Blocks of
     neighbouring λ are compared only with the arms within six standard deviations of them: above, g = (p − λ) / (1 − γ).
 
