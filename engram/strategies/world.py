@@ -90,7 +90,7 @@ def induct(backup: Callable[[MDP, Array, Array], tuple[MDP, Array]], mdp: MDP, h
     """
 
     def back(running, left):
-        mdp, values = backup(*running, left)
+        mdp, values = backup(running[0], running[1], left)
         return (mdp, values.max(-1)), values
 
     start = (mdp, jnp.zeros(mdp.rewards.shape[0]))
