@@ -249,7 +249,7 @@ def by_hand(known, scale):
 
 def test_optimism_grows_with_samples_and_of_one_is_posterior_sampling():
     known, _ = belief()
-    values = [OPSRL(samples).values(known, FIRST, jax.random.key(4)) for samples in (1, 2, 5, 10)]
+    values = [eqx.filter_jit(OPSRL(samples).values)(known, FIRST, jax.random.key(4)) for samples in (1, 2, 5)]
     np.testing.assert_allclose(values[0], Sampling().values(known, FIRST, jax.random.key(4)))
     assert all((more >= less - 1e-9).all() and (more > less + 1e-9).any() for less, more in itertools.pairwise(values))
 
@@ -262,7 +262,7 @@ def table(strategy, env=ENV):
     known = strategy.ready(env, 9).prior(env, None)
     for step in belief()[1]:
         known = learn(known, *step[:2], step[3], step[2], step[4])
-    return np.asarray(strategy.values(known, FIRST, jax.random.key(5)))
+    return np.asarray(eqx.filter_jit(strategy.values)(known, FIRST, jax.random.key(5)))
 
 
 NONE = TabularMDP(3, 2, 4, concentration=1e-4, mean=0.0, spread=100.0)
