@@ -22,12 +22,12 @@ def below(count: int | Int[Array, ""], word: UInt32[Array, ""]) -> Int[Array, ""
     return (word % jnp.asarray(count, jnp.uint32)).astype(int)
 
 
-def unit(word: UInt32[Array, ""]) -> Float[Array, ""]:
+def unit(word: UInt32[Array, "*shape"]) -> Float[Array, "*shape"]:
     """A number uniform in [0, 1), of 24 bits."""
     return (word >> 8).astype(float) / 2**24
 
 
-def normal(word: UInt32[Array, ""]) -> Float[Array, ""]:
+def normal(word: UInt32[Array, "*shape"]) -> Float[Array, "*shape"]:
     """A standard Gaussian number, of 24 bits: √2 erf⁻¹(u), u uniform in (−1, 1)."""
     return math.sqrt(2) * jax.lax.erf_inv(2 * unit(word) - (1 - 2**-24))
 
@@ -60,8 +60,8 @@ def log_gamma(key: PRNGKeyArray, shape: Float[Array, "*size"]) -> Float[Array, "
 
         d v ~ Gamma(α + 1),     d v w^(1/α) ~ Gamma(α),     w ~ U(0, 1)
 
-    All are proposed at once, and again until the last is accepted, each keeping what was accepted first. That one in fifty is
-    refused costs less than what `jax.random.loggamma` does, which has a key and a loop for each.
+    All are proposed at once, and again until the last is accepted, each keeping what was accepted first. That is a few
+    times what is needed, and a tenth at most of what `jax.random.loggamma` takes, which has a key and a loop for each.
 
     Reference: Marsaglia & Tsang, *A simple method for generating gamma variables*, 2000.
     """

@@ -16,9 +16,9 @@ class BEB(AbstractStrategy):
 
         β = 2 T² · scale
 
-    P and μ are posterior means; α[s, a] is the sum of the Dirichlet's counts, and n[s, a] the precision of μ[s, a] in units
-    of one reward's, those of the prior included. With b = scale = 0 it is `Greedy`. The original has one bonus, β / (α + 1),
-    since it knows the rewards; this is the form of the tables in Duan et al. (2016), in which b = 1 is not scaled.
+    P and μ are posterior means; α[s, a] is the sum of the Dirichlet's counts, and n[s, a] the precision of μ[s, a] in
+    units of one reward's, those of the prior included. With b = scale = 0 it is `Greedy`. The original knows rewards, and
+    has one bonus, β / (α + 1); this is the form of the tables in Duan et al. (2016), in which b = 1 is not scaled.
 
     **Arguments:**
 

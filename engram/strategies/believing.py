@@ -33,8 +33,8 @@ class Believing(AbstractStrategy):
     def ready(self, env: AbstractEnv, episodes: int) -> "Believing":
         if _size(env) != _size(self.worlds):
             raise InputError(
-                f"Believing(worlds={self.worlds}) cannot play {env}: what is believed of the one does not fit the other; give "
-                f"worlds of the same kind and size."
+                f"Believing(worlds={self.worlds}) cannot play {env}: what is believed of the one does not fit the other; "
+                f"give worlds of the same kind and size."
             )
         return Believing(self.strategy.ready(self.worlds, episodes), self.worlds)
 

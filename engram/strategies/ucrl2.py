@@ -15,22 +15,23 @@ class UCRL2(AbstractStrategy):
 
         Q_t[s, a] = μ[s, a] + c √(4 L / n[s, a]) + max_{p ∈ 𝒫[s, a]} Σ_s' p[s'] max_a' Q_{t+1}[s', a']
 
-        𝒫[s, a] = {p : ‖p − P[s, a]‖₁ ≤ c √(4 S L / m[s, a])},     L = ln(2 S A (k + 1) / δ)        in the k-th episode, from 1
+        𝒫[s, a] = {p : ‖p − P[s, a]‖₁ ≤ c √(4 S L / m[s, a])}
 
-    P and μ are posterior means; m[s, a] is the sum of the Dirichlet's counts, and n[s, a] the precision of μ[s, a] in units
-    of one reward's: what was observed, and what the prior is worth; each counts as 1 at least. `c = 0` is `Greedy`. The
-    original knows no prior, which is `Believing(UCRL2(), TabularMDP(concentration=1e-5, mean=0.0, spread=100.0))`.
+    L = ln(2 S A (k + 1) / δ) in the k-th episode, from 1. P and μ are posterior means; m[s, a] is the sum of the counts of
+    the Dirichlet, and n[s, a] the precision of μ[s, a]: what was observed, and what the prior is worth, each as much as one
+    observation at least. `c = 0` is `Greedy`. The original has no
+    prior, which is `Believing(UCRL2(), TabularMDP(concentration=1e-5, mean=0.0, spread=100.0))`.
 
     **Arguments:**
 
     - `scale`: c; 1 is what the theorem asks for, and about 0.3 what serves.
     - `delta`: δ, the chance that the true world is excluded.
-    - `faithful`: play as the code behind the tables of Duan et al. (2016) does, where each step of the induction, from the
-      last, starts from the p of the step after it, in place of P, so that slack adds up (except where slack is enough for the
-      best state to be certain). These are no values of any world that may be, and they are no less optimistic.
+    - `faithful`: play as the code behind the tables of Duan et al. (2016) does, in which each step of the induction starts
+      from the p of the step that follows it, not from P, so that slack adds up (but where it makes a state certain). At
+      the last step, where all states are worth 0, it is the last of them that is made likelier.
 
-    References: Jaksch, Ortner & Auer, *Near-optimal regret bounds for reinforcement learning*, 2010. Osband, *TabulaRL*, 2016,
-    for episodes.
+    References: Jaksch, Ortner & Auer, *Near-optimal regret bounds for reinforcement learning*, 2010. Osband, *TabulaRL*,
+    2016, for episodes.
     """
 
     scale: float = 0.3

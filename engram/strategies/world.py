@@ -31,8 +31,8 @@ class World(AbstractBelief):
     def of(cls, env: TabularMDP) -> "World":
         if env.noise == 0:
             raise InputError(
-                "TabularMDP(noise=0): a belief weighs rewards by the precision of their noise, which is infinite; give noise "
-                "> 0, however small."
+                "TabularMDP(noise=0): a belief weighs rewards by the precision of their noise, which is infinite; give "
+                "noise > 0, however small."
             )
         shape = (env.states, env.actions)
         counts = jnp.full((*shape, env.states), float(env.concentration))
@@ -85,12 +85,12 @@ def induct(backup: Callable[[MDP, Array, Array], tuple[MDP, Array]], mdp: MDP, h
 
     **Arguments:**
 
-    - `backup`: takes a process, max_a' Q_{t+1}[s', a'] and how many steps follow, T − 1 − t; returns the process for the step
-      before and Q_t.
+    - `backup`: takes a process, max_a' Q_{t+1}[s', a'] and how many steps follow, T − 1 − t; returns Q_t, and before it
+      the process for the step before.
     """
 
     def back(running, left):
-        mdp, values = backup(*running, left)
+        mdp, values = backup(running[0], running[1], left)
         return (mdp, values.max(-1)), values
 
     start = (mdp, jnp.zeros(mdp.rewards.shape[0]))
@@ -112,6 +112,6 @@ def _check(mdp: MDP, horizon: int) -> None:
     bad = np.argwhere(~((chances >= 0).all(-1) & (abs(chances.sum(-1) - 1) < 1e-4)))
     if len(bad):
         raise InputError(
-            f"MDP.transitions[{bad[0][0]}, {bad[0][1]}] is no distribution: its chances are to be 0 or more and to sum to one; "
-            f"divide each row by its sum."
+            f"MDP.transitions[{bad[0][0]}, {bad[0][1]}] is no distribution: its chances are to be 0 or more and to sum to "
+            f"one; divide each row by its sum."
         )
