@@ -165,7 +165,7 @@ def _between(value: float | None, low: float, high: float) -> float | None:
     return None if value is None else (value - low) / (high - low)
 
 
-BANDIT_COLUMNS = ("Random", "Gittins", "Thompson", "likeliest draw", "UCB1", "ε-greedy", "greedy", "RL²")
+BANDIT_COLUMNS: tuple[str, ...] = ("Random", "Gittins", "Thompson", "likeliest draw", "UCB1", "ε-greedy", "greedy", "RL²")
 BANDITS = {
     (10, 5): (5.0, 6.6, 5.7, 6.5, 6.7, 6.6, 6.6, 6.7),
     (10, 10): (5.0, 6.6, 5.5, 6.2, 6.7, 6.6, 6.6, 6.7),
@@ -179,8 +179,10 @@ BANDITS = {
 }
 """Table 1: pulls and arms, and what each column had."""
 
-MDP_COLUMNS = ("Random", "PSRL, mean 0", "OPSRL, mean 0", "UCRL2, no prior", "BEB, mean 0", "ε-greedy, no prior")
-MDP_COLUMNS += ("greedy, no prior", "RL²")
+MDP_COLUMNS: tuple[str, ...] = (
+    *("Random", "PSRL, mean 0", "OPSRL, mean 0", "UCRL2, no prior", "BEB, mean 0"),
+    *("ε-greedy, no prior", "greedy, no prior", "RL²"),
+)
 MDPS = {
     10: (100.1, 138.1, 144.1, 146.6, 150.2, 132.8, 134.8, 156.2),
     25: (250.2, 408.8, 425.2, 424.1, 427.8, 377.3, 368.8, 445.7),
@@ -303,7 +305,7 @@ def imitation(scale: Scale) -> list[Case]:
         "paper": (100, 10, Budget(256, 256, 20_000, 5)),
     }[scale]
     setting = bandit(pulls, arms)
-    name, teacher = f"{setting.name}: Gittins", Gittins(0.98)
+    teacher = Gittins(0.98)
     task = f"Imitation({express(setting.env)}, {express(teacher)}, {pulls}, none=False)"
     config = Config(
         task=task,

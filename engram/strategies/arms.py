@@ -11,6 +11,7 @@ from jax.scipy.special import expit, logit
 from jax.scipy.stats import beta, norm
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from engram.chance import log_gamma
 from engram.envs import Bandit, GaussianBandit
 from engram.strategies.belief import AbstractBelief, Values
 
@@ -80,7 +81,8 @@ class BernoulliArms(AbstractArms):
         return self.wins / (self.wins + self.losses)
 
     def sample(self, key):
-        return jax.random.beta(key, self.wins, self.losses)
+        wins, losses = log_gamma(key, jnp.stack([self.wins, self.losses]))
+        return jax.nn.sigmoid(wins - losses)
 
     def log_density(self, worth):
         return beta.logpdf(worth, self.wins, self.losses).sum()

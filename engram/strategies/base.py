@@ -1,7 +1,7 @@
 """What a strategy is."""
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, TypeVar
 
 import equinox as eqx
 from jaxtyping import Array, Int, PRNGKeyArray
@@ -51,8 +51,12 @@ def prior(env: AbstractEnv) -> AbstractBelief:
             )
 
 
-def refuse(strategy: AbstractStrategy, env: AbstractEnv, *kinds: type[AbstractEnv]) -> None:
-    """Refuses an environment that is none of those that a strategy is made for."""
+Kind = TypeVar("Kind", bound=AbstractEnv)
+
+
+def require(strategy: AbstractStrategy, env: AbstractEnv, *kinds: type[Kind]) -> Kind:
+    """An environment of those that a strategy is made for, or a refusal."""
     if not isinstance(env, kinds):
         names = " and ".join(kind.__name__ for kind in kinds)
         raise InputError(f"{type(strategy).__name__} plays {names}, not {type(env).__name__}.")
+    return env

@@ -6,7 +6,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from engram.envs import AbstractEnv, Bandit
 from engram.strategies.arms import BernoulliArms
-from engram.strategies.base import AbstractStrategy, refuse
+from engram.strategies.base import AbstractStrategy, require
 from engram.strategies.belief import Values
 from engram.types import InputError
 
@@ -41,7 +41,7 @@ class BayesOptimal(AbstractStrategy):
 
 def two_arms(env: AbstractEnv, episodes: int) -> tuple[float, Float[np.ndarray, "episodes won lost won_with_second"]]:
     """The expected sum of rewards of the best strategy in so many pulls of two arms, and the table of `BayesOptimal`."""
-    refuse(BayesOptimal(), env, Bandit)
+    env = require(BayesOptimal(), env, Bandit)
     if env.arms != 2:
         raise InputError(
             f"BayesOptimal plays two arms, not {env.arms}: for more there is Gittins, which is nearly as good."

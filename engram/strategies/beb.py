@@ -3,7 +3,7 @@
 from jaxtyping import Array, Int, PRNGKeyArray
 
 from engram.envs import MDP, AbstractEnv, TabularMDP
-from engram.strategies.base import AbstractStrategy, refuse
+from engram.strategies.base import AbstractStrategy, require
 from engram.strategies.belief import Values
 from engram.strategies.world import World, induct
 from engram.types import InputError
@@ -36,7 +36,7 @@ class BEB(AbstractStrategy):
             raise InputError(f"BEB(scale={self.scale}, bonus={self.bonus}): exploring is not to cost; give 0 or more.")
 
     def ready(self, env: AbstractEnv, episodes: int) -> "BEB":
-        refuse(self, env, TabularMDP)
+        require(self, env, TabularMDP)
         return self
 
     def values(self, belief: World, episode: Int[Array, ""], key: PRNGKeyArray) -> Values:

@@ -6,7 +6,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from engram.envs import AbstractEnv, Bandit
 from engram.strategies.arms import BernoulliArms
-from engram.strategies.base import AbstractStrategy, refuse
+from engram.strategies.base import AbstractStrategy, require
 from engram.strategies.belief import Values
 from engram.types import InputError
 
@@ -35,7 +35,7 @@ class InformationDirected(AbstractStrategy):
             raise InputError(f"InformationDirected(points={self.points}): that is no grid; give 2 at least, better 100.")
 
     def ready(self, env: AbstractEnv, episodes: int) -> "InformationDirected":
-        refuse(self, env, Bandit)
+        require(self, env, Bandit)
         return self
 
     def values(self, belief: BernoulliArms, episode: Int[Array, ""], key: PRNGKeyArray) -> Values:

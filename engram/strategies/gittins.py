@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from engram.envs import AbstractEnv, Bandit
 from engram.strategies.arms import BernoulliArms
-from engram.strategies.base import AbstractStrategy, refuse
+from engram.strategies.base import AbstractStrategy, require
 from engram.strategies.belief import Values
 from engram.types import InputError
 
@@ -41,7 +41,7 @@ class Gittins(AbstractStrategy):
             raise InputError(f"Gittins(gamma={self.gamma}): the sums of rewards would not converge; give 0 < gamma < 1.")
 
     def ready(self, env: AbstractEnv, episodes: int) -> "Gittins":
-        refuse(self, env, Bandit)
+        env = require(self, env, Bandit)
         return Gittins(self.gamma, jnp.asarray(gittins(env.wins, env.losses, self.gamma, episodes)))
 
     def values(self, belief: BernoulliArms, episode: Int[Array, ""], key: PRNGKeyArray) -> Values:

@@ -6,7 +6,7 @@ from jaxtyping import Array, Int, PRNGKeyArray
 
 from engram.envs import AbstractEnv, Bandit, GaussianBandit
 from engram.strategies.arms import AbstractArms
-from engram.strategies.base import AbstractStrategy, refuse
+from engram.strategies.base import AbstractStrategy, require
 from engram.strategies.belief import AbstractBelief, Values
 from engram.types import InputError
 
@@ -64,7 +64,7 @@ class LikeliestDraw(AbstractStrategy):
             raise InputError(f"LikeliestDraw(samples={self.samples}): one is chosen of these; give samples >= 1.")
 
     def ready(self, env: AbstractEnv, episodes: int) -> "LikeliestDraw":
-        refuse(self, env, Bandit, GaussianBandit)
+        require(self, env, Bandit, GaussianBandit)
         return self
 
     def values(self, belief: AbstractArms, episode: Int[Array, ""], key: PRNGKeyArray) -> Values:

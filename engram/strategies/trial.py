@@ -37,15 +37,23 @@ def score(
     """
     if episodes < 1 or instances < 1:
         raise InputError(f"score(episodes={episodes}, instances={instances}): give 1 at least of each.")
-    return _score(env, strategy.ready(env, episodes), episodes, jax.random.split(key, instances), at_once)
+    keys, ready = jax.random.split(key, instances), _traced(strategy.ready(env, episodes))
+    parts = [_score(env, ready, episodes, keys[start : start + at_once]) for start in range(0, instances, at_once)]
+    return jnp.concatenate(parts)
 
 
 @eqx.filter_jit
-def _score(env, strategy, episodes, keys, at_once):
-    def one(key):
-        return play(env, strategy, episodes, key).reward.sum(-1)
+def _score(env, strategy, episodes, keys):
+    return jax.vmap(lambda key: play(env, strategy, episodes, key).reward.sum(-1))(keys)
 
-    return jax.lax.map(one, keys, batch_size=min(at_once, len(keys)))
+
+def _traced(strategy: AbstractStrategy) -> AbstractStrategy:
+    """With its numbers as arrays: what is compiled for one of them serves for all."""
+
+    def array(leaf):
+        return jnp.asarray(leaf) if isinstance(leaf, float) else leaf
+
+    return jax.tree.map(array, strategy, is_leaf=lambda part: isinstance(part, AbstractEnv))
 
 
 def play(env: AbstractEnv, strategy: AbstractStrategy, episodes: int, key: PRNGKeyArray) -> Played:

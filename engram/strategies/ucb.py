@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from engram.envs import AbstractEnv, Bandit, GaussianBandit
 from engram.strategies.arms import AbstractArms
-from engram.strategies.base import AbstractStrategy, refuse
+from engram.strategies.base import AbstractStrategy, require
 from engram.strategies.belief import Values
 from engram.types import InputError
 
@@ -25,7 +25,7 @@ class AbstractUCB(AbstractStrategy):
             )
 
     def ready(self, env: AbstractEnv, episodes: int) -> "AbstractUCB":
-        refuse(self, env, Bandit, GaussianBandit)
+        require(self, env, Bandit, GaussianBandit)
         return self
 
     def values(self, belief: AbstractArms, episode: Int[Array, ""], key: PRNGKeyArray) -> Values:

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from engram.envs import MDP, AbstractEnv, TabularMDP
-from engram.strategies.base import AbstractStrategy, refuse
+from engram.strategies.base import AbstractStrategy, require
 from engram.strategies.belief import Values
 from engram.strategies.world import World, induct
 from engram.types import InputError
@@ -45,7 +45,7 @@ class UCRL2(AbstractStrategy):
             raise InputError(f"UCRL2(delta={self.delta}): that is no chance of being wrong; give one between 0 and 1.")
 
     def ready(self, env: AbstractEnv, episodes: int) -> "UCRL2":
-        refuse(self, env, TabularMDP)
+        require(self, env, TabularMDP)
         return self
 
     def values(self, belief: World, episode: Int[Array, ""], key: PRNGKeyArray) -> Values:
