@@ -30,7 +30,7 @@ class AbstractUCB(AbstractStrategy):
 
     def values(self, belief: AbstractArms, episode: Int[Array, ""], key: PRNGKeyArray) -> Values:
         pulls = belief.pulls()
-        return self.bound(belief, jnp.log(pulls.sum()), pulls)[None, None]
+        return self.bound(belief, jnp.log(jnp.maximum(pulls.sum(), 1.0)), pulls)[None, None]
 
     @abstractmethod
     def bound(self, belief: AbstractArms, log_t: Float[Array, ""], pulls: Float[Array, " arms"]) -> Float[Array, " arms"]:
@@ -40,7 +40,7 @@ class AbstractUCB(AbstractStrategy):
 class UCB1(AbstractUCB):
     """Upper confidence bounds that are the same for all rewards of the same range.
 
-        values_i = mean_i + c √(log t / n_i),     t = Σ n_i
+        values_i = mean_i + c √(log t / n_i),     t = max(1, Σ n_i)
 
     Means are those of the posterior, and n counts what the prior is worth as pulls, so that no arm need be tried first.
     c = 0 is `Greedy`, exactly. The theorem is about c = √2, for rewards in [0, 1]; what is best in RL²'s bandits, c = 0.2,
@@ -62,7 +62,7 @@ class UCB1(AbstractUCB):
 class KLUCB(AbstractUCB):
     """Upper confidence bounds by the divergence of the distributions of rewards.
 
-        values_i = max q such that n_i KL(mean_i ‖ q) ≤ c log t,     t = Σ n_i
+        values_i = max q such that n_i KL(mean_i ‖ q) ≤ c log t,     t = max(1, Σ n_i)
 
     Means and counts are those of `UCB1`. Rewards of 1 or nothing have KL(p ‖ q) = p log(p/q) + (1−p) log((1−p)/(1−q)), and
     Gaussian ones (p − q)² / 2σ². c = 1 is asymptotically optimal, whatever the arms; less is better in few pulls.
