@@ -46,14 +46,14 @@ TRIED = 1_000
 """Trials in which each of several hyper-parameters is tried."""
 
 
-class Contest(NamedTuple):
+class Watched(NamedTuple):
     """How long strategies are watched: groups of trials, of which each counts as a seed."""
 
     groups: int
     trials: int
 
 
-CONTEST: dict[Scale, Contest] = {"smoke": Contest(3, 20), "laptop": Contest(10, 1_000), "paper": Contest(10, 10_000)}
+WATCHED: dict[Scale, Watched] = {"smoke": Watched(3, 20), "laptop": Watched(10, 1_000), "paper": Watched(10, 10_000)}
 
 
 class Setting(NamedTuple):
@@ -67,17 +67,17 @@ class Setting(NamedTuple):
 
 def contestant(setting: Setting, name: str, candidates: Sequence[AbstractStrategy], scale: Scale) -> Case:
     """The best of several strategies, chosen in other trials than those that it is scored in."""
-    contest = CONTEST[scale]
+    groups, trials = WATCHED[scale]
 
     def play() -> dict[str, Any]:
         env, episodes = setting.env, setting.episodes
-        tried = min(TRIED, contest.groups * contest.trials)
+        tried = min(TRIED, groups * trials)
         chosen = candidates[0]
         if len(candidates) > 1:
             means = [float(score(env, each, episodes, tried, key=jax.random.key(1)).sum(1).mean()) for each in candidates]
             chosen = candidates[int(np.argmax(means))]
-        returns = score(env, chosen, episodes, contest.groups * contest.trials, key=jax.random.key(0)).sum(1)
-        means = np.asarray(returns).reshape(contest.groups, contest.trials).mean(1)
+        returns = score(env, chosen, episodes, groups * trials, key=jax.random.key(0)).sum(1)
+        means = np.asarray(returns).reshape(groups, trials).mean(1)
         rows = [{"update": 0, "step": 0, "seed": group, RETURN: float(mean)} for group, mean in enumerate(means)]
         return {"rows": rows, "note": express(chosen) if len(candidates) > 1 else ""}
 
@@ -130,7 +130,7 @@ def learner(setting: Setting, budget: Budget, scale: Scale) -> Config:
 def rl2(setting: Setting, budget: Budget, scale: Scale) -> Case:
     """What RL² has learnt at the end, in trials that it has not seen."""
     config = learner(setting, budget, scale)
-    trials = CONTEST[scale].trials
+    trials = WATCHED[scale].trials
 
     def examine(saved: Saved) -> list[Row]:
         update, steps = saved.facts["update"], saved.program.trial.steps
@@ -267,26 +267,20 @@ MDP_BUDGETS: dict[Scale, dict[int, Budget]] = {
 }
 
 
+def contest(setting: Setting, strategies: dict[str, list[AbstractStrategy]], budget: Budget, scale: Scale) -> list[Case]:
+    """What people designed, and then what was learnt."""
+    tried = strategies if scale != "smoke" else {name: strategies[name] for name in list(strategies)[3:5]}
+    return [*(contestant(setting, name, grid, scale) for name, grid in tried.items()), rl2(setting, budget, scale)]
+
+
 def bandits(scale: Scale) -> list[Case]:
-    return [
-        case
-        for place, budget in BANDIT_BUDGETS[scale].items()
-        for case in (
-            *(contestant(bandit(*place), name, tried, scale) for name, tried in OF_BANDITS.items()),
-            rl2(bandit(*place), budget, scale),
-        )
-    ]
+    budgets = BANDIT_BUDGETS[scale].items()
+    return [case for place, budget in budgets for case in contest(bandit(*place), OF_BANDITS, budget, scale)]
 
 
 def mdps(scale: Scale) -> list[Case]:
-    return [
-        case
-        for episodes, budget in MDP_BUDGETS[scale].items()
-        for case in (
-            *(contestant(mdp(episodes), name, tried, scale) for name, tried in OF_MDPS.items()),
-            rl2(mdp(episodes), budget, scale),
-        )
-    ]
+    budgets = MDP_BUDGETS[scale].items()
+    return [case for episodes, budget in budgets for case in contest(mdp(episodes), OF_MDPS, budget, scale)]
 
 
 def curves(scale: Scale) -> list[Case]:
@@ -319,7 +313,7 @@ def imitation(scale: Scale) -> list[Case]:
         seeds=budget.seeds,
         log_every=max(1, budget.updates // 200),
     )
-    trials = CONTEST[scale].trials
+    trials = WATCHED[scale].trials
 
     def examine(saved: Saved) -> list[Row]:
         trial = saved.program.trial
