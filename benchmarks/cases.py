@@ -1,113 +1,29 @@
 """What is measured, beside what, and what is aimed at."""
 
-import dataclasses
-import shlex
-import sys
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent
-PEERS = {"torch", "braintrace", "sb3", "memorax"}  # each has benchmarks/requirements-NAME.txt and benchmarks/NAME_worker.py
-
-Found = dict[str, Any]
-
-
-@dataclasses.dataclass(frozen=True)
-class Side:
-    """One worker (`engram`, `runs`, `agents`, `startup`, or a peer) and what it is asked."""
-
-    worker: str
-    case: str
-
-    @property
-    def python(self) -> Path:
-        return HERE / ".envs" / self.worker / "bin" / "python" if self.worker in PEERS else Path(sys.executable)
-
-    @property
-    def command(self) -> list[str]:
-        """What is run, in the root of the repository."""
-        python = self.python.relative_to(ROOT) if self.python.is_relative_to(ROOT) else "python"
-        return [str(python), f"benchmarks/{self.worker}_worker.py", *shlex.split(self.case)]
-
-
-@dataclasses.dataclass(frozen=True)
-class Target:
-    """A bound on a number made of the values of a row's sides."""
-
-    number: Callable[..., float]
-    bound: float
-    at_least: bool
-    form: str = "{:.2f}×"
-
-    def met(self, values: list[float]) -> bool:
-        found = self.number(*values)
-        return found >= self.bound if self.at_least else found <= self.bound
-
-    def shows(self, values: list[float]) -> str:
-        return self.form.format(self.number(*values))
-
-    def __str__(self):
-        return ("≥ " if self.at_least else "≤ ") + self.form.format(self.bound)
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """A line of a table: what is measured on which sides, the first of them ours, and what is aimed at."""
-
-    name: str
-    sides: tuple[Side, ...]
-    target: Target | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Table:
-    """Rows that are read alike: `value` is the number in what a worker found, and `shows` is how it is written.
-
-    `once` tells that a number does not vary from run to run.
-    """
-
-    section: str
-    title: str
-    text: str
-    heads: tuple[str, ...]
-    rows: tuple[Row, ...]
-    value: Callable[[Found], float]
-    shows: Callable[[Found], str]
-    once: bool = False
-
-
-def ratio(ours: float, theirs: float) -> float:
-    return ours / theirs
-
-
-def first_to_last(ours: float, *others: float) -> float:
-    return ours / others[-1]
-
-
-def inverse_ratio(ours: float, theirs: float) -> float:
-    return theirs / ours
-
-
-def gigabytes(ours: float, *_: float) -> float:
-    return ours / 1e9
-
-
-def seconds(found: Found) -> float:
-    return found["seconds"]
-
-
-def in_microseconds(found: Found) -> str:
-    return f"{found['seconds'] * 1e6:.1f} µs"
-
-
-def in_seconds(found: Found) -> str:
-    return f"{found['seconds']:.2f} s"
-
-
-def mebibytes(number: float) -> str:
-    return f"{number / 2**20:.0f} MiB"
+from agent_cases import (
+    against_memorax,
+    against_one_by_one,
+    against_sb3,
+    learning_to_learn,
+    products,
+    random_play,
+    ten_agents,
+)
+from table import (
+    Found,
+    Row,
+    Side,
+    Table,
+    Target,
+    first_to_last,
+    gigabytes,
+    in_microseconds,
+    in_seconds,
+    inverse_ratio,
+    mebibytes,
+    ratio,
+    seconds,
+)
 
 
 def tables(quick: bool) -> list[Table]:
@@ -128,6 +44,9 @@ def tables(quick: bool) -> list[Table]:
         against_memorax(short),
         random_play(short),
         ten_agents(short),
+        against_one_by_one(short),
+        learning_to_learn(short),
+        products(short),
     ]
 
 
@@ -365,102 +284,4 @@ def seeds(part: int) -> Table:
         tuple(row(name, *stream) for name, stream in STREAMS.items()),
         seconds,
         in_microseconds,
-    )
-
-
-AGENTS = (
-    "Steps of the environment in a second (thousands), acting and learning included. PPO with 64 units of memory, 64 "
-    "copies, rollouts of 128 steps, 4 epochs of 4 minibatches."
-)
-
-
-def thousands(found: Found) -> str:
-    return f"{found['steps_per_second'] / 1000:.1f}"
-
-
-def steps_per_second(found: Found) -> float:
-    return found["steps_per_second"]
-
-
-def against_sb3(short: str, updates: int) -> Table:
-    """PPO beside sb3-contrib."""
-
-    def row(cell, name, asked, target):
-        ours = Side("agents", f"ppo --env 'TMaze(20)' --cell '{cell}'{short}")
-        return Row(f"{cell}; {name}", (ours, Side("sb3", f"ppo {asked} --updates {updates}")), target)
-
-    goal = Target(ratio, 15.0, at_least=True, form="{:.1f}×")
-    return Table(
-        "i",
-        "Recurrent PPO beside sb3-contrib",
-        f"{AGENTS} `TMaze(20)`, policy and value on one memory; `RecurrentPPO` has an LSTM. Its copies are stepped one by "
-        "one, as of `gymnasium.make` in a `DummyVecEnv`, or together by Engram's vector environment, through an adapter.",
-        ("engram", "sb3-contrib"),
-        (
-            row("GRU(64)", "copies one by one", "--together 0", goal),
-            row("GRU(64)", "copies together", "--together 1", None),
-            row("GRU(64)", "copies together, one thread", "--together 1 --threads 1", None),
-            row("LSTM(64)", "copies together, one thread", "--together 1 --threads 1", None),
-        ),
-        steps_per_second,
-        thousands,
-    )
-
-
-def against_memorax(short: str) -> Table:
-    """PPO beside memorax."""
-    ours = Side("agents", f"ppo --env 'CartPole()' --cell 'GRU(64)' --shared 0{short}")
-    target = Target(ratio, 1.0, at_least=True)
-    return Table(
-        "i",
-        "Recurrent PPO beside memorax",
-        f"{AGENTS} CartPole, a GRU each for policy and value.",
-        ("engram", "memorax"),
-        (Row("GRU 64, CartPole", (ours, Side("memorax", f"ppo{short}")), target),),
-        steps_per_second,
-        thousands,
-    )
-
-
-def millions(ours: float, *_: float) -> float:
-    return ours / 1e6
-
-
-def random_play(short: str) -> Table:
-    """Random actions."""
-    return Table(
-        "j",
-        "Random play",
-        "Steps in a second (thousands) of 4,096 copies, ends, beginnings and the drawing of actions included.",
-        ("engram",),
-        (
-            Row(
-                "TMaze(50)",
-                (Side("agents", f"random --env 'TMaze(50)'{short}"),),
-                Target(millions, 10.0, at_least=True, form="{:.1f} M"),
-            ),
-        ),
-        steps_per_second,
-        thousands,
-    )
-
-
-def ten_agents(short: str) -> Table:
-    """What ten seeds of an agent cost."""
-
-    def row(name: str, case: str) -> Row:
-        ten = Side("agents", f"ppo {case} --seeds 10 --devices 2{short}")
-        return Row(name, (ten, Side("agents", f"ppo {case}{short}")), Target(ratio, 4.0, at_least=False))
-
-    return Table(
-        "j",
-        "Ten agents beside one",
-        "Milliseconds of one update of PPO on `TMaze(20)`; ten seeds are laid over two devices, one has one.",
-        ("ten seeds", "one seed"),
-        (
-            row("GRU 64, 64 copies, rollouts of 128", "--cell 'GRU(64)'"),
-            row("GRU 16, 8 copies, rollouts of 32", "--cell 'GRU(16)' --copies 8 --rollout 32"),
-        ),
-        seconds,
-        lambda found: f"{found['seconds'] * 1000:.1f}",
     )

@@ -15,7 +15,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cases import HERE, PEERS, ROOT, Found, Row, Side, Table, tables
+from cases import tables
+from table import HERE, PEERS, ROOT, Found, Row, Side, Table
 
 BUSY = 0.5  # the load above which a machine is not fit to measure on
 
@@ -152,7 +153,7 @@ def say(text: str) -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="a,b,c,d,e,f,g,h,i,j", help="the sections to run (default: %(default)s)")
+    parser.add_argument("--only", default="a,b,c,d,e,f,g,h,i,j,k", help="the sections to run (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="how often each side is measured (default: %(default)s)")
     parser.add_argument("--out", type=Path, help="where to write (default: docs/results/speed.md; out/speed.md if quick)")
     parser.add_argument("--quick", action="store_true", help="small sizes, one round: whether everything runs")

@@ -1,0 +1,153 @@
+"""What is measured of agents and strategies, beside what, and what is aimed at."""
+
+from table import Row, Side, Table, Target, ratio, seconds, steps_per_second, thousands
+
+AGENTS = (
+    "Steps of the environment in a second (thousands), acting and learning included. PPO with 64 units of memory, 64 "
+    "copies, rollouts of 128 steps, 4 epochs of 4 minibatches."
+)
+
+
+def against_sb3(short: str, updates: int) -> Table:
+    """PPO beside sb3-contrib."""
+
+    def row(cell, name, asked, target):
+        ours = Side("agents", f"ppo --env 'TMaze(20)' --cell '{cell}'{short}")
+        return Row(f"{cell}; {name}", (ours, Side("sb3", f"ppo {asked} --updates {updates}")), target)
+
+    goal = Target(ratio, 15.0, at_least=True, form="{:.1f}×")
+    return Table(
+        "i",
+        "Recurrent PPO beside sb3-contrib",
+        f"{AGENTS} `TMaze(20)`, policy and value on one memory; `RecurrentPPO` has an LSTM. Its copies are stepped one by "
+        "one, as of `gymnasium.make` in a `DummyVecEnv`, or together by Engram's vector environment, through an adapter.",
+        ("engram", "sb3-contrib"),
+        (
+            row("GRU(64)", "copies one by one", "--together 0", goal),
+            row("GRU(64)", "copies together", "--together 1", None),
+            row("GRU(64)", "copies together, one thread", "--together 1 --threads 1", None),
+            row("LSTM(64)", "copies together, one thread", "--together 1 --threads 1", None),
+        ),
+        steps_per_second,
+        thousands,
+    )
+
+
+def against_memorax(short: str) -> Table:
+    """PPO beside memorax."""
+    ours = Side("agents", f"ppo --env 'CartPole()' --cell 'GRU(64)' --shared 0{short}")
+    target = Target(ratio, 1.0, at_least=True)
+    return Table(
+        "i",
+        "Recurrent PPO beside memorax",
+        f"{AGENTS} CartPole, a GRU each for policy and value.",
+        ("engram", "memorax"),
+        (Row("GRU 64, CartPole", (ours, Side("memorax", f"ppo{short}")), target),),
+        steps_per_second,
+        thousands,
+    )
+
+
+def millions(ours: float, *_: float) -> float:
+    return ours / 1e6
+
+
+def random_play(short: str) -> Table:
+    """Random actions."""
+    return Table(
+        "j",
+        "Random play",
+        "Steps in a second (thousands) of 4,096 copies, ends, beginnings and the drawing of actions included.",
+        ("engram",),
+        (
+            Row(
+                "TMaze(50)",
+                (Side("agents", f"random --env 'TMaze(50)'{short}"),),
+                Target(millions, 10.0, at_least=True, form="{:.1f} M"),
+            ),
+        ),
+        steps_per_second,
+        thousands,
+    )
+
+
+def ten_agents(short: str) -> Table:
+    """What ten seeds of an agent cost."""
+
+    def row(name: str, case: str) -> Row:
+        ten = Side("agents", f"ppo {case} --seeds 10 --devices 2{short}")
+        return Row(name, (ten, Side("agents", f"ppo {case}{short}")), Target(ratio, 4.0, at_least=False))
+
+    return Table(
+        "j",
+        "Ten agents beside one",
+        "Milliseconds of one update of PPO on `TMaze(20)`; ten seeds are laid over two devices, one has one.",
+        ("ten seeds", "one seed"),
+        (
+            row("GRU 64, 64 copies, rollouts of 128", "--cell 'GRU(64)'"),
+            row("GRU 16, 8 copies, rollouts of 32", "--cell 'GRU(16)' --copies 8 --rollout 32"),
+        ),
+        seconds,
+        lambda found: f"{found['seconds'] * 1000:.1f}",
+    )
+
+
+def against_one_by_one(short: str) -> Table:
+    """Strategies beside the usual style."""
+
+    def row(env: str, strategy: str, episodes: int, trials: int) -> Row:
+        case = f"--env '{env}' --strategy '{strategy}' --episodes {episodes}{short}"
+        ours = Side("strategies", f"together {case} --trials 10000")
+        theirs = Side("strategies", f"one-by-one {case} --trials {trials}")
+        return Row(f"{strategy}, {env}, {episodes} episodes", (ours, theirs), Target(ratio, 50.0, True, "{:.0f}×"))
+
+    return Table(
+        "k",
+        "Strategies beside one trial after the other",
+        "Trials in a second: of 10,000 in one compiled program, and of a loop in NumPy over the steps of each.",
+        ("engram", "one by one"),
+        (
+            row("Bandit(10)", "UCB1(0.2)", 100, 100),
+            row("Bandit(10)", "Thompson()", 100, 100),
+            row("TabularMDP()", "Thompson()", 10, 10),
+        ),
+        lambda found: found["trials_per_second"],
+        lambda found: f"{found['trials_per_second']:,.0f}",
+    )
+
+
+def learning_to_learn(short: str) -> Table:
+    """Where the time of RL² goes."""
+    small = " --trials 16" if short else ""
+    bandit = "update --env 'Previous(Trials(Bandit(10), 100), none=False)'"
+    agents = {
+        "PPO, GRU 256": "--cell 'GRU(256)' --agent 'PPO(gamma=0.99, lam=0.3)'",
+        "TRPO, GRU 256 with ReLU and normalised weights": "",
+    }
+    return Table(
+        "k",
+        "RL²: steps a second, and what they are spent on",
+        "100 pulls of 10 arms, 256 trials an update; policy and value on a memory each. Acting, one gradient by "
+        "backpropagation, and the rest: PPO's other passes, and TRPO's conjugate gradients and line search.",
+        ("engram",),
+        tuple(Row(name, (Side("rl2", f"{bandit} {agent}{small}{short}"),)) for name, agent in agents.items()),
+        steps_per_second,
+        lambda found: (
+            f"{found['steps_per_second']:,.0f}: acting {found['acting']:.0%}, a gradient {found['gradient']:.0%}, the rest "
+            f"{found['rest']:.0%}"
+        ),
+        once=True,
+    )
+
+
+def products(short: str) -> Table:
+    """What the machine can do."""
+    return Table(
+        "k",
+        "Products of the size of a GRU's step",
+        "Billions of additions and multiplications in a second: [256, 256] times [256, 768], again and again.",
+        ("engram",),
+        (Row("256 sequences, GRU 256", (Side("rl2", f"product{short}"),)),),
+        lambda found: found["operations_per_second"],
+        lambda found: f"{found['operations_per_second'] / 1e9:.0f}",
+    )
