@@ -1,6 +1,7 @@
 """Each item of a paper runs, goes on where it was broken off, and sets the paper's numbers beside ours."""
 
 import json
+import math
 
 import equinox as eqx
 import jax
@@ -14,6 +15,7 @@ from engram.papers import PAPERS
 from engram.papers.item import last_steps
 from engram.papers.page import page, table
 from engram.papers.reproduce import reproduce
+from engram.reports.dots import draw_dots
 from engram.reports.record import Record
 from engram.runs.listener import AbstractListener
 from engram.runs.segments import SegmentTrial
@@ -87,6 +89,26 @@ def test_every_claim_is_in_the_table(name, scale):
         assert [row[1] for row in rows] == ["" if case.claimed is None else f"{case.claimed:.4g}" for case in cases]
     else:
         assert columns[1].startswith("ours")
+
+
+def test_a_table_has_columns_and_rows():
+    def line(name, mean, low=None, high=None, claimed=None, note=""):
+        ours = {"mean": mean, "low": low, "high": high}
+        return {"name": name, "ours": ours, "claimed": claimed, "ended": "", "note": note}
+
+    lines = [line("10: A", 2.0, 1.9, 2.3, 2.5), line("10: B", 1.0, note="B(3)"), line("25: A", 4.0)]
+    result = {"across": True, "unit": "reward", "lines": lines}
+    assert table(result) == (("", "10", "25"), [("A", "2 ± 0.2 (2.5)", "4"), ("B", "1", "")])
+    about = {"item": "p/i", "title": "T", "shows": "S", "levels": {}, "command": "c", "machine": "m", "date": "d"}
+    assert "10: B: B(3)." in page("p", "P", [result | about])
+
+
+def test_dots_are_parts_of_the_best():
+    picture = draw_dots(["10", "25"], {"A": [2.0, 4.0], "B": [1.0, math.nan]}, "reward")
+    drawn = [dots.get_ydata().tolist() for dots in picture.axes[0].lines]
+    assert drawn[0] == [1.0, 1.0]
+    assert drawn[1][0] == 0.5
+    assert math.isnan(drawn[1][1])
 
 
 def test_what_is_no_item_is_refused():

@@ -35,11 +35,17 @@ def _cells(line: Result) -> tuple[str, ...]:
 
 
 def _across(result: Result) -> Table:
-    """Lines `column: row` as a table of both: ours, half of the interval, and in brackets the paper's."""
-    found = {tuple(line["name"].split(": ")): line for line in result["lines"]}
-    columns, rows = (list(dict.fromkeys(name[place] for name in found)) for place in (0, 1))
+    """A table of both: ours, half of the interval, and in brackets the paper's."""
+    columns, rows, found = crossed(result)
     cells = {name: _cell(line) for name, line in found.items()}
     return ("", *columns), [(row, *(cells.get((column, row), "") for column in columns)) for row in rows]
+
+
+def crossed(result: Result) -> tuple[list[str], list[str], dict[tuple[str, str], Result]]:
+    """The columns, the rows and the lines of a result whose lines are called `column: row`."""
+    found = {(name[0], name[1]): line for line in result["lines"] for name in [line["name"].split(": ")]}
+    columns, rows = (list(dict.fromkeys(name[place] for name in found)) for place in (0, 1))
+    return columns, rows, found
 
 
 def _cell(line: Result) -> str:

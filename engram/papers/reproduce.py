@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from engram.papers.item import Case, Item, Measured, Place, Scale
-from engram.papers.page import Result
+from engram.papers.page import Result, crossed
 from engram.reports.curves import draw_metric
+from engram.reports.dots import draw_dots
 from engram.reports.figures import house_style, save
 from engram.reports.record import Record, rate
 from engram.reports.summary import interval
@@ -66,7 +67,7 @@ def reproduce(
     }
     home.mkdir(parents=True, exist_ok=True)
     with house_style():
-        save(_draw(item, records), home / "figure.png")
+        save(_draw_across(result) if item.across else _draw(item, records), home / "figure.png")
     write_atomically(home / "result.json", [json.dumps(result, indent=1).encode()])
     return result
 
@@ -76,6 +77,17 @@ def _draw(item: Item, records: Sequence[Record]):
     picture = draw_metric(records, drawn, item.along)
     picture.axes[0].set_title(item.unit.name if drawn == item.metric else drawn.partition("/")[2])
     return picture
+
+
+def _draw_across(result: Result):
+    columns, rows, cells = crossed(result)
+    scores = {row: [_mean(cells.get((column, row))) for column in columns] for row in rows}
+    return draw_dots(columns, scores, result["unit"])
+
+
+def _mean(line: Result | None) -> float:
+    mean = None if line is None else line["ours"]["mean"]
+    return math.nan if mean is None else mean
 
 
 def _in_unit(item: Item, rows: Sequence[Row]) -> list[Row]:

@@ -180,7 +180,7 @@ BANDITS = {
 """Table 1: pulls and arms, and what each column had."""
 
 MDP_COLUMNS: tuple[str, ...] = (
-    *("Random", "PSRL, mean 0", "OPSRL, mean 0", "UCRL2, no prior", "BEB, mean 0"),
+    *("Random", "PSRL, mean 0", "OPSRL, mean 0", "UCRL2 as published, no prior", "BEB, mean 0"),
     *("ε-greedy, no prior", "greedy, no prior", "RL²"),
 )
 MDPS = {
