@@ -14,7 +14,7 @@ from engram.cli.reproduce import find
 from engram.papers import PAPERS
 from engram.papers.item import last_steps
 from engram.papers.page import page, table
-from engram.papers.reproduce import reproduce
+from engram.papers.reproduce import place_of, reproduce
 from engram.reports.dots import draw_dots
 from engram.reports.record import Record
 from engram.runs.listener import AbstractListener
@@ -79,7 +79,7 @@ def runs_once(name, tmp_path):
 def test_every_claim_is_in_the_table(name, scale):
     _, item = ITEMS[name]
     cases = item.cases(scale)
-    assert len({case.name for case in cases}) == len(cases)
+    assert len({place_of(case.name) for case in cases}) == len(cases)
     assert item.minutes[scale] >= item.minutes["smoke"]
     line = {"name": "", "ours": {"mean": 1.0, "low": None, "high": None}, "by_seed": {}, "steps": 1, "ended": ""}
     lines = [line | {"claimed": case.claimed, "steps_per_second": None} for case in cases]

@@ -47,7 +47,7 @@ def reproduce(
     records, lines = [], []
     for number, case in enumerate(cases, 1):
         title = f"{item.name} {number}/{len(cases)}: {case.name}"
-        place = runs / _slug(case.name)
+        place = runs / place_of(case.name)
         measured = case.measure(Place(place, devices, lambda title=title: listener(title), warn))
         record = Record(case.name, {}, _in_unit(item, measured.rows), item.metric, True, item.levels)
         records.append(record)
@@ -128,5 +128,6 @@ def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def _slug(name: str) -> str:
+def place_of(name: str) -> str:
+    """The directory of a case."""
     return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower()

@@ -165,7 +165,16 @@ def _between(value: float | None, low: float, high: float) -> float | None:
     return None if value is None else (value - low) / (high - low)
 
 
-BANDIT_COLUMNS: tuple[str, ...] = ("Random", "Gittins", "Thompson", "likeliest draw", "UCB1", "ε-greedy", "greedy", "RL²")
+BANDIT_COLUMNS: tuple[str, ...] = (
+    "Random",
+    "Gittins",
+    "Thompson",
+    "likeliest draw",
+    "UCB1",
+    "epsilon-greedy",
+    "greedy",
+    "RL²",
+)
 BANDITS = {
     (10, 5): (5.0, 6.6, 5.7, 6.5, 6.7, 6.6, 6.6, 6.7),
     (10, 10): (5.0, 6.6, 5.5, 6.2, 6.7, 6.6, 6.6, 6.7),
@@ -181,7 +190,7 @@ BANDITS = {
 
 MDP_COLUMNS: tuple[str, ...] = (
     *("Random", "PSRL, mean 0", "OPSRL, mean 0", "UCRL2 as published, no prior", "BEB, mean 0"),
-    *("ε-greedy, no prior", "greedy, no prior", "RL²"),
+    *("epsilon-greedy, no prior", "greedy, no prior", "RL²"),
 )
 MDPS = {
     10: (100.1, 138.1, 144.1, 146.6, 150.2, 132.8, 134.8, 156.2),
@@ -210,7 +219,7 @@ OF_BANDITS: dict[str, list[AbstractStrategy]] = {
     "Thompson": [Thompson()],
     "likeliest draw": [LikeliestDraw()],
     "UCB1": [UCB1(c) for c in STEPS],
-    "ε-greedy": [EpsilonGreedy(epsilon) for epsilon in (0.0, *STEPS[:5])],
+    "epsilon-greedy": [EpsilonGreedy(epsilon) for epsilon in (0.0, *STEPS[:5])],
     "greedy": [Greedy()],
     "optimistic Thompson": [OptimisticThompson()],
     "KL-UCB": [KLUCB(c) for c in (0.0, *STEPS)],
@@ -228,13 +237,13 @@ OF_MDPS: dict[str, list[AbstractStrategy]] = {
     "UCRL2, no prior": [Believing(UCRL2(scale), UNHEARD) for scale in (0.1, 0.2, 0.3, 0.5)],
     "UCRL2 as published, no prior": [Believing(UCRL2(scale, faithful=True), UNHEARD) for scale in (0.1, 0.2, 0.3, 0.5)],
     "BEB, mean 0": [Believing(BEB(scale), UNKNOWN) for scale in SCALES],
-    "ε-greedy, no prior": [Believing(EpsilonGreedy(epsilon), UNHEARD) for epsilon in (0.05, 0.1, 0.2, 0.3)],
+    "epsilon-greedy, no prior": [Believing(EpsilonGreedy(epsilon), UNHEARD) for epsilon in (0.05, 0.1, 0.2, 0.3)],
     "greedy, no prior": [Believing(Greedy(), UNHEARD)],
     "PSRL": [Thompson()],
     "OPSRL": [OPSRL(samples) for samples in (3, 10, 30)],
     "UCRL2": [UCRL2(scale) for scale in (0.01, 0.03, 0.1, 0.3)],
     "BEB": [BEB(scale) for scale in (0.0, *SCALES)],
-    "ε-greedy": [EpsilonGreedy(epsilon) for epsilon in (0.0, 0.02, 0.05, 0.1)],
+    "epsilon-greedy": [EpsilonGreedy(epsilon) for epsilon in (0.0, 0.02, 0.05, 0.1)],
     "greedy": [Greedy()],
     "who knows the process": [Oracle()],
 }
