@@ -12,7 +12,21 @@ import pytest
 from gymnasium.spaces import Discrete
 
 import engram
-from engram import BPTT, GRU, PPO, RTRL, RTU, TBPTT, TRPO, InputError, Ladder, PolicyGradient, TMaze, actor_critic
+from engram import (
+    BPTT,
+    GRU,
+    PPO,
+    RTRL,
+    RTU,
+    TBPTT,
+    TRPO,
+    InputError,
+    Ladder,
+    PolicyGradient,
+    TMaze,
+    WeightNorm,
+    actor_critic,
+)
 from engram.agents import Advantage, Immediate, LookAhead, OptimalBaseline, Played, ToGo, Whole
 from engram.agents.acting import next_value, rollout
 from engram.agents.distributions import distribution
@@ -366,3 +380,21 @@ def test_what_cannot_be_is_refused(make, message):
 
 def trained(agent, length):
     return agent.train(begun(agent), 1, length)
+
+
+def test_heads_are_normalised_as_their_memory_is(key):
+    def made(normalised):
+        return actor_critic(
+            TMaze(5), lambda size, key: WeightNorm(GRU(size, 4, key=key)) if normalised else GRU(size, 4, key=key), key=key
+        )
+
+    seen, plain, model = jnp.ones(3), made(False), made(True)
+    for ours, theirs in zip(
+        jax.tree.leaves(model(model.initial(), seen)), jax.tree.leaves(plain(plain.initial(), seen)), strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+    policy, value = (branch.layers[-1].layer for branch in model.branches)
+    longer = eqx.tree_at(lambda head: head.linear.linear.weight, policy, replace_fn=lambda weight: 3 * weight)
+    np.testing.assert_allclose(longer(jnp.ones(4)), policy(jnp.ones(4)), rtol=1e-6)
+    longer = eqx.tree_at(lambda head: head.linear.weight, value, replace_fn=lambda weight: 3 * weight)
+    np.testing.assert_allclose(longer(jnp.ones(4)), value(jnp.ones(4)), rtol=1e-6)

@@ -37,6 +37,7 @@ from engram.strategies import (
     Thompson,
     score,
 )
+from engram.strategies.base import prior
 
 TITLE = "RL²: learning to learn"
 RETURN = "charts/return"
@@ -107,8 +108,7 @@ def learner(setting: Setting, budget: Budget, scale: Scale) -> Config:
     By the economical route policy and baseline share a memory and learn by PPO; at the scale of the paper each has its own,
     of 256 units with ReLU and normalised weights, and they learn by TRPO.
     """
-    horizon = setting.env.horizon if isinstance(setting.env, TabularMDP) else 1
-    length = setting.episodes * horizon + 1
+    length = setting.episodes * prior(setting.env).horizon + 1
     cell = f"GRU({budget.units}, input_init=Xavier(), state_init=Orthogonal())"
     return Config(
         task=None,
@@ -133,9 +133,7 @@ def rl2(setting: Setting, budget: Budget, scale: Scale) -> Case:
     trials = WATCHED[scale].trials
 
     def examine(saved: Saved) -> list[Row]:
-        update, steps = saved.facts["update"], saved.program.trial.steps
-        found = {seed: float(np.mean(played.returns)) for seed, played in saved.episodes(trials).items()}
-        return [{"update": update, "step": update * steps, "seed": seed, RETURN: mean} for seed, mean in found.items()]
+        return returned(saved, {seed: float(np.mean(played.returns)) for seed, played in saved.episodes(trials).items()})
 
     return examined(
         f"{setting.name}: RL²",
@@ -145,6 +143,12 @@ def rl2(setting: Setting, budget: Budget, scale: Scale) -> Case:
         examine,
         claimed=setting.claims.get("RL²"),
     )
+
+
+def returned(saved: Saved, found: dict[int, float]) -> list[Row]:
+    """What each seed's model got, as rows of the log."""
+    update, steps = saved.facts["update"], saved.program.trial.steps
+    return [{"update": update, "step": update * steps, "seed": seed, RETURN: mean} for seed, mean in found.items()]
 
 
 def curve(setting: Setting, best: str, budget: Budget, scale: Scale) -> Case:
@@ -328,12 +332,9 @@ def imitation(scale: Scale) -> list[Case]:
         trial = saved.program.trial
         assert isinstance(trial, StreamTrial)
         assert isinstance(trial.learner.task, Imitation)
-        env, update = trial.learner.task.shown, saved.facts["update"]
+        env = trial.learner.task.shown
         play = eqx.filter_jit(lambda model, key: episodes(env, Chain(model, PLAYED), key, trials).returns.mean())
-        found = {seed: float(play(model, evaluation_key(seed))) for seed, model in saved.models().items()}
-        return [
-            {"update": update, "step": update * trial.steps, "seed": seed, RETURN: mean} for seed, mean in found.items()
-        ]
+        return returned(saved, {seed: float(play(model, evaluation_key(seed))) for seed, model in saved.models().items()})
 
     taught = examined("imitated", config.program, config.updates, config.record, examine, times=10)
     return [
