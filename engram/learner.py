@@ -7,6 +7,7 @@ import optax
 from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 
 from engram.cell import AbstractCell
+from engram.descent import descend
 from engram.estimators.base import AbstractEstimator
 from engram.step import Model, Supervised
 from engram.tasks.base import AbstractTask, Source
@@ -92,9 +93,7 @@ class Learner(eqx.Module):
                 )
         key, estimator_key = jax.random.split(state.key)
         gradient, carry, outcome = self.estimator.gradient(self.step, state.model, state.carry, window, estimator_key)
-        parameters = eqx.filter(state.model, eqx.is_inexact_array)
-        changes, optimiser = self.optimiser.update(gradient, state.optimiser, parameters)
-        model = eqx.apply_updates(state.model, changes)
+        model, optimiser = descend(self.optimiser, state.model, state.optimiser, gradient)
         return Learning(model, optimiser, carry, key, state.updates + 1), outcome
 
 

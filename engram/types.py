@@ -1,6 +1,6 @@
 """The named pytrees that travel between the floors of the house, and the one exception for bad input."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -65,6 +65,17 @@ class Window(eqx.Module):
                         f"{bad[0].tolist()}: clean the data before training on it."
                     )
         return self
+
+
+class Told(NamedTuple):
+    """What is told of a step, where what is remembered at one is asked about at another.
+
+    - `seen`: to the memory, when it comes to that step.
+    - `asked`: to whoever tells what came of that step.
+    """
+
+    seen: Any
+    asked: Any
 
 
 class Carry(eqx.Module):

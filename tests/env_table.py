@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from engram import GRU
 from engram.envs import (
     AbstractEnv,
     Bandit,
@@ -20,6 +21,7 @@ from engram.envs import (
     NoisyRecall,
     Pendulum,
     Previous,
+    Recalled,
     RepeatPrevious,
     TabularMDP,
     Target,
@@ -103,6 +105,8 @@ def upright(memory, seen):
 
 
 HINT = Policy(0.0, keep_hint)
+with jax.enable_x64(False):
+    MEMORY = GRU(3, 4, key=jax.random.key(0))
 ROWS = [
     Row(TMaze(7), 7, HINT, always(1)),
     Row(TMaze(10, noise=False, extra=10), 20, HINT, always(0)),
@@ -132,6 +136,7 @@ ROWS = [
     Row(Previous(Trials(TabularMDP(3, 2, 4), 5)), 20),
     Row(Previous(Trials(GaussianBandit(5), 10), none=False), 10),
     Row(Previous(Pendulum(speeds=False, dt=0.1, horizon=10)), 10),
+    Row(Recalled(TMaze(6, extra=2), MEMORY), 8),
 ]
 
 

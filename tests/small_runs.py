@@ -16,7 +16,7 @@ from engram.runs.loop import Options, train
 from engram.runs.optimiser import halvable
 from engram.runs.program import Program
 from engram.runs.saved import Saved
-from engram.runs.trial import AbstractTrial, Objective
+from engram.runs.trial import AbstractTrial, Aim
 
 TIMES = ("charts/SPS", "time/seconds")
 
@@ -92,8 +92,8 @@ class Walker(AbstractTrial):
         return 1
 
     @property
-    def objective(self):
-        return Objective("losses/loss", self.minimise, {})
+    def aim(self):
+        return Aim("losses/loss", self.minimise, {})
 
     def init(self, key):
         return Walk(

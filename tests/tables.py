@@ -55,6 +55,9 @@ def stack(*kinds):
     return make
 
 
+# Those that remember nothing, and have no state.
+MEMORYLESS: dict[str, Callable] = {"Perceptron": lambda key: engram.Perceptron(INPUTS, UNITS, key=key)}
+
 STACKS: dict[str, Callable] = {
     "GRU-GRU": stack(engram.GRU, engram.GRU),
     "LSTM-Elman-GRU": stack(engram.LSTM, engram.Elman, engram.GRU),

@@ -12,9 +12,9 @@ ROOT = Path(engram.__file__).parent
 FLOORS = [
     {"types", "chance"},
     {"cell"},
-    {"step", "tasks", "envs"},
+    {"step", "descent", "tasks", "envs"},
     {"cells", "estimators", "objectives", "strategies"},
-    {"learner", "agents"},
+    {"learner", "memup", "agents"},
     {"runs"},
     {"reports"},
     {"papers"},

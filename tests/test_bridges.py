@@ -41,6 +41,7 @@ def test_all_environments_are_registered():
         AbstractEnv,
         engram.envs.Curriculum,
         engram.envs.Previous,
+        engram.envs.Recalled,
         engram.envs.Trials,
         HostEnv,
         Gymnax,

@@ -222,8 +222,8 @@ def test_what_is_unknown_is_no_level_and_what_is_drawn_afresh_has_no_parts(home)
         task = MAKE[make](home)
         assert math.isnan(task.optimum)
         trial = StreamTrial(Learner(task, BPTT(), optax.sgd(0.1)), lambda key: None, 1, 1)
-        assert trial.objective.levels == {"memoryless": task.memoryless}
-        assert trial.held_out("test").objective.levels["memoryless"] != task.memoryless
+        assert trial.aim.levels == {"memoryless": task.memoryless}
+        assert trial.held_out("test").aim.levels["memoryless"] != task.memoryless
     generated = Recall(3)
     assert generated.held_out() is generated
 
@@ -331,7 +331,7 @@ def learnt(task, batch, length, updates):
     scored = eqx.filter_jit(lambda trial, model: trial.evaluate(model, keys[3], passes))(trial, state.model)
     assert outcome.loss.dtype == jnp.float32
     late = float(outcome.loss[-updates // 10 :].mean())
-    return late / task.memoryless, float(scored["losses/loss"].mean) / trial.objective.levels["memoryless"], scored
+    return late / task.memoryless, float(scored["losses/loss"].mean) / trial.aim.levels["memoryless"], scored
 
 
 @pytest.mark.usefixtures("_optax_promotes")

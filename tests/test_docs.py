@@ -28,7 +28,7 @@ from engram.runs.trial import StreamTrial
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 ALL_PAGES = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
-ORDER = ("train", "eval", "watch", "report", "diagnose", "reproduce", "list", "doctor", "completion")
+ORDER = ("train", "eval", "watch", "report", "diagnose", "reproduce", "certify", "list", "doctor", "completion")
 """Of commands whose examples go on from each other's."""
 
 

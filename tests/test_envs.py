@@ -44,6 +44,7 @@ def assert_near(found, stated):
 @each_row
 def test_contract(row):
     check(row.env)
+    assert row.env.steps == row.longest
 
 
 @each_row

@@ -7,6 +7,7 @@ import pytest
 from tables import (
     CELLS,
     DIAGONAL,
+    MEMORYLESS,
     STACKS,
     distances,
     flat,
@@ -98,9 +99,9 @@ def test_the_first_step_where_traces_are_empty(name, key):
         )
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", [*MODELS, *MEMORYLESS])
 def test_uoro_with_memory_for_the_whole_window_is_bptt(name, key):
-    model, window = model_of(MODELS[name], key), random_window(key)
+    model, window = model_of((MODELS | MEMORYLESS)[name], key), random_window(key)
     assert compare(UORO(memory=6), model, [window], window) < 1e-10
 
 

@@ -4,7 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import pytest
-from tables import CELLS, INPUTS, STACKS, flat, model_of, random_window
+from tables import CELLS, INPUTS, MEMORYLESS, STACKS, flat, model_of, random_window
 
 from engram.cell import pass_credit, reset, unroll
 from engram.cells import linear
@@ -23,7 +23,7 @@ def by_steps(cell, state, first, x, flow):
 
 def setting(name, key, steps=7, batch=3):
     keys = jax.random.split(key, 4)
-    model = model_of(MODELS[name], key)
+    model = model_of((MODELS | MEMORYLESS)[name], key)
     first = jax.random.bernoulli(keys[0], 0.2, (steps, batch))
     x = jax.random.normal(keys[1], (steps, batch, INPUTS))
     flow = jax.random.uniform(keys[2], (steps, batch)) * 2
@@ -32,7 +32,7 @@ def setting(name, key, steps=7, batch=3):
     return model, state, first, x, flow
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", [*MODELS, *MEMORYLESS])
 def test_unroll_is_stepping(name, key):
     model, state, first, x, flow = setting(name, key)
 

@@ -13,6 +13,7 @@ from engram import ARTBP, InputError, Learner
 from engram.cli.reproduce import find
 from engram.papers import PAPERS
 from engram.papers.item import last_steps
+from engram.papers.mazes import updates_to
 from engram.papers.page import page, table
 from engram.papers.reproduce import place_of, reproduce
 from engram.reports.dots import draw_dots
@@ -109,6 +110,15 @@ def test_dots_are_parts_of_the_best():
     assert drawn[0] == [1.0, 1.0]
     assert drawn[1][0] == 0.5
     assert math.isnan(drawn[1][1])
+
+
+def test_updates_are_counted_until_a_level():
+    rows = [
+        {"seed": seed, "update": update, "step": update, "error": error}
+        for seed, errors in enumerate(((3.0, 0.5, 2.0), (3.0, 2.0, 2.0)))
+        for update, error in enumerate(errors, 1)
+    ]
+    assert updates_to(1.0, 10)(Record("r", {}, rows, "error", True, {}), "error") == {0: 20, 1: 30}
 
 
 def test_what_is_no_item_is_refused():

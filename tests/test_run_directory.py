@@ -18,7 +18,8 @@ from engram.runs.listener import AbstractListener
 from engram.runs.log import Log, read_rows
 from engram.runs.loop import Options, train
 from engram.runs.program import Program
-from engram.runs.saved import evaluation_key, load
+from engram.runs.run import load
+from engram.runs.saved import evaluation_key
 
 
 @pytest.fixture(autouse=True)
@@ -136,7 +137,7 @@ def test_a_saved_run_is_scored_on_other_data(tmp_path):
     assert scores.keys() == {5, 6}
     for one in scores.values():
         assert one["charts/accuracy"].count == 50 * 8 * 2 / 4
-        assert one["losses/loss"].mean < 0.5 * saved.program.trial.objective.levels["memoryless"]
+        assert one["losses/loss"].mean < 0.5 * saved.program.trial.aim.levels["memoryless"]
     assert best.facts["score"] <= saved.facts["score"]
 
 
@@ -144,7 +145,7 @@ def test_a_run_of_ones_own_is_opened_with_its_program(tmp_path):
     walk(tmp_path, Walker(bad_update=0), 20)
     saved = load(tmp_path, program=Program(Walker(bad_update=0), (5, 6), 10))
     assert [float(model["x"][0]) for model in saved.models().values()] == [20, 20]
-    record = read_record(tmp_path, saved.program.trial.objective)
+    record = read_record(tmp_path, saved.program.trial.aim)
     assert record.metric == "losses/loss"
     assert len(record.rows) == 4
 
@@ -158,7 +159,7 @@ def test_fewer_steps_than_are_done_change_nothing(tmp_path):
 
 @pytest.mark.parametrize("minimise", [True, False])
 def test_the_best_checkpoint_is_kept_over_processes(minimise, tmp_path):
-    """The objective is best about update 30, and is judged by the ten updates before a checkpoint."""
+    """The aim is best about update 30, and is judged by the ten updates before a checkpoint."""
     for updates in range(10, 81, 10):
         program = Program(Walker(valley=30, minimise=minimise), (5,), 1)
         train(program, tmp_path, updates, options=Options(keep=1))

@@ -54,9 +54,9 @@ def test_what_is_logged_and_scored(tmp_path):
     played = saved.episodes(3000)[5]
     assert np.isin(played.returns, (-3, 4)).all()
     assert abs(played.lengths.mean() - 5) < 4 * np.sqrt(2 / 3 / 3000), "corridors of 4, 5 and 6 steps are as many"
-    objective = saved.program.trial.objective
-    assert not objective.minimise
-    assert objective.levels == {"optimum": 4.0, "memoryless": 0.5, "random": 0.5}
+    aim = saved.program.trial.aim
+    assert not aim.minimise
+    assert aim.levels == {"optimum": 4.0, "memoryless": 0.5, "random": 0.5}
     scene, looks = saved.watch(5, 12)
     assert scene.first[0]
     assert scene.first.sum() >= 2
@@ -86,8 +86,8 @@ def test_a_curriculum_rises_with_success_and_is_scored_at_its_goal(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"env": None}, "either a task or an env"),
-        ({"task": "Recall(3)"}, "either a task or an env"),
+        ({"env": None}, "a task, an env, or episodes"),
+        ({"task": "Recall(3)"}, "a task, an env, or episodes"),
         ({"agent": None}, "acted in by an agent"),
         ({"env": None, "task": "Recall(3)", "shared": True, "agent": None}, "acted in by an agent"),
         ({"agent": "GRU(3)"}, "no agent"),

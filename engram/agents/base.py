@@ -156,11 +156,6 @@ class AbstractAgent(eqx.Module):
         dynamic, outcomes = jax.lax.scan(one, dynamic, None, updates)
         return eqx.combine(dynamic, static), outcomes
 
-    def descend(self, model: Model, optimiser: PyTree, gradient: Model) -> tuple[Model, PyTree]:
-        """The model and the optimiser's state after one step of it."""
-        changes, optimiser = self.optimiser.update(gradient, optimiser, eqx.filter(model, eqx.is_inexact_array))
-        return eqx.apply_updates(model, changes), optimiser
-
 
 def acting_key(state: Acting) -> PRNGKeyArray:
     """What the actions of the next rollout are drawn from."""

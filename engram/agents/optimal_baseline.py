@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from engram.agents.base import AbstractAgent, Acting, Played, check_discount
 from engram.agents.distributions import distribution
 from engram.agents.policy_gradient import Charged
+from engram.descent import descend
 from engram.envs.base import AbstractEnv
 from engram.estimators.base import AbstractEstimator
 from engram.objectives.returns import discounted
@@ -67,7 +68,7 @@ class OptimalBaseline(AbstractAgent):
         keys = jax.random.split(key, len(window.first))
         sums = jax.lax.map(lambda one: self.sums(state.model, *one), (state.carry, window, keys))
         gradient = jax.tree.map(lambda *each: -jnp.mean(least_noisy(*each), axis=0), *sums)
-        return *self.descend(state.model, state.optimiser, gradient), carry, outcome
+        return *descend(self.optimiser, state.model, state.optimiser, gradient), carry, outcome
 
     def sums(self, model: Model, carry: Carry, window: Window, key: PRNGKeyArray) -> tuple[Model, Model, Model, Model]:
         """Σ_t of g, G g, g² and G g², where g is the score ∇ log π of a step of one sequence."""

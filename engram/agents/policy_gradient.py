@@ -18,6 +18,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
 from engram.agents.base import AbstractAgent, Acting, Played, check_discount
 from engram.agents.distributions import distribution
+from engram.descent import descend
 from engram.envs.base import AbstractEnv
 from engram.estimators.base import AbstractEstimator
 from engram.objectives.returns import Rewarded, discounted, gae, look_ahead, whole
@@ -154,4 +155,4 @@ class PolicyGradient(AbstractAgent):
     def learn(self, state: Acting, played: Played, key: PRNGKeyArray) -> tuple[Model, PyTree, Carry, Outcome]:
         window = played.window(self.targets(played))
         gradient, carry, outcome = self.estimator.gradient(self.step, state.model, state.carry, window, key)
-        return *self.descend(state.model, state.optimiser, gradient), carry, outcome
+        return *descend(self.optimiser, state.model, state.optimiser, gradient), carry, outcome

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from engram.agents.base import AbstractAgent, Acting, Played, check_discount
 from engram.agents.distributions import distribution
+from engram.descent import descend
 from engram.envs.base import AbstractEnv
 from engram.estimators.base import AbstractEstimator
 from engram.objectives.returns import gae, standardised
@@ -114,7 +115,7 @@ class PPO(AbstractAgent):
             part = Window(part.first, part.inputs, part.targets._replace(advantage=advantage))
             gradient, later, outcome = self.estimator.gradient(self.step, model, before, part, key)
             after = jax.tree.map(lambda whole, part: whole.at[chosen].set(part), after, later)
-            model, optimiser = self.descend(model, optimiser, gradient)
+            model, optimiser = descend(self.optimiser, model, optimiser, gradient)
             return (eqx.filter(model, eqx.is_array), optimiser, after), outcome
 
         def epoch(running, key):

@@ -17,6 +17,7 @@ from engram.agents.distributions import distribution
 from engram.agents.policy_gradient import Charged
 from engram.cell import AbstractCell, State, unroll
 from engram.cells import Parallel
+from engram.descent import descend
 from engram.envs.base import AbstractEnv
 from engram.estimators.base import AbstractEstimator, time_major
 from engram.objectives.returns import gae, standardised
@@ -101,7 +102,7 @@ class TRPO(AbstractAgent):
 
     def learn_values(self, model: Model, optimiser: PyTree, gradient: Model) -> tuple[Model, PyTree]:
         """A step of the optimiser, after which the policy is what it was."""
-        stepped, optimiser = self.descend(model, optimiser, gradient)
+        stepped, optimiser = descend(self.optimiser, model, optimiser, gradient)
         return eqx.tree_at(lambda model: model.branches[0], stepped, model.branches[0]), optimiser
 
     def leap(

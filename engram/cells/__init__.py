@@ -5,6 +5,8 @@ from engram.cells.chain import Chain as Chain
 from engram.cells.chain import Stateless as Stateless
 from engram.cells.elman import Elman as Elman
 from engram.cells.elstm import ELSTM as ELSTM
+from engram.cells.foresight import Foresight as Foresight
+from engram.cells.foresight import Head as Head
 from engram.cells.gated import Gated as Gated
 from engram.cells.gates import AbstractGatedCell as AbstractGatedCell
 from engram.cells.gru import GRU as GRU
@@ -22,6 +24,7 @@ from engram.cells.lru import LRU as LRU
 from engram.cells.lstm import LSTM as LSTM
 from engram.cells.min_gru import MinGRU as MinGRU
 from engram.cells.parallel import Parallel as Parallel
+from engram.cells.perceptron import Perceptron as Perceptron
 from engram.cells.rtu import RTU as RTU
 from engram.cells.rtu import NonlinearRTU as NonlinearRTU
 from engram.cells.srnn import SRNN as SRNN

@@ -9,7 +9,7 @@ from engram.runs.program import Program
 
 
 class Bar(AbstractListener):
-    """Shows a title, and then how far a run is, its rate, the objective, and the time left.
+    """Shows a title, and then how far a run is, its rate, the aim, and the time left.
 
     Where standard error is no terminal, the title is all.
     """
@@ -31,7 +31,7 @@ class Bar(AbstractListener):
         )
 
     def begin(self, program: Program, update: int, updates: int) -> None:
-        self._metric, self._steps = program.trial.objective.metric, program.steps
+        self._metric, self._steps = program.trial.aim.metric, program.steps
         self._task = self._bar.add_task("compiling", total=updates, completed=update, rate="", value="")
         self._bar.console.print(self._title, highlight=False, soft_wrap=True, markup=False)
         if self._bar.console.is_terminal:

@@ -14,6 +14,8 @@ from engram.cells.initialisers import AbstractGates, AbstractWeights
 from engram.cli.console import Json
 from engram.envs import AbstractEnv
 from engram.estimators import AbstractEstimator
+from engram.memup import MemUP
+from engram.objectives import AbstractChoice, AbstractDetector, AbstractEpisodes
 from engram.runs.optimiser import OPTAX, inverse_sqrt_schedule
 from engram.runs.spec import names, show_signature
 from engram.strategies import AbstractStrategy
@@ -28,6 +30,8 @@ KINDS = {
     "estimators": AbstractEstimator,
     "initialisers": (AbstractGates, AbstractWeights),
     "strategies": AbstractStrategy,
+    "objectives": (MemUP, AbstractChoice, AbstractDetector),
+    "episodes": AbstractEpisodes,
 }
 
 

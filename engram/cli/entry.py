@@ -12,6 +12,7 @@ import tyro
 
 from engram.cli.cache import use_compilation_cache
 from engram.cli.catalogue import List
+from engram.cli.certify import Certify
 from engram.cli.completion import Completion
 from engram.cli.console import say
 from engram.cli.diagnose import Diagnose
@@ -29,6 +30,7 @@ COMMANDS = {
     "eval": Evaluate,
     "watch": Watch,
     "report": Report,
+    "certify": Certify,
     "diagnose": Diagnose,
     "reproduce": Reproduce,
     "list": List,

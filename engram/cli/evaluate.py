@@ -13,7 +13,8 @@ from engram.cli.scores import show_interval, show_scores
 from engram.reports.summary import interval
 from engram.runs.acting import ActingTrial
 from engram.runs.log import means
-from engram.runs.saved import Saved, Which, load
+from engram.runs.run import load
+from engram.runs.saved import Saved, Which
 from engram.tasks.base import Part
 from engram.types import InputError
 
@@ -60,7 +61,7 @@ class Evaluate:
             "charts/episodic_return": {seed: one.mean for seed, one in each.items()},
             "charts/episodic_length": {seed: float(one.lengths.mean()) for seed, one in played.items()},
         }
-        scores = show_scores("All seeds", metrics, saved.program.trial.objective)
+        scores = show_scores("All seeds", metrics, saved.program.trial.aim)
         return scores | {"episodes": {seed: dataclasses.asdict(one) for seed, one in each.items()}}
 
     def streamed(self, saved: Saved, title: str) -> dict[str, Any]:
@@ -70,4 +71,4 @@ class Evaluate:
         found = {seed: means(one) for seed, one in saved.evaluate(updates, held_out).items()}
         names = next(iter(found.values()))
         by_metric = {name: {seed: values[name] for seed, values in found.items()} for name in names}
-        return show_scores(title, by_metric, held_out.objective)
+        return show_scores(title, by_metric, held_out.aim)

@@ -7,24 +7,24 @@ from typing import Any
 
 from engram.cli.console import show_table
 from engram.reports.summary import Interval, interval
-from engram.runs.trial import Objective
+from engram.runs.trial import Aim
 
 
-def show_scores(title: str, scores: Mapping[str, Mapping[int, float | None]], objective: Objective) -> dict[str, Any]:
-    """Shows each metric's mean over seeds with its interval, and gives them, with the levels of the objective."""
+def show_scores(title: str, scores: Mapping[str, Mapping[int, float | None]], aim: Aim) -> dict[str, Any]:
+    """Shows each metric's mean over seeds with its interval, and gives them, with the levels of the aim."""
     intervals = {
         name: interval([math.nan if value is None else value for value in by_seed.values()])
         for name, by_seed in scores.items()
     }
-    levels = [f"{name} {value:.4g}" for name, value in objective.levels.items()]
+    levels = [f"{name} {value:.4g}" for name, value in aim.levels.items()]
     show_table(
         title,
         ("metric", "mean", "95 % interval", "seeds"),
         [(name, f"{one.mean:.4g}", show_interval(one), str(one.count)) for name, one in intervals.items()],
-        f"{objective.metric}: {' · '.join(levels)}",
+        f"{aim.metric}: {' · '.join(levels)}" if levels else "",
     )
     found = {name: dataclasses.asdict(one) | {"by_seed": dict(scores[name])} for name, one in intervals.items()}
-    return {"levels": dict(objective.levels), "metrics": found}
+    return {"levels": dict(aim.levels), "metrics": found}
 
 
 def show_interval(found: Interval) -> str:

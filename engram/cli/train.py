@@ -15,7 +15,7 @@ from engram.runs.listener import AbstractListener
 from engram.runs.loop import Options
 from engram.runs.run import run
 from engram.runs.tensorboard import TensorBoard
-from engram.runs.trial import Objective
+from engram.runs.trial import Aim
 from engram.runs.weights_and_biases import WeightsAndBiases
 
 
@@ -36,6 +36,14 @@ class Train:
     """The environment, where an agent is trained, as an expression."""
     agent: str | None = None
     """The algorithm that acts and learns, as an expression."""
+    objective: str | None = None
+    """What a memory is charged for beside the task's own loss, such as 'MemUP()': an update is a pass through episodes."""
+    episodes: str | None = None
+    """What is learnt by an objective where that is no task, such as 'RandomPlay(TMaze(100))'."""
+    context: str | None = None
+    """A cell that tells an objective what surrounds a step that is asked about, where its input alone does not."""
+    memory: str | None = None
+    """A run directory of such a memory: an agent is shown what it holds, as it is."""
     cell: str = "GRU(64)"
     """The recurrent part of the model, as an expression without its input size; linear readouts follow it."""
     shared: bool = False
@@ -77,7 +85,8 @@ class Train:
         names = [field.name for field in dataclasses.fields(Config)]
         config = Config(**{name: getattr(self, name) for name in names})
         directory = Path("runs") / config.name if self.dir is None else self.dir
-        what = config.task or f"{config.env}, {config.agent}"
+        words = (config.task, config.env, config.episodes, config.agent, config.objective)
+        what = ", ".join(word for word in words if word is not None)
         title = f"{what}, {config.cell}, {config.estimator}, {config.updates:,} updates: {directory}"
         listeners: list[AbstractListener] = [Bar(title)]
         if self.tensorboard:
@@ -88,9 +97,9 @@ class Train:
         done = run(config, directory, devices=self.devices, options=options, listeners=listeners, warn=say)
         record = read_record(directory)
         scores = {name: finals(record, name) for name in metrics([record]) if name != RATE}
-        objective = Objective(record.metric, record.minimise, record.levels)
-        said = {"dir": str(directory), "update": done, "step": done * config.batch * config.length}
-        return said | {"steps_per_second": rate(record)} | show_scores(f"{directory}: its last tenth", scores, objective)
+        aim = Aim(record.metric, record.minimise, record.levels)
+        said = {"dir": str(directory), "update": done, "step": done * config.steps_of_update}
+        return said | {"steps_per_second": rate(record)} | show_scores(f"{directory}: its last tenth", scores, aim)
 
 
 def use_devices(count: int) -> None:

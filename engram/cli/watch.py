@@ -18,7 +18,8 @@ from engram.reports.memory import draw_memory, units
 from engram.reports.stepper import write_stepper
 from engram.runs.acting import ActingTrial
 from engram.runs.log import means
-from engram.runs.saved import Which, load
+from engram.runs.run import load
+from engram.runs.saved import Which
 from engram.runs.trial import Scene
 from engram.types import InputError
 

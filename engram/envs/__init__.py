@@ -19,6 +19,7 @@ from engram.envs.ladder import Ladder as Ladder
 from engram.envs.noisy_recall import NoisyRecall as NoisyRecall
 from engram.envs.pendulum import Pendulum as Pendulum
 from engram.envs.previous import Previous as Previous
+from engram.envs.recalled import Recalled as Recalled
 from engram.envs.registered import register
 from engram.envs.repeat_previous import RepeatPrevious as RepeatPrevious
 from engram.envs.tabular_mdp import MDP as MDP

@@ -42,6 +42,10 @@ class AbstractBandit(AbstractEnv):
         return Discrete(self.arms)
 
     @property
+    def steps(self) -> int:
+        return 1
+
+    @property
     def optimum(self) -> float:
         return self.memoryless
 

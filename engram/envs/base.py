@@ -68,6 +68,11 @@ class AbstractEnv(eqx.Module):
         """What can be done."""
 
     @property
+    def steps(self) -> int | None:
+        """The steps of the longest episode, where that is known."""
+        return None
+
+    @property
     def optimum(self) -> float:
         """The expected return of the best policy."""
         return math.nan

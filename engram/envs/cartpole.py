@@ -68,6 +68,10 @@ class CartPole(AbstractEnv):
         return Discrete(2)
 
     @property
+    def steps(self) -> int:
+        return self.horizon
+
+    @property
     def optimum(self) -> float:
         return float(self.horizon) if self.dt == 0.02 else math.nan
 

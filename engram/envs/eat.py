@@ -53,6 +53,10 @@ class Eat(AbstractEnv):
         return Discrete(2)
 
     @property
+    def steps(self) -> int:
+        return self.horizon
+
+    @property
     def optimum(self) -> float:
         seen = self.foods * (1 - (1 - 1 / self.foods) ** self.horizon)
         return (self.horizon - seen) / 2

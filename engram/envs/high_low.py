@@ -47,6 +47,10 @@ class HighLow(AbstractEnv):
         return Box(-1.0, 1.0, (1,))
 
     @property
+    def steps(self) -> int:
+        return self.horizon
+
+    @property
     def optimum(self) -> float:
         return 1.0
 

@@ -54,6 +54,10 @@ class Ladder(AbstractEnv):
         return Discrete(2)
 
     @property
+    def steps(self) -> int:
+        return self.horizon
+
+    @property
     def optimum(self) -> float:
         return 1 - self.cost * self.rungs
 

@@ -63,6 +63,10 @@ class NoisyRecall(AbstractEnv):
         return Discrete(2)
 
     @property
+    def steps(self) -> int:
+        return self.length
+
+    @property
     def optimum(self) -> float:
         return math.erf(math.sqrt(self.cues / 2) / self.noise)
 

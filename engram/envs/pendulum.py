@@ -60,6 +60,10 @@ class Pendulum(AbstractEnv):
         return Box(-TORQUE, TORQUE, (1,))
 
     @property
+    def steps(self) -> int:
+        return self.horizon
+
+    @property
     def random(self) -> float:
         return -1227.0 if (self.dt, self.horizon) == (0.05, 200) else math.nan
 

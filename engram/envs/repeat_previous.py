@@ -55,6 +55,10 @@ class RepeatPrevious(AbstractEnv):
         return Discrete(self.suits)
 
     @property
+    def steps(self) -> int:
+        return self.horizon
+
+    @property
     def optimum(self) -> float:
         return 1.0
 

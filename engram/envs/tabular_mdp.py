@@ -85,6 +85,10 @@ class TabularMDP(AbstractEnv):
         return Discrete(self.actions)
 
     @property
+    def steps(self) -> int:
+        return self.horizon
+
+    @property
     def memoryless(self) -> float:
         return self.mean * self.horizon
 

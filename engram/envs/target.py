@@ -63,6 +63,10 @@ class Target(AbstractEnv):
         return Box(-1.0, 1.0, (2,))
 
     @property
+    def steps(self) -> int:
+        return self.horizon
+
+    @property
     def optimum(self) -> float:
         return 23.37 if self._known else math.nan
 

@@ -90,6 +90,10 @@ class TMaze(AbstractEnv):
         return Discrete(2)
 
     @property
+    def steps(self) -> int:
+        return self.corridor + self.extra
+
+    @property
     def optimum(self) -> float:
         return RIGHT + self.distractors * (RIGHT + WRONG) / 2
 

@@ -50,6 +50,10 @@ class Trials(AbstractWrapper):
         return Dict(observation=self.env.observation_space, ended=MultiBinary(1))
 
     @property
+    def steps(self) -> int | None:
+        return None if self.env.steps is None else self.episodes * self.env.steps
+
+    @property
     def optimum(self) -> float:
         return self.env.optimum if self.episodes == 1 else float("nan")
 

@@ -21,6 +21,10 @@ class AbstractWrapper(AbstractEnv):
         return self.env.action_space
 
     @property
+    def steps(self) -> int | None:
+        return self.env.steps
+
+    @property
     def optimum(self) -> float:
         return self.env.optimum
 

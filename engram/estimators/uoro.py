@@ -91,7 +91,7 @@ class UORO(AbstractEstimator):
         self, apart: Parts, linearised: Linearised, trace: RankOne, key: PRNGKeyArray
     ) -> tuple[Parameters, RankOne]:
         direct, credit = linearised.credit()
-        each = jax.vmap(lambda tilde: inner(apart.state, credit, tilde))(trace.state)
+        each = jax.vmap(lambda tilde: inner(apart.state, credit, tilde), axis_size=self.rank)(trace.state)
         indirect = map_present(
             lambda tilde, part: jnp.tensordot(each[part], tilde, 1) / self.rank, trace.parameters, apart.parameters
         )

@@ -1,5 +1,13 @@
 """Papers, one a file: their runs, and their numbers beside ours."""
 
-from engram.papers import artbp, chrono, online, recurrent_pg, rl2, uoro
+from engram.papers import artbp, chrono, memup, online, recurrent_pg, rl2, uoro
 
-PAPERS = {"uoro": uoro, "artbp": artbp, "chrono": chrono, "online": online, "recurrent-pg": recurrent_pg, "rl2": rl2}
+PAPERS = {
+    "uoro": uoro,
+    "artbp": artbp,
+    "chrono": chrono,
+    "online": online,
+    "recurrent-pg": recurrent_pg,
+    "rl2": rl2,
+    "memup": memup,
+}

@@ -12,7 +12,7 @@ from engram.runs.listener import AbstractListener
 from engram.runs.log import Row, means, read_rows
 from engram.runs.loop import DivergedError, train
 from engram.runs.program import Program
-from engram.runs.saved import Saved, load
+from engram.runs.saved import Saved, opened
 from engram.runs.trial import AbstractTrial
 
 Scale = Literal["smoke", "laptop", "paper"]
@@ -73,7 +73,9 @@ class Item(NamedTuple):
     - `final`: each seed's value of a record, in the unit of the log; by default the mean over the last tenth of the metric.
     - `along`: what the metric is drawn against. If it is not `step`, each of its values has a line in the table.
     - `drawn`: the metric of the figure, where it is another.
-    - `across`: whether cases are named `column: row`, and make a table of both.
+    - `draw`: makes the figure, where it is no curve.
+    - `across`: where cases are named `column: row` and make a table of both, what draws it, from the columns, the scores of
+      each row, and a title.
     - `runs`: the item whose runs these are, if not its own: cases of one name are one run, of which each item shows a part.
     """
 
@@ -88,7 +90,8 @@ class Item(NamedTuple):
     final: Callable[[Record, str], dict[int, float]] = finals
     along: str = "step"
     drawn: str | None = None
-    across: bool = False
+    draw: Callable[[Sequence[Record]], Any] | None = None
+    across: Callable[[Sequence[str], Mapping[str, Sequence[float]], str], Any] | None = None
     runs: str = ""
 
 
@@ -149,10 +152,28 @@ def examined(
             path = place.home / f"examined-{part}-of-{times}.json"
             if not path.exists() and (ended := _train(place, running, updates * part // times, record)):
                 return Measured(found, ended)
-            found += kept(path, lambda: examine(load(place.home, program=running, warn=place.warn)))
+            found += kept(path, lambda: examine(opened(place.home, running, warn=place.warn)))
         return Measured(found)
 
     return Case(name, measure, claimed)
+
+
+RETURN = "charts/return"
+
+
+def played(name: str, config: Config, episodes: int, claimed: float | None = None) -> Case:
+    """A case whose rows are what agents bring at the end of a run, in the mean of episodes that they have not seen."""
+
+    def examine(saved: Saved) -> list[Row]:
+        return returned(saved, {seed: float(found.returns.mean()) for seed, found in saved.episodes(episodes).items()})
+
+    return examined(name, config.program, config.updates, config.record, examine, claimed=claimed)
+
+
+def returned(saved: Saved, found: Mapping[int, float]) -> list[Row]:
+    """What each seed's model got, as rows of the log."""
+    update, steps = saved.facts["update"], saved.program.trial.steps
+    return [{"update": update, "step": update * steps, "seed": seed, RETURN: mean} for seed, mean in found.items()]
 
 
 def kept(path: Path, make: Callable[[], Any]) -> Any:

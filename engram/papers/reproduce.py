@@ -14,7 +14,6 @@ from pathlib import Path
 from engram.papers.item import Case, Item, Measured, Place, Scale
 from engram.papers.page import Result, crossed
 from engram.reports.curves import draw_metric
-from engram.reports.dots import draw_dots
 from engram.reports.figures import house_style, save
 from engram.reports.record import Record, rate
 from engram.reports.summary import interval
@@ -58,7 +57,7 @@ def reproduce(
         "shows": item.shows,
         "scale": scale,
         "unit": item.unit.name,
-        "across": item.across,
+        "across": item.across is not None,
         "levels": dict(item.levels),
         "lines": lines,
         "command": shlex.join(["engram", "reproduce", item.name, "--scale", scale, "--devices", str(devices)]),
@@ -67,22 +66,23 @@ def reproduce(
     }
     home.mkdir(parents=True, exist_ok=True)
     with house_style():
-        save(_draw_across(result) if item.across else _draw(item, records), home / "figure.png")
+        save(_draw(item, records) if item.across is None else item.across(*_scores(result)), home / "figure.png")
     write_atomically(home / "result.json", [json.dumps(result, indent=1).encode()])
     return result
 
 
 def _draw(item: Item, records: Sequence[Record]):
+    if item.draw is not None:
+        return item.draw(records)
     drawn = item.drawn or item.metric
     picture = draw_metric(records, drawn, item.along)
     picture.axes[0].set_title(item.unit.name if drawn == item.metric else drawn.partition("/")[2])
     return picture
 
 
-def _draw_across(result: Result):
+def _scores(result: Result) -> tuple[list[str], dict[str, list[float]], str]:
     columns, rows, cells = crossed(result)
-    scores = {row: [_mean(cells.get((column, row))) for column in columns] for row in rows}
-    return draw_dots(columns, scores, result["unit"])
+    return columns, {row: [_mean(cells.get((column, row))) for column in columns] for row in rows}, result["unit"]
 
 
 def _mean(line: Result | None) -> float:

@@ -82,13 +82,13 @@ def _figure(drawing: Drawing) -> str:
 
 
 def _objectives(records: Sequence[Record]) -> str:
-    """What the runs were after, in words, once for each objective."""
+    """What the runs were after, in words, once for each aim."""
     text = ""
     for metric, minimise in dict.fromkeys((record.metric, record.minimise) for record in records):
         known = levels([record for record in records if record.metric == metric])
         listed = ", ".join(f"{escape(name)} <b>{value:.4g}</b>" for name, value in known.items())
         better = "lower" if minimise else "higher"
-        text += f"<p>Objective <b>{escape(metric)}</b>: {better} is better{f'; {listed}' if listed else ''}.</p>\n"
+        text += f"<p>Aim <b>{escape(metric)}</b>: {better} is better{f'; {listed}' if listed else ''}.</p>\n"
     return text
 
 

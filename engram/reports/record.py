@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from engram.reports.summary import tail_mean
 from engram.runs.config import Config, read_config
 from engram.runs.log import read_rows
-from engram.runs.trial import Objective
+from engram.runs.trial import Aim
 
 RATE = "charts/SPS"
 SECONDS = "time/seconds"
@@ -26,8 +26,8 @@ class Record(NamedTuple):
     - `name`: what it is called in tables and legends, such as the directory's name.
     - `config`: shown as it is.
     - `rows`: the lines of its log: `update`, `step`, `seed`, and metrics, which are numbers, or `None` where there is none.
-    - `metric`: the objective, one of the rows' metrics; `minimise`: whether less of it is better.
-    - `levels`: values of the objective that can be hoped for, or must be surpassed, by name.
+    - `metric`: the aim, one of the rows' metrics; `minimise`: whether less of it is better.
+    - `levels`: values of the aim that can be hoped for, or must be surpassed, by name.
     """
 
     name: str
@@ -38,11 +38,11 @@ class Record(NamedTuple):
     levels: Mapping[str, float]
 
 
-def read_record(directory: Path, objective: Objective | None = None) -> Record:
-    """Reads a run directory; `objective` is what the run was after, where no config.json says it."""
-    config = {} if objective is not None else dataclasses.asdict(read_config(directory))
-    objective = Config(**config).trial().objective if objective is None else objective
-    return Record(directory.resolve().name, config, read_rows(directory / "metrics.jsonl"), *objective)
+def read_record(directory: Path, aim: Aim | None = None) -> Record:
+    """Reads a run directory; `aim` is what the run was after, where no config.json says it."""
+    config = {} if aim is not None else dataclasses.asdict(read_config(directory))
+    aim = Config(**config).trial().aim if aim is None else aim
+    return Record(directory.resolve().name, config, read_rows(directory / "metrics.jsonl"), *aim)
 
 
 class Series(NamedTuple):
@@ -53,11 +53,11 @@ class Series(NamedTuple):
 
 
 def metrics(records: Iterable[Record]) -> list[str]:
-    """The metrics that any run has a value of: objectives first, the rate last, the rest as they first occur."""
+    """The metrics that any run has a value of: aims first, the rate last, the rest as they first occur."""
     found = {name: None for record in records for row in record.rows for name in row if np.isfinite(_number(row[name]))}
-    objectives = {record.metric for record in records}
+    aims = {record.metric for record in records}
     names = [name for name in found if name not in (*COUNTERS, SECONDS)]
-    return sorted(names, key=lambda name: (name == RATE, name not in objectives))
+    return sorted(names, key=lambda name: (name == RATE, name not in aims))
 
 
 def series(record: Record, metric: str, along: str = "step") -> Series:

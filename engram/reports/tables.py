@@ -93,14 +93,14 @@ def duration(seconds: float) -> str:
 
 
 def _metric_columns(records: Sequence[Record]) -> list[Column]:
-    objectives = dict.fromkeys(record.metric for record in records)
+    aims = dict.fromkeys(record.metric for record in records)
     columns: list[Column] = []
-    for metric in dict.fromkeys([*objectives, *metrics(records)]):
+    for metric in dict.fromkeys([*aims, *metrics(records)]):
         if metric == RATE:
             continue
         values = [finals(record, metric) for record in records]
         columns.append(Column(metric, "mean, 95 % interval", [_mean(found) for found in values]))
-        if metric in objectives:
+        if metric in aims:
             best = [_best(found, record) for found, record in zip(values, records, strict=True)]
             columns.append(Column(metric, "best seed", best))
     return columns

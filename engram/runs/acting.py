@@ -13,7 +13,7 @@ from engram.agents.acting import begin, rollout
 from engram.agents.base import AbstractAgent, Acting
 from engram.cell import AbstractCell
 from engram.runs.log import Tallies, named
-from engram.runs.trial import AbstractTrial, Objective, Scene
+from engram.runs.trial import AbstractTrial, Aim, Scene
 from engram.tasks.base import Part
 from engram.types import Outcome, Tally
 
@@ -39,11 +39,11 @@ class ActingTrial(AbstractTrial):
         return self.batch * self.length
 
     @property
-    def objective(self) -> Objective:
+    def aim(self) -> Aim:
         env = self.agent.env
         levels = {"optimum": env.optimum, "memoryless": env.memoryless, "random": env.random}
         known = {name: value for name, value in levels.items() if math.isfinite(value)}
-        return Objective("charts/episodic_return", False, known)
+        return Aim("charts/episodic_return", False, known)
 
     def init(self, key: PRNGKeyArray) -> Acting:
         model_key, agent_key = jax.random.split(key)

@@ -10,15 +10,20 @@ import equinox as eqx
 import jax
 
 from engram.agents import AbstractAgent, actor_critic
-from engram.cells import Chain
-from engram.envs import AbstractEnv
+from engram.cell import AbstractCell
+from engram.cells import Chain, Foresight, Head
+from engram.envs import AbstractEnv, Recalled
 from engram.estimators import AbstractEstimator, Sharded
 from engram.learner import Learner
+from engram.memup import MemUP
+from engram.objectives import AbstractEpisodes, OfTask
 from engram.runs.acting import ActingTrial
 from engram.runs.checkpoint import write_atomically
+from engram.runs.foreseeing import ForeseeingTrial
 from engram.runs.lock import LOCK
 from engram.runs.optimiser import build_optimiser
 from engram.runs.program import Program
+from engram.runs.saved import opened
 from engram.runs.spec import build, build_cell, parse
 from engram.runs.trial import StreamTrial
 from engram.tasks import AbstractTask
@@ -45,6 +50,11 @@ class Config:
     - `log_every`: the updates of one row of the log; by default what the run was begun with, or else some 500 rows.
     - `env`, `agent`: what is acted in and by whom, where there is no task.
     - `shared`: whether an agent's policy and value read one memory, or have one each.
+    - `objective`: what is charged, where it is more than the task's own loss; then `length` is that of a window, and an
+      update a pass through episodes.
+    - `episodes`: what is learnt by an objective, where there is no task.
+    - `context`: a cell that tells an objective what surrounds a step.
+    - `memory`: a run directory, of whose first seed an agent is shown what its memory holds.
     """
 
     task: str | None
@@ -60,27 +70,59 @@ class Config:
     env: str | None = None
     agent: str | None = None
     shared: bool = False
+    objective: str | None = None
+    episodes: str | None = None
+    context: str | None = None
+    memory: str | None = None
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
             value, least = getattr(self, field.name), 0 if field.name == "seed" else 1
             if isinstance(value, str):
-                object.__setattr__(self, field.name, str(parse(value)))
+                object.__setattr__(self, field.name, value if field.name == "memory" else str(parse(value)))
             elif isinstance(value, bool):
                 continue
             elif value is not None and value < least:
                 raise InputError(f"{field.name} = {value}: give {least} at least.")
             elif value is not None and value > (most := MOST.get(field.name, 2**31 - 1)):
                 raise InputError(f"{field.name} = {value}: give {most} at most.")
-        if (self.task is None) == (self.env is None):
-            raise InputError("What is learnt is either a task or an env: give one of them.")
+        if sum(source is not None for source in (self.task, self.env, self.episodes)) != 1:
+            raise InputError("What is learnt is a task, an env, or episodes: give one of them.")
         if (self.env is None) != (self.agent is None) or (self.shared and self.env is None):
             raise InputError("An env is acted in by an agent, such as PPO(): give both of them, or a task alone.")
+        if self.memory is not None and self.env is None:
+            raise InputError("What a memory holds is shown to an agent: give an env, and an agent, such as PPO().")
+        if self.objective is None and (self.episodes or self.context):
+            raise InputError("Episodes and a context are for an objective: give one, such as MemUP().")
+        if self.objective is not None and self.env is not None:
+            raise InputError(
+                f"An objective learns from episodes: give a task, or episodes = RandomPlay({self.env}) in place of the env."
+            )
 
     @property
     def updates(self) -> int:
         """The updates of the whole run."""
-        return -(-self.steps // (self.batch * self.length))
+        return -(-self.steps // self.steps_of_update)
+
+    @property
+    def steps_of_update(self) -> int:
+        """The time steps of an update of one seed."""
+        return self.batch * self.length if self.objective is None else self.foreseeing().steps
+
+    @property
+    def episode(self) -> int:
+        """The steps of a window that holds a whole episode; of an environment, with the one that shows its end."""
+        match self.trial():
+            case StreamTrial() as trial:
+                steps, of = trial.learner.task.steps, trial.learner.task
+            case ForeseeingTrial() as trial:
+                steps, of = trial.learner.episodes.steps, trial.learner.episodes
+            case ActingTrial() as trial:
+                of = trial.agent.env
+                steps = None if of.steps is None else of.steps + 1
+        if steps is None:
+            raise InputError(f"How long episodes of {type(of).__name__} are is not known: give a length.")
+        return steps
 
     @property
     def record(self) -> dict[str, Any]:
@@ -92,12 +134,14 @@ class Config:
     def name(self) -> str:
         """A name for whatever decides what is learnt."""
         what = json.dumps({name: value for name, value in self.record.items() if name != "log_every"}, sort_keys=True)
-        words = (self.task, self.env, self.agent, self.cell, self.estimator)
+        words = (self.task, self.env, self.episodes, self.agent, self.objective, self.cell, self.estimator)
         expressions = (parse(text).name for text in words if text is not None)
         return "-".join([*expressions, hashlib.sha256(what.encode()).hexdigest()[:8]])
 
-    def trial(self, devices: int = 1) -> StreamTrial | ActingTrial:
+    def trial(self, devices: int = 1) -> StreamTrial | ActingTrial | ForeseeingTrial:
         """What one seed of it does, with the batch over so many devices."""
+        if self.objective is not None:
+            return self.foreseeing(devices)
         return self.acting(devices) if self.task is None else self.streaming(devices)
 
     def streaming(self, devices: int = 1) -> StreamTrial:
@@ -118,6 +162,8 @@ class Config:
         assert self.env is not None
         assert self.agent is not None
         env, cell, shared = build(self.env, AbstractEnv), self.cell, self.shared
+        if self.memory is not None:
+            env = Recalled(env, remembered(Path(self.memory)))
         supplied = {"env": env, "estimator": self._estimator(devices), "optimiser": build_optimiser(self.optimiser)}
         agent = build(self.agent, AbstractAgent, **supplied)
 
@@ -125,6 +171,27 @@ class Config:
             return actor_critic(env, lambda size, key: build_cell(cell, size, key=key)[0], shared, key=key)
 
         return ActingTrial(agent, make, self.batch, self.length)
+
+    def foreseeing(self, devices: int = 1) -> ForeseeingTrial:
+        """The same, where there is an objective."""
+        assert self.objective is not None
+        if self.episodes is None:
+            assert self.task is not None
+            episodes: AbstractEpisodes = OfTask(build(self.task, AbstractTask))
+        else:
+            episodes = build(self.episodes, AbstractEpisodes)
+        supplied = {"estimator": self._estimator(devices), "optimiser": build_optimiser(self.optimiser)}
+        learner = build(self.objective, MemUP, episodes=episodes, **supplied)
+        cell, around = self.cell, self.context
+
+        def make(key):
+            cell_key, context_key, head_key = jax.random.split(key, 3)
+            seen, asked, said = episodes.sizes
+            memory, width = build_cell(cell, seen, key=cell_key)
+            context, surroundings = (None, 0) if around is None else build_cell(around, asked, key=context_key)
+            return Foresight(memory, Head(width, surroundings, asked, width, said, key=head_key), context)
+
+        return ForeseeingTrial(learner, make, self.batch, self.length)
 
     def _estimator(self, devices: int) -> AbstractEstimator:
         estimator = build(self.estimator, AbstractEstimator)
@@ -167,6 +234,14 @@ def read_config(directory: Path) -> Config:
         return Config(**stored)
     except InputError as error:
         raise InputError(f"'{path}': {error}") from None
+
+
+def remembered(directory: Path) -> AbstractCell:
+    """The memory that was trained first in a run directory."""
+    model = next(iter(opened(directory, read_config(directory).program()).models().values()))
+    if not isinstance(model, Foresight):
+        raise InputError(f"'{directory}' has no memory to be shown: give a run of engram train --objective 'MemUP()'.")
+    return model.memory
 
 
 def settle(directory: Path, config: Config) -> Config:

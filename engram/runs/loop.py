@@ -244,9 +244,9 @@ class Session:
             self.scores[path] = score
 
     def _rows(self, tallied: Tallies, count: int, rate: float) -> list[Row]:
-        """The rows that `count` updates have completed; the objective of the latest is what a checkpoint is judged by."""
+        """The rows that `count` updates have completed; the aim of the latest is what a checkpoint is judged by."""
         every, seeds = self.program.log_every, self.program.seeds
-        objective = self.program.trial.objective
+        aim = self.program.trial.aim
         rows = []
         for row in range((self.update % every + count) // every):
             update = (self.update // every + row + 1) * every
@@ -254,9 +254,9 @@ class Session:
             times = {"charts/SPS": round(rate, 1), "time/seconds": round(self.seconds, 3)}
             each = [means(tallied, (index, row)) for index in range(len(seeds))]
             rows += [at | {"seed": seed} | values | times for seed, values in zip(seeds, each, strict=True)]
-            judged = [value for values in each if (value := values[objective.metric]) is not None]
+            judged = [value for values in each if (value := values[aim.metric]) is not None]
             if len(judged) == len(seeds):
-                self.recent = [*self.recent[1 - JUDGED :], float(np.mean(judged)) * (1 if objective.minimise else -1)]
+                self.recent = [*self.recent[1 - JUDGED :], float(np.mean(judged)) * (1 if aim.minimise else -1)]
         return rows
 
     def _fail(self, count: int) -> None:

@@ -1,12 +1,14 @@
-"""A run from its configuration: what `engram train` does."""
+"""A run from its configuration: what `engram train` does, and what the others begin with."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from engram.runs.config import Config, settle, write_config
+from engram.runs.config import Config, read_config, settle, write_config
 from engram.runs.listener import AbstractListener
 from engram.runs.lock import lock
 from engram.runs.loop import Options, go_on
+from engram.runs.program import Program
+from engram.runs.saved import Saved, Which, opened
 from engram.types import InputError
 
 
@@ -36,3 +38,21 @@ def run(
             raise InputError(f"'{directory}' was begun by another process meanwhile: run the command again.")
         write_config(directory, config)
         return go_on(program, directory, config.updates, config.record, options, listeners, warn)
+
+
+def load(
+    directory: Path,
+    which: Which = "newest",
+    *,
+    program: Program | None = None,
+    warn: Callable[[str], None] = print,
+) -> Saved:
+    """Opens a run directory; nothing in it is executed or changed.
+
+    **Arguments:**
+
+    - `which`: the newest checkpoint, or the best.
+    - `program`: what was run, where no config.json says it.
+    - `warn`: who is told of checkpoints that are damaged.
+    """
+    return opened(directory, read_config(directory).program() if program is None else program, which, warn)

@@ -11,7 +11,6 @@ from jaxtyping import PRNGKeyArray
 from engram.agents.acting import Episodes, episodes
 from engram.runs.acting import ActingTrial
 from engram.runs.checkpoint import Checkpoints, Facts, check_record, read
-from engram.runs.config import read_config
 from engram.runs.log import Tallies
 from engram.runs.program import Program, Running
 from engram.runs.trial import AbstractTrial, Scene
@@ -53,22 +52,15 @@ class Saved(NamedTuple):
         return scene, trial.looks(scene)
 
 
-def load(
-    directory: Path,
-    which: Which = "newest",
-    *,
-    program: Program | None = None,
-    warn: Callable[[str], None] = print,
-) -> Saved:
-    """Opens a run directory; nothing in it is executed or changed.
+def opened(directory: Path, program: Program, which: Which = "newest", warn: Callable[[str], None] = print) -> Saved:
+    """Opens a run directory, of which it is known what was run; nothing in it is executed or changed.
 
     **Arguments:**
 
+    - `program`: what was run.
     - `which`: the newest checkpoint, or the best.
-    - `program`: what was run, where no config.json says it.
     - `warn`: who is told of checkpoints that are damaged.
     """
-    program = read_config(directory).program() if program is None else program
     found = Checkpoints(directory / "checkpoints").whole(lambda path, error: warn(str(error)))
     scored = {path: facts["score"] for path, facts in found.items() if facts["score"] is not None}
     path = min(scored, key=lambda path: scored[path], default=None) if which == "best" else next(iter(found), None)

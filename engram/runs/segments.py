@@ -4,16 +4,16 @@ import dataclasses
 from functools import partial
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from engram.descent import descend
 from engram.estimators import ARTBP
 from engram.estimators.reverse import reverse_gradient
 from engram.learner import Learning
 from engram.runs.log import Tallies
-from engram.runs.trial import AbstractTrial, Objective, Scene, Streaming, StreamTrial
+from engram.runs.trial import AbstractTrial, Aim, Scene, Streaming, StreamTrial
 from engram.step import Model, Supervised
 from engram.tasks.base import Part
 from engram.types import Carry, InputError, Outcome, Window
@@ -43,8 +43,8 @@ class SegmentTrial(AbstractTrial):
         return round(self.estimator.mean_length) * self.stream.batch
 
     @property
-    def objective(self) -> Objective:
-        return self.stream.objective
+    def aim(self) -> Aim:
+        return self.stream.aim
 
     @property
     def abreast(self) -> bool:
@@ -77,9 +77,7 @@ class SegmentTrial(AbstractTrial):
         length, flow = self.segment(draw_key)
         gradient, outcome = self.gradient(state, length, flow)
         memory, sources = self.after(state, length)
-        parameters = eqx.filter(learning.model, eqx.is_inexact_array)
-        changes, optimiser = self.stream.learner.optimiser.update(gradient, learning.optimiser, parameters)
-        model = eqx.apply_updates(learning.model, changes)
+        model, optimiser = descend(self.stream.learner.optimiser, learning.model, learning.optimiser, gradient)
         return Streaming(Learning(model, optimiser, Carry(memory), key, learning.updates + 1), sources), outcome
 
     def sizes(self) -> list[int]:

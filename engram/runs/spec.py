@@ -19,6 +19,8 @@ from engram.cell import AbstractCell, output_size
 from engram.cells.initialisers import AbstractGates, AbstractWeights
 from engram.envs import AbstractEnv
 from engram.estimators import AbstractEstimator
+from engram.memup import MemUP
+from engram.objectives import AbstractChoice, AbstractDetector, AbstractEpisodes
 from engram.strategies import AbstractStrategy
 from engram.tasks import AbstractTask
 from engram.types import InputError
@@ -26,8 +28,13 @@ from engram.types import InputError
 KINDS = (
     *(AbstractCell, AbstractGates, AbstractWeights, AbstractEstimator),
     *(AbstractTask, AbstractEnv, AbstractAgent, AbstractPsi, AbstractStrategy),
+    *(AbstractEpisodes, MemUP, AbstractChoice, AbstractDetector),
 )
 """What expressions describe."""
+
+
+UNSAID = (engram.Stateless, engram.Foresight, engram.Recalled)
+"""What no expression describes: it is made of functions, or of parts that a run makes."""
 
 
 class Spec(NamedTuple):
@@ -102,7 +109,7 @@ def express(made: eqx.Module) -> str:
 def names() -> dict[str, type]:
     """What an expression may name: the public classes whose arguments an expression can give."""
     found = {name: value for name, value in vars(engram).items() if inspect.isclass(value) and issubclass(value, KINDS)}
-    return {name: value for name, value in found.items() if not inspect.isabstract(value) and value is not engram.Stateless}
+    return {name: value for name, value in found.items() if not inspect.isabstract(value) and value not in UNSAID}
 
 
 def call(spec: Spec, constructor: Callable[..., Any], value_of: Callable[[Any], Any], supplied: Mapping[str, Any]) -> Any:
@@ -151,8 +158,8 @@ def nearest(name: str, options: Iterable[str]) -> str:
 def arguments(constructor: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     """The arguments that an expression gives; a run supplies sizes, keys, and to agents whatever else they work with."""
     supplied = {"input_size", "key"}
-    if inspect.isclass(constructor) and issubclass(constructor, AbstractAgent):
-        supplied |= {"env", "estimator", "optimiser"}
+    if inspect.isclass(constructor) and issubclass(constructor, AbstractAgent | MemUP):
+        supplied |= {"env", "episodes", "estimator", "optimiser"}
     accepted = inspect.signature(constructor).parameters
     return {name: parameter for name, parameter in accepted.items() if name not in supplied}
 

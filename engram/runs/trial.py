@@ -21,7 +21,7 @@ from engram.types import Outcome
 State = PyTree
 
 
-class Objective(NamedTuple):
+class Aim(NamedTuple):
     """What a run is judged by.
 
     - `metric`: its name in the log.
@@ -68,7 +68,7 @@ class AbstractTrial(eqx.Module):
 
     @property
     @abstractmethod
-    def objective(self) -> Objective:
+    def aim(self) -> Aim:
         """What this is judged by."""
 
     @property
@@ -134,10 +134,10 @@ class StreamTrial(AbstractTrial):
         return self.batch * self.length
 
     @property
-    def objective(self) -> Objective:
+    def aim(self) -> Aim:
         task = self.learner.task
         levels = {"optimum": task.optimum, "memoryless": task.memoryless}
-        return Objective("losses/loss", True, {name: value for name, value in levels.items() if math.isfinite(value)})
+        return Aim("losses/loss", True, {name: value for name, value in levels.items() if math.isfinite(value)})
 
     def init(self, key: PRNGKeyArray) -> Streaming:
         model_key, learner_key, data_key = jax.random.split(key, 3)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from engram.envs import AbstractEnv
+from engram.envs.base import State
 from engram.strategies.base import AbstractStrategy
 from engram.types import InputError
 
@@ -58,8 +59,19 @@ def _traced(strategy: AbstractStrategy) -> AbstractStrategy:
 
 def play(env: AbstractEnv, strategy: AbstractStrategy, episodes: int, key: PRNGKeyArray) -> Played:
     """One trial of a strategy that is ready for it."""
-    for_world, for_steps, for_strategy = jax.random.split(key, 3)
-    state = env.reset(for_world)
+    for_world, *keys = jax.random.split(key, 3)
+    return play_in(env, strategy, episodes, env.reset(for_world), *keys)
+
+
+def play_in(
+    env: AbstractEnv,
+    strategy: AbstractStrategy,
+    episodes: int,
+    state: State,
+    for_steps: PRNGKeyArray,
+    for_strategy: PRNGKeyArray,
+) -> Played:
+    """The same, in a world that is given, at its beginning; with a key of what happens there, and one of the strategy's."""
 
     def step(running, time, table, chance, choice):
         state, belief = running

@@ -53,6 +53,10 @@ class Adding(AbstractTask):
             raise InputError(f"Adding(length={self.length}): each half has one number at least; give length >= 2.")
 
     @property
+    def steps(self) -> int:
+        return self.length
+
+    @property
     def input_size(self) -> int:
         return 2
 

@@ -38,6 +38,11 @@ class AbstractTask(eqx.Module):
         """The number of outputs that the model is to give."""
 
     @property
+    def steps(self) -> int | None:
+        """The steps of an episode, where all have as many and each begins where the one before it ends."""
+        return None
+
+    @property
     @abstractmethod
     def optimum(self) -> float:
         """The expected loss of the best predictor."""

@@ -56,6 +56,10 @@ class ClassRecall(AbstractTask):
             raise InputError(f"ClassRecall(noise={self.noise}): noise is a standard deviation; give 0 < noise < inf.")
 
     @property
+    def steps(self) -> int:
+        return self.length
+
+    @property
     def input_size(self) -> int:
         return 2
 

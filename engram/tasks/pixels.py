@@ -83,6 +83,10 @@ class Pixels(AbstractTask):
         self.images, self.held, self.in_order = images.pop("training"), images, False
 
     @property
+    def steps(self) -> int:
+        return self.pixels
+
+    @property
     def input_size(self) -> int:
         return 1
 

@@ -1,0 +1,161 @@
+"""Whole episodes to learn from, each from its beginning."""
+
+import math
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
+
+from engram.envs.base import AbstractEnv
+from engram.envs.spaces import flat, sample, width
+from engram.objectives.returns import Rewarded, discounted
+from engram.tasks.base import AbstractTask, Part, regression
+from engram.types import InputError, Tally, Told
+
+
+class Recording(eqx.Module):
+    """Episodes, leaves `[batch, time, ...]`.
+
+    - `told`: what is seen at each step, and told to whoever is asked about it.
+    - `targets`: what came of it.
+    - `counts`: whether it is a step of the episode, which may be over before the others are.
+    """
+
+    told: Told
+    targets: PyTree[Array]
+    counts: Bool[Array, "*batch time"]
+
+
+class AbstractEpisodes(eqx.Module):
+    """Where episodes come from, and how it is charged what is said of their steps.
+
+    - `steps`: of the longest episode.
+    """
+
+    steps: eqx.AbstractVar[int]
+
+    @property
+    @abstractmethod
+    def sizes(self) -> tuple[int, int, int]:
+        """How many numbers are seen, are told to whoever is asked, and are to be said."""
+
+    @abstractmethod
+    def draw(self, count: int, key: PRNGKeyArray) -> Recording:
+        """So many episodes."""
+
+    @property
+    def levels(self) -> Mapping[str, float]:
+        """Expected losses to compare with, by name, where they are known."""
+        return {}
+
+    def held_out(self, part: Part = "test") -> "AbstractEpisodes":
+        """Episodes that training never sees: by default these, which are drawn afresh from every key."""
+        del part
+        return self
+
+    @abstractmethod
+    def loss(self, output: Any, target: Any) -> tuple[Float[Array, ""], dict[str, Tally]]:
+        """What is charged for an output at one step, and what else is worth knowing about it."""
+
+
+class OfTask(AbstractEpisodes):
+    """Episodes of a task, all of one length; whoever is asked about a step is told its input.
+
+    **Arguments:**
+
+    - `task`: a task whose episodes all have as many steps.
+    - `steps`: how many, where the task does not say so.
+    """
+
+    task: AbstractTask
+    steps: int
+
+    def __init__(self, task: AbstractTask, steps: int | None = None):
+        self.task, self.steps = task, _known(steps, task.steps, task)
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        return self.task.input_size, self.task.input_size, self.task.output_size
+
+    @property
+    def levels(self) -> Mapping[str, float]:
+        known = {"optimum": self.task.optimum, "memoryless": self.task.memoryless}
+        return {name: level for name, level in known.items() if math.isfinite(level)}
+
+    def held_out(self, part: Part = "test") -> "OfTask":
+        return OfTask(self.task.held_out(part), self.steps)
+
+    def draw(self, count: int, key: PRNGKeyArray) -> Recording:
+        _, window = self.task.window(self.task.sources(count, key), self.steps)
+        return Recording(Told(window.inputs, window.inputs), window.targets, jnp.ones(window.first.shape, bool))
+
+    def loss(self, output: Any, target: Any) -> tuple[Float[Array, ""], dict[str, Tally]]:
+        return self.task.loss(output, target)
+
+
+class RandomPlay(AbstractEpisodes):
+    """Episodes of an environment under random actions. Asked is the return from a step on,
+
+        G_k = r_k + γ r_{k+1} + …,
+
+    by who is told its observation and its action; charged is the squared error. With γ = 0, as in the paper's T-maze, it is
+    the reward of that step.
+
+    **Arguments:**
+
+    - `env`: the environment.
+    - `steps`: after which an episode is broken off; by default those of the longest one, where the environment says so.
+    - `gamma`: γ.
+    """
+
+    env: AbstractEnv
+    steps: int
+    gamma: float
+
+    def __init__(self, env: AbstractEnv, steps: int | None = None, gamma: float = 0.0):
+        if not 0 <= gamma <= 1:
+            raise InputError(f"RandomPlay(gamma={gamma}): a discount is between 0 and 1.")
+        self.env, self.steps, self.gamma = env, _known(steps, env.steps, env), gamma
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        seen = width(self.env.observation_space)
+        return seen, seen + width(self.env.action_space), 1
+
+    def draw(self, count: int, key: PRNGKeyArray) -> Recording:
+        return jax.vmap(self._one)(jax.random.split(key, count))
+
+    def _one(self, key: PRNGKeyArray) -> Recording:
+        begin_key, key = jax.random.split(key)
+
+        def step(play, key):
+            seen = flat(self.env.observation_space, self.env.observe(play.state))
+            action = sample(self.env.action_space, key)
+            after, feedback = self.env.act(play, action)
+            asked = jnp.concatenate([seen, flat(self.env.action_space, action)])
+            return after, (Told(seen, asked), feedback, play.over)
+
+        start = self.env.begin(begin_key)
+        _, (told, feedback, over) = jax.lax.scan(step, start, jax.random.split(key, self.steps))
+        gone = jnp.cumsum(over) > 0
+        ended = feedback.terminated | feedback.truncated | gone
+        rewarded = Rewarded(feedback.reward, feedback.terminated, ended, jnp.zeros(self.steps + 1))
+        return Recording(told, jnp.where(gone, 0, discounted(rewarded, self.gamma)), ~gone)
+
+    def loss(self, output: Float[Array, "1"], target: Float[Array, ""]) -> tuple[Float[Array, ""], dict[str, Tally]]:
+        return regression(output, target[None].astype(output.dtype), jnp.ones((), output.dtype))
+
+
+def _known(given: int | None, known: int | None, of: Any) -> int:
+    """How many steps an episode has."""
+    if given is None and known is None:
+        raise InputError(f"How long episodes of {type(of).__name__} are is not known: give steps=.")
+    steps = given or known
+    assert steps is not None
+    if steps < 1:
+        raise InputError(f"steps={given}: an episode has 1 step at least; give steps >= 1.")
+    return steps

@@ -1,0 +1,230 @@
+"""MemUP in mazes: what is asked, what distracts, and what a policy makes of the memory."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from engram.papers.item import RETURN, Case, Measured, Place, Scale, configured, examined, kept, played
+from engram.reports.record import Record
+from engram.runs.config import Config
+from engram.runs.log import Row
+from engram.runs.run import load, run
+from engram.runs.saved import Saved
+
+RMSE = "charts/last_rmse"
+
+
+class Effort(NamedTuple):
+    """The units of a memory, the episodes that are gone through together, and the seeds."""
+
+    units: int
+    batch: int
+    seeds: int
+
+
+def maze(corridor: int, distractors: int = 0) -> str:
+    """The T-maze LNR, whose memory sees what was done and what came of it."""
+    extra = f"distractors={distractors}" if distractors else "extra=10"
+    return f"Previous(TMaze({corridor}, {extra}))"
+
+
+def remembering(env: str, objective: str, length: int, effort: Effort, passes: int) -> Config:
+    """A memory that is trained in episodes of random play, its input through a layer of 64 units."""
+    config = Config(
+        task=None,
+        episodes=f"RandomPlay({env})",
+        objective=objective,
+        cell=f"Chain(Perceptron(64, layers=1), LSTM({effort.units}))",
+        estimator="BPTT()",
+        optimiser="chain(clip_by_global_norm(1.0), adam(5e-4))",
+        batch=effort.batch,
+        length=length,
+        steps=1,
+        seed=0,
+        seeds=effort.seeds,
+        log_every=1,
+    )
+    steps = passes * config.steps_of_update
+    return dataclasses.replace(config, steps=steps, log_every=max(1, passes // 100))
+
+
+WAYS = {"MemUP": "MemUP()", "Rnd-Pred": "MemUP(AtRandom())", "Default": "MemUP(Surprising(0))"}
+
+
+def ablation(scale: Scale) -> list[Case]:
+    """As many updates with each window, and at least so many passes."""
+    corridors, windows, effort, updates, passes = {
+        "smoke": ((6,), (1,), Effort(4, 4, 2), 4, 1),
+        "laptop": ((100, 1000), (1, 5, 10, 50, 100), Effort(64, 32, 6), 3_000, 100),
+        "paper": ((100, 1000), (1, 5, 10, 50, 100), Effort(256, 64, 6), 30_000, 300),
+    }[scale]
+    cases = []
+    for corridor in corridors:
+        for way, objective in list(WAYS.items())[: 1 if scale == "smoke" else None]:
+            for length in windows:
+                windows_of_pass = -(-(corridor + 10) // length)
+                least = max(2, passes * 100 // corridor)
+                config = remembering(maze(corridor), objective, length, effort, max(least, -(-updates // windows_of_pass)))
+                cases.append(_told(f"{corridor}, window {length}: {way}", config))
+    return cases
+
+
+def _told(name: str, config: Config) -> Case:
+    """The error at the last step of 100 episodes at the end of training, as its root mean square."""
+
+    def examine(saved: Saved) -> list[Row]:
+        update = saved.facts["update"]
+        found = saved.evaluate(-(-100 // config.batch))
+        return [
+            {"update": update, "step": update * config.steps_of_update, "seed": seed, RMSE: _root(said)}
+            for seed, said in found.items()
+        ]
+
+    return examined(name, config.program, config.updates, config.record, examine)
+
+
+def _root(said: Any) -> float:
+    tally = said["charts/last_surprise"]
+    return math.sqrt(float(tally.total) / float(tally.count))
+
+
+def distractors(scale: Scale) -> list[Case]:
+    """Targets against distractors, in corridors of 100."""
+    counts, targets, effort, updates = {
+        "smoke": ((1,), (1,), Effort(4, 4, 2), 200),
+        "laptop": ((1, 4, 9, 14, 19), (1, 2, 3, 4, 5), Effort(64, 64, 6), 45_000),
+        "paper": ((1, 4, 9, 14, 19), (1, 2, 3, 4, 5), Effort(256, 64, 6), 45_000),
+    }[scale]
+    return [
+        configured(
+            f"{count} distractors: {target} targets",
+            remembering(maze(100, count), f"MemUP(Surprising({target}, temperature=0.25))", 1, effort, -(-updates // 100)),
+        )
+        for count in counts
+        for target in targets
+    ]
+
+
+def updates_to(level: float, updates_of_pass: int) -> Callable[[Record, str], dict[int, float]]:
+    """How many updates each seed takes until a metric is below a level; all, if it never is."""
+
+    def final(record: Record, metric: str) -> dict[int, float]:
+        taken: dict[int, float] = {}
+        there: set[int] = set()
+        for row in sorted(record.rows, key=lambda row: row["update"]):
+            if row["seed"] not in there:
+                taken[row["seed"]] = float(row["update"] * updates_of_pass)
+            if row.get(metric) is not None and row[metric] < level:
+                there.add(row["seed"])
+        return taken
+
+    return final
+
+
+EPISODES = 1_000
+"""That a policy plays at the end."""
+POLICY = "PPO(epochs=4, minibatches=4, chunk=1)"
+
+
+class Play(NamedTuple):
+    """How a policy is trained: copies of the environment, episodes of each in a rollout, and rollouts."""
+
+    copies: int
+    episodes: int
+    updates: int
+
+
+def solved(name: str, corridor: int, window: int, effort: Effort, passes: int, play: Play) -> Case:
+    """A memory, and then a policy that is shown what it holds; each seed has its own."""
+    env = maze(corridor)
+    memory = dataclasses.replace(remembering(env, "MemUP()", window, effort, passes), seeds=1)
+    steps = play.episodes * (corridor + 11)
+    policy = Config(
+        task=None,
+        env=env,
+        agent=POLICY,
+        cell="Perceptron(64, layers=2)",
+        estimator="BPTT()",
+        optimiser="chain(clip_by_global_norm(0.5), adam(1e-3))",
+        batch=play.copies,
+        length=steps,
+        steps=play.updates * play.copies * steps,
+        seed=0,
+        seeds=1,
+        log_every=1,
+        shared=True,
+    )
+
+    def measure(place: Place) -> Measured:
+        rows: list[Row] = []
+        for seed in range(effort.seeds):
+            home = place.home / f"seed-{seed}"
+            of_seed = [dataclasses.replace(config, seed=seed) for config in (memory, policy)]
+            rows += kept(home / "scores.json", lambda home=home, of_seed=of_seed: _acted(place, home, *of_seed))
+        return Measured(rows)
+
+    return Case(name, measure)
+
+
+def _acted(place: Place, home: Path, memory: Config, policy: Config) -> list[Row]:
+    """Trains a memory, and then a policy on what it holds; and plays."""
+    steps = 0
+    for name, config in (("memory", memory), ("policy", dataclasses.replace(policy, memory=str(home / "memory")))):
+        run(config, home / name, listeners=[place.listener()], warn=place.warn)
+        steps += config.updates * config.steps_of_update
+    saved = load(home / "policy", warn=place.warn)
+    return [
+        {"update": policy.updates, "step": steps, "seed": seed, RETURN: float(found.returns.mean())}
+        for seed, found in saved.episodes(EPISODES).items()
+    ]
+
+
+class Maze(NamedTuple):
+    """A maze at a scale: its corridor, the window, the memory's effort and passes, and how a policy is trained."""
+
+    corridor: int
+    window: int
+    effort: Effort
+    passes: int
+    play: Play
+
+
+MAZES: dict[Scale, Maze] = {
+    "smoke": Maze(6, 1, Effort(8, 8, 1), 2, Play(4, 1, 2)),
+    "laptop": Maze(1000, 1, Effort(128, 64, 5), 30, Play(32, 1, 30)),
+    "paper": Maze(1000, 1, Effort(256, 64, 10), 300, Play(64, 1, 200)),
+}
+LONG: dict[Scale, Maze] = {
+    "smoke": Maze(8, 4, Effort(8, 8, 1), 2, Play(4, 1, 2)),
+    "laptop": Maze(20_000, 20, Effort(64, 32, 3), 30, Play(16, 1, 20)),
+    "paper": Maze(20_000, 20, Effort(256, 64, 5), 300, Play(32, 1, 100)),
+}
+
+
+def mazes(scale: Scale) -> list[Case]:
+    """MemUP with a policy; and policies that learn to remember, with windows of r steps, for as many steps."""
+    there = MAZES[scale]
+    steps = there.passes * there.effort.batch * (there.corridor + 10)
+    cells = {"LSTM": "LSTM(64)", "AMRL": "AMRL(64)"} if scale != "smoke" else {}
+    rivals = []
+    for name, cell in cells.items():
+        for window in (1, 10, 100, 1000):
+            config = Config(
+                task=None,
+                env=maze(there.corridor),
+                agent="PPO(epochs=4, minibatches=4)",
+                cell=cell,
+                estimator=f"TBPTT({window})",
+                optimiser="chain(clip_by_global_norm(0.5), adam(1e-3))",
+                batch=32,
+                length=max(window, 100),
+                steps=steps,
+                seed=0,
+                seeds=there.effort.seeds,
+                shared=True,
+            )
+            config = dataclasses.replace(config, log_every=max(1, config.updates // 200))
+            rivals.append(played(f"PPO, {name}, window {window}", config, EPISODES))
+    return [solved(f"MemUP and PPO, window {there.window}", *there), *rivals]

@@ -1,0 +1,85 @@
+"""MemUP: Explain my surprise; Sorokin et al., NeurIPS 2022."""
+
+from engram.papers.item import RETURN, Item, Unit
+from engram.papers.mazes import LONG, RMSE, ablation, distractors, mazes, solved, updates_to
+from engram.papers.supervised import LENGTHS, SUPERVISED, WHOLE, supervised
+from engram.reports.grid import draw_grid
+
+TITLE = "MemUP: memory trained on surprises"
+
+ITEMS = [
+    Item(
+        "memup/tmaze",
+        "T-maze LNR-1000 (fig. 4a)",
+        "What is seen in the first step is wanted after 1,000 to 1,010 more. A memory is trained by MemUP with gradients "
+        "of a single step, in random play, and then a policy of two layers is shown what it holds; beside it, policies "
+        "that learn to remember, with as many steps of play.",
+        mazes,
+        {"smoke": 1, "laptop": 60, "paper": 600},
+        RETURN,
+        Unit("return"),
+        {"optimum": 4.0, "memoryless": 0.5},
+    ),
+    Item(
+        "memup/tmaze-long",
+        "T-maze LNR-20000",
+        "The same, twenty times as long, with gradients of 20 steps.",
+        lambda scale: [solved(f"MemUP and PPO, window {LONG[scale].window}", *LONG[scale])],
+        {"smoke": 1, "laptop": 60, "paper": 1200},
+        RETURN,
+        Unit("return"),
+        {"optimum": 4.0, "memoryless": 0.5},
+    ),
+    *(
+        Item(
+            f"memup/{name}",
+            title,
+            SUPERVISED,
+            lambda scale, task=task: supervised(scale, task, LENGTHS, 10),
+            {"smoke": 1, "laptop": 120, "paper": 3000},
+            "charts/accuracy",
+            Unit("accuracy"),
+            {"optimum": 1.0, "guess": 1 / 8},
+        )
+        for name, title, task in (
+            ("copy", "Copy, each answer at a signal (fig. 2)", "SignalledCopy({})"),
+            ("scattered-copy", "Copy at any time (fig. 2)", "ScatteredCopy({})"),
+        )
+    ),
+    Item(
+        "memup/adding",
+        "Adding (fig. 2)",
+        SUPERVISED,
+        lambda scale: supervised(scale, "Adding({})", WHOLE, 1),
+        {"smoke": 1, "laptop": 120, "paper": 3000},
+        "charts/squared_error",
+        Unit("squared error"),
+        {"optimum": 0.0, "the answer 1": 1 / 6},
+    ),
+    Item(
+        "memup/ablation",
+        "What is asked (fig. 6)",
+        "Corridors of 100 and of 1,000, gradients of 1 to 100 steps: asked about the most surprising step to come, about "
+        "any of them, and about none but the present. The error at the last step of 100 episodes, as its root mean "
+        "square; who cannot remember has 3.5.",
+        ablation,
+        {"smoke": 1, "laptop": 150, "paper": 3000},
+        RMSE,
+        Unit("RMSE"),
+        {"without memory": 3.5},
+        across=draw_grid,
+    ),
+    Item(
+        "memup/distractors",
+        "Surprises that nobody can tell (fig. 5)",
+        "Updates until the error at the step that can be told is below 0.1, in corridors of 100, by how many steps are "
+        "rewarded at random, and by how many are asked about. Seeds that never get there count with all their updates.",
+        distractors,
+        {"smoke": 1, "laptop": 150, "paper": 600},
+        "charts/last_surprise",
+        Unit("updates"),
+        {},
+        final=updates_to(0.01, 100),
+        across=draw_grid,
+    ),
+]

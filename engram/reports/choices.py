@@ -1,0 +1,36 @@
+"""Which of several arms is pulled, in the course of a trial."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from engram.reports.curves import printable
+from engram.reports.figures import figure
+from engram.reports.record import Record, series
+
+ARM = "arms/{}"
+"""How often an arm is pulled, as a metric; 0 is the best one."""
+
+
+def draw_choices(records: Sequence[Record]):
+    """A figure of how often each arm is pulled at each step, mean of all seeds: one map for each record."""
+    picture, axes = figure(5.4, 0.6 + 1.5 * len(records))
+    axes.remove()
+    maps = picture.subplots(len(records), 1, sharex=True, squeeze=False)[:, 0]
+    images = []
+    for axes, record in zip(maps, records, strict=True):
+        arms = sorted({name for row in record.rows for name in row if name.startswith(ARM.format(""))}, key=_number)
+        curves = [series(record, arm) for arm in arms]
+        steps, shares = curves[0].steps, np.array([curve.values.mean(axis=0) for curve in curves])
+        extent = (steps[0] - 0.5, steps[-1] + 0.5, len(arms) + 0.5, 0.5)
+        images.append(axes.imshow(shares, aspect="auto", vmin=0, vmax=1, extent=extent, interpolation="nearest"))
+        axes.grid(False)
+        axes.set_title(printable(record.name), parse_math=False, fontsize="medium")
+    maps[len(maps) // 2].set_ylabel("arm, by its worth")
+    maps[-1].set_xlabel("pull")
+    picture.colorbar(images[0], ax=list(maps), label="how often", pad=0.01)
+    return picture
+
+
+def _number(metric: str) -> int:
+    return int(metric.rpartition("/")[2])

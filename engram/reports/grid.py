@@ -1,0 +1,24 @@
+"""A number for each row and column, as a map."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from engram.reports.curves import printable
+from engram.reports.figures import figure
+
+
+def draw_grid(columns: Sequence[str], scores: Mapping[str, Sequence[float]], title: str):
+    """A figure of scores over columns and rows, darker where they are larger; a dash where there is none."""
+    picture, axes = figure(1.6 + 0.9 * len(columns), 1.2 + 0.45 * len(scores))
+    values = np.array(list(scores.values()), float)
+    known = values[np.isfinite(values)]
+    low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
+    axes.imshow(values, aspect="auto", cmap="Blues", vmin=low, vmax=high + (high - low) / 3 + 1e-12)
+    for (row, column), value in np.ndenumerate(values):
+        axes.text(column, row, f"{value:,.4g}" if np.isfinite(value) else "–", ha="center", va="center")
+    axes.set_xticks(range(len(columns)), [printable(name, 18) for name in columns], fontsize="small")
+    axes.set_yticks(range(len(scores)), [printable(name, 18) for name in scores], fontsize="small")
+    axes.grid(False)
+    axes.set_title(printable(title), parse_math=False)
+    return picture

@@ -1,0 +1,131 @@
+"""How long a memory can be learnt: a task or a maze is doubled until it is solved no more."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from engram.agents.acting import episodes
+from engram.objectives.detectors import gone_through
+from engram.runs.acting import ActingTrial
+from engram.runs.foreseeing import ForeseeingTrial
+from engram.runs.program import Program
+from engram.runs.saved import evaluation_key
+from engram.runs.trial import AbstractTrial, StreamTrial
+from engram.step import Model
+from engram.types import InputError
+
+PLAYED = 256
+"""Episodes that a model is scored in."""
+LOOK = 3.0
+"""Seconds of training between two scores."""
+
+
+class Attempt(NamedTuple):
+    """What came of one size.
+
+    - `size`: how long it was.
+    - `seconds`: of training, without compiling and scoring.
+    - `updates`: of each seed.
+    - `mastery`: of each seed: 0 is the best without memory, and 1 the best there is.
+    - `solved`: whether all of them are masters.
+    """
+
+    size: int
+    seconds: float
+    updates: int
+    mastery: tuple[float, ...]
+    solved: bool
+
+
+def certify(
+    program: Callable[[int], Program],
+    size: int,
+    seconds: float,
+    level: float = 0.95,
+    *,
+    heard: Callable[[Attempt], None] = lambda attempt: None,
+) -> Iterator[Attempt]:
+    """Tries a size, and twice that if it was solved, and so on, until one is not.
+
+    **Arguments:**
+
+    - `program`: what is trained, from the size.
+    - `size`: the first one.
+    - `seconds`: how long each size may be trained.
+    - `level`: the mastery that every seed must have.
+    - `heard`: hears how it goes, after each look at the seeds.
+    """
+    if size < 1:
+        raise InputError(f"size = {size}: give 1 at least.")
+    if not seconds > 0:
+        raise InputError(f"seconds = {seconds}: there is no time to learn; give more than 0.")
+    if not 0 < level <= 1:
+        raise InputError(f"level = {level}: 0 is what can be had without memory, and 1 the optimum; give 0.95, say.")
+    while True:
+        attempt = _attempt(program(size), size, seconds, level, heard)
+        yield attempt
+        if not attempt.solved:
+            return
+        size *= 2
+
+
+def _attempt(program: Program, size: int, seconds: float, level: float, heard: Callable[[Attempt], None]) -> Attempt:
+    score = eqx.filter_jit(mastery)
+    trial = program.trial.held_out()
+    running, took, updates, step = program.init(), 0.0, 0, 1
+    program.compile()
+    while True:
+        began = time.perf_counter()
+        step = min(step, program.room(updates))
+        running, _, sound = program.advance(running, step, updates)
+        updates, spent = updates + step, time.perf_counter() - began
+        took += spent
+        models = [(program.model(running, index), evaluation_key(seed)) for index, seed in enumerate(program.seeds)]
+        found = tuple(float(score(trial, *each)) for each in models)
+        attempt = Attempt(size, took, updates, found, bool(sound.all()) and min(found) >= level)
+        heard(attempt)
+        if attempt.solved or took >= seconds or not sound.all():
+            return attempt
+        # As many as fill the time until the next look, and what is left.
+        step = max(1, int(step * min(LOOK, seconds - took) / max(spent, 1e-3)))
+
+
+def mastery(trial: AbstractTrial, model: Model, key: PRNGKeyArray) -> Float[Array, ""]:
+    """How far a model has come from what can be had without memory, 0, to the best there is, 1, on fresh data.
+
+    Where it is not known what can be had, of who tells what comes of random play: 1 − E[error] / Var[what came], both at
+    the last step of an episode.
+    """
+    match trial:
+        case ActingTrial():
+            found = jnp.mean(episodes(trial.agent.env, model, key, PLAYED).returns)
+        case ForeseeingTrial() if not trial.aim.levels:
+            return _explained(trial, model, key)
+        case ForeseeingTrial():
+            found = trial.evaluate(model, key, -(-PLAYED // trial.batch))[trial.aim.metric].mean
+        case StreamTrial():
+            steps = trial.learner.task.steps or trial.length
+            found = trial.evaluate(model, key, -(-PLAYED * steps // trial.steps))[trial.aim.metric].mean
+        case _:
+            raise InputError(f"{type(trial).__name__} has no scale from no memory to the optimum.")
+    levels = trial.aim.levels
+    if not {"optimum", "memoryless"} <= set(levels):
+        raise InputError(
+            "It is not known what the best there is, and the best without memory, would have: certify on a task or an "
+            "environment that states both, such as TMaze."
+        )
+    return (found - levels["memoryless"]) / (levels["optimum"] - levels["memoryless"])
+
+
+def _explained(trial: ForeseeingTrial, model: Model, key: PRNGKeyArray) -> Float[Array, ""]:
+    recording = trial.learner.episodes.draw(PLAYED, key)
+    last = jnp.sum(recording.counts, axis=1)[:, None] - 1
+    error, came = (
+        jnp.take_along_axis(leaf, last, axis=1)
+        for leaf in (gone_through(trial.learner.episodes, model, recording).error, recording.targets)
+    )
+    return 1 - jnp.mean(error) / jnp.var(came)

@@ -1,0 +1,91 @@
+"""How long a memory can be learnt: sizes are doubled until one is not, and mastery goes from no memory to the optimum."""
+
+import dataclasses
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import pytest
+
+import engram
+from engram import Config, InputError
+from engram.cli.certify import Certify
+from engram.runs import certify as certified
+from engram.runs.certify import certify, mastery
+
+
+@pytest.fixture(autouse=True)
+def _as_it_is_run():
+    with jax.numpy_dtype_promotion("standard"), jax.enable_x64(False):
+        yield
+
+
+def config(**fields):
+    usual = {"task": None, "cell": "GRU(4)", "estimator": "BPTT()", "optimiser": "adam(1e-2)", "batch": 4, "length": 4}
+    return Config(**(usual | {"steps": 1, "seed": 0, "seeds": 2} | fields))
+
+
+def test_a_size_is_doubled_until_it_is_not_solved(monkeypatch):
+    sizes = []
+
+    def program(size):
+        sizes.append(size)
+        return config(task=f"Recall({size})").program()
+
+    monkeypatch.setattr(certified, "mastery", lambda trial, model, key: jnp.float32(trial.learner.task.delay < 4))
+    heard = []
+    found = list(certify(program, 2, 1e-3, heard=heard.append))
+    assert sizes == [2, 4]
+    assert [attempt.solved for attempt in found] == [True, False]
+    assert [attempt.mastery for attempt in found] == [(1.0, 1.0), (0.0, 0.0)]
+    assert heard == found
+    assert all(attempt.updates == 1 for attempt in found)
+
+
+def test_mastery_is_nothing_without_memory_and_one_at_the_optimum(key):
+    trial = config(task="SignalledCopy(3, symbols=4, length=2)").trial()
+    model = trial.make(key)
+    blind = eqx.tree_at(lambda model: model.layers[-1].layer.weight, model, replace_fn=jnp.zeros_like)
+    assert mastery(trial, blind, key) < 0
+
+    class Knows(engram.AbstractCell):
+        """Counts the steps, and remembers the first two symbols."""
+
+        def initial(self):
+            return jnp.zeros(2, int), jnp.zeros((), int)
+
+        def __call__(self, state, x):
+            data, time = state
+            data = jnp.where(jnp.arange(2) == time, jnp.argmax(x), data)
+            answer = jnp.where(time >= 5, data[(time - 5) % 2], 4)
+            return (data, (time + 1) % 7), 50 * jax.nn.one_hot(answer, 5)
+
+    assert jnp.isclose(mastery(trial, Knows(), key), 1, atol=1e-3)
+
+
+def test_mastery_of_who_tells_what_comes_is_the_share_that_is_told(key):
+    trial = config(episodes="RandomPlay(TMaze(4))", objective="MemUP()", length=1).trial()
+    model = trial.make(key)
+    silent = jax.tree.map(lambda leaf: jnp.zeros_like(leaf) if eqx.is_inexact_array(leaf) else leaf, model)
+    assert -0.1 < mastery(trial, silent, key) <= 0
+
+
+def test_mastery_of_an_agent_is_that_of_its_returns(key):
+    trial = config(env="TMaze(4)", agent="PPO()").trial()
+    found = mastery(trial, trial.make(key), key)
+    assert -0.3 < found < 0.3
+    nowhere = config(env="CartPole(dt=0.1)", agent="PPO()").trial()
+    with pytest.raises(InputError, match="states both"):
+        mastery(nowhere, nowhere.make(key), key)
+
+
+def test_the_command_says_what_it_found():
+    command = Certify(task="SignalledCopy({}, symbols=2, length=1)", cell="GRU(4)", batch=4, size=1, minutes=1e-4, seeds=1)
+    found = command.run()
+    assert found["longest"] is None
+    assert found["attempts"][0]["size"] == 1
+    with pytest.raises(InputError, match=r"put \{\} where it belongs"):
+        dataclasses.replace(command, task="Recall(2)").run()
+    for wrong, what in (("size", "size = 0"), ("minutes", "no time"), ("level", "level = 0")):
+        with pytest.raises(InputError, match=what):
+            dataclasses.replace(command, **{wrong: 0}).run()

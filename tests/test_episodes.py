@@ -1,0 +1,66 @@
+"""Whole episodes: those of random play, and those that are kept on disk."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import engram
+from engram import BPTT, GRU, InputError
+from engram.cells.foresight import Foresight, Head
+from engram.memup import MemUP
+from engram.objectives.episodes import OfTask, RandomPlay
+from engram.tasks import SignalledCopy
+
+EPISODES = OfTask(SignalledCopy(3, symbols=3, length=2))
+
+
+def test_random_play_tells_what_came_of_its_actions(key):
+    env = engram.Previous(engram.TMaze(6, extra=2))
+    recording = RandomPlay(env, 9).draw(50, key)
+    lengths = np.asarray(recording.counts.sum(1))
+    assert set(lengths) == {6, 7, 8}
+    for told, targets, length in zip(np.asarray(recording.told.asked), np.asarray(recording.targets), lengths, strict=True):
+        right = (told[0, 0] > 0) == (told[length - 1, -1] > 0)
+        assert targets[length - 1] == (4 if right else -3)
+        assert np.count_nonzero(targets) == 1
+    discounted = RandomPlay(env, 9, 0.5).draw(50, key).targets
+    last = np.take_along_axis(np.asarray(recording.targets), lengths[:, None] - 1, 1)
+    assert np.allclose(np.take_along_axis(np.asarray(discounted), lengths[:, None] - 3, 1), last / 4)
+
+
+def test_what_is_stored_is_what_was_drawn(key, tmp_path):
+    there = tmp_path / "there"
+    engram.store(EPISODES, there, 5, key=key, at_once=2)
+    stored = engram.Stored(EPISODES, str(there))
+    assert (stored.count, stored.steps, stored.sizes) == (5, EPISODES.steps, EPISODES.sizes)
+    first = jax.tree.map(lambda leaf: leaf[:2], EPISODES.draw(2, jax.random.fold_in(key, 0)))
+    assert np.array_equal(np.load(there / "0.npy")[:2], first.told.seen)
+    drawn = jax.jit(jax.vmap(lambda key: stored.draw(30, key)))(jax.random.split(key, 2))
+    known = {np.load(there / "0.npy")[index].tobytes() for index in range(5)}
+    assert {np.asarray(one).tobytes() for one in drawn.told.seen.reshape(-1, *drawn.told.seen.shape[2:])} == known
+    seen, asked, said = stored.sizes
+    model = Foresight(GRU(seen, 4, key=key), Head(4, 0, asked, 5, said, key=key))
+    up = MemUP(stored, BPTT(), optax.sgd(0.1))
+    _, outcome = eqx.filter_jit(lambda state: up.update(state, 2, 4))(up.init(model, key=key))
+    assert jnp.isfinite(outcome.loss)
+
+
+def test_a_store_that_is_not_whole_is_refused(key, tmp_path):
+    there = tmp_path / "there"
+    with pytest.raises(InputError, match=r"has no episodes\.json"):
+        engram.Stored(EPISODES, str(there))
+    engram.store(EPISODES, there, 5, key=key)
+    with pytest.raises(InputError, match="already, and not empty"):
+        engram.store(EPISODES, there, 5, key=key)
+    with pytest.raises(InputError, match="written for other episodes"):
+        engram.Stored(OfTask(SignalledCopy(4, symbols=3, length=2)), str(there))
+    whole = (there / "0.npy").read_bytes()
+    (there / "0.npy").write_bytes(whole[:-9])
+    with pytest.raises(InputError, match="cut short, or no array"):
+        engram.Stored(EPISODES, str(there))
+    (there / "episodes.json").write_text("{")
+    with pytest.raises(InputError, match="does not say what is there"):
+        engram.Stored(EPISODES, str(there))
