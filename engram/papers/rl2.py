@@ -19,7 +19,7 @@ from engram.papers.designed import (
     contestant,
     mdp,
 )
-from engram.papers.item import Case, Item, Scale, Unit, examined, played, returned
+from engram.papers.item import RETURN, Case, Item, Scale, Unit, examined, played, returned
 from engram.papers.learnt import NORMALISED, Budget, curve, learner, rl2
 from engram.reports.choices import draw_choices
 from engram.reports.dots import draw_dots
