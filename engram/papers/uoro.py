@@ -179,7 +179,7 @@ ITEMS = [
     Item(
         "uoro/step-sizes",
         "aⁿbⁿ with other steps",
-        "Above, UORO with a GRU ends farther from the optimum than in the thesis. Adam steps by γ / (1 + 0.03 √t), γ = 10⁻³; "
+        "UORO with a GRU ends farther from the optimum than in the thesis. Adam steps by γ / (1 + 0.03 √t), γ = 10⁻³; "
         "here γ is another.",
         step_sizes,
         {"smoke": 1, "laptop": 36, "paper": 120},
