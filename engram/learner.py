@@ -93,7 +93,7 @@ class Learner(eqx.Module):
                 )
         key, estimator_key = jax.random.split(state.key)
         gradient, carry, outcome = self.estimator.gradient(self.step, state.model, state.carry, window, estimator_key)
-        model, optimiser = descend(self.optimiser, state.model, state.optimiser, gradient)
+        model, optimiser = descend(self.optimiser, state.model, state.optimiser, gradient, outcome.loss)
         return Learning(model, optimiser, carry, key, state.updates + 1), outcome
 
 

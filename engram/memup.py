@@ -198,7 +198,7 @@ class MemUP(eqx.Module):
             state, (start, key) = eqx.combine(arrays, static), now
             window = self.window(prepared, start, length)
             gradient, carry, outcome = self.estimator.gradient(self.step, state.model, carry, window, key)
-            model, optimiser = descend(self.optimiser, state.model, state.optimiser, gradient)
+            model, optimiser = descend(self.optimiser, state.model, state.optimiser, gradient, outcome.loss)
             known = self.detector.follow(state.known, model)
             state = Foreseeing(model, optimiser, known, state.key, state.updates + 1)
             return (eqx.filter(state, eqx.is_array), carry), outcome

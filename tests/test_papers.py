@@ -14,7 +14,7 @@ from engram.cli.reproduce import find
 from engram.papers import PAPERS
 from engram.papers.item import last_steps
 from engram.papers.mazes import updates_to
-from engram.papers.page import page, table
+from engram.papers.page import page, section, table
 from engram.papers.reproduce import place_of, reproduce
 from engram.reports.dots import draw_dots
 from engram.reports.record import Record
@@ -59,7 +59,7 @@ def test_every_item_runs_and_does_not_run_twice(name, tmp_path):
 
 
 def runs_once(name, tmp_path):
-    paper, item = ITEMS[name]
+    _, item = ITEMS[name]
     first, second = Counter(), Counter()
     result = reproduce(item, "smoke", tmp_path, listener=lambda title: first)
     again = reproduce(item, "smoke", tmp_path, listener=lambda title: second)
@@ -70,7 +70,7 @@ def runs_once(name, tmp_path):
     home = tmp_path / name / "smoke"
     assert json.loads((home / "result.json").read_text())["lines"] == again["lines"]
     assert (home / "figure.png").read_bytes().startswith(b"\x89PNG")
-    written = page(name.partition("/")[0], paper.TITLE, [result])
+    written = section(name.partition("/")[0], result)
     assert item.title in written
     assert f"engram reproduce {name} --scale smoke" in written
 
@@ -101,7 +101,17 @@ def test_a_table_has_columns_and_rows():
     result = {"across": True, "unit": "reward", "lines": lines}
     assert table(result) == (("", "10", "25"), [("A", "2 ± 0.2 (2.5)", "4"), ("B", "1", "")])
     about = {"item": "p/i", "title": "T", "shows": "S", "levels": {}, "command": "c", "machine": "m", "date": "d"}
-    assert "10: B: B(3)." in page("p", "P", [result | about])
+    assert "10: B: B(3)." in section("p", result | about)
+
+
+def test_a_page_keeps_what_was_not_run_again():
+    titles = ["One", "Two", "Three"]
+    first = page("Paper", titles, {"Three": "## Three\n\nold\n", "One": "## One\n\nold\n"})
+    assert first == "# Paper\n\n## One\n\nold\n\n## Three\n\nold\n"
+    assert page("Paper", titles, {}, first) == first
+    second = page("Paper", titles, {"Two": "## Two\n\nnew\n", "Three": "## Three\n\nnew\n"}, first)
+    assert second == "# Paper\n\n## One\n\nold\n\n## Two\n\nnew\n\n## Three\n\nnew\n"
+    assert page("Paper", titles[1:], {}, second) == "# Paper\n\n## Two\n\nnew\n\n## Three\n\nnew\n"
 
 
 def test_dots_are_parts_of_the_best():

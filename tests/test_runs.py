@@ -12,9 +12,11 @@ import pytest
 from small_runs import Walker, config, identical, leaves, rows, run
 
 from engram import InputError
+from engram.descent import descend
 from engram.runs.checkpoint import Checkpoints, facts, read, write
 from engram.runs.config import read_config
 from engram.runs.loop import train
+from engram.runs.optimiser import build_optimiser
 from engram.runs.program import ROWS, Program
 
 
@@ -146,6 +148,25 @@ def test_optimisers_are_expressions(tmp_path):
     ]:
         with pytest.raises(InputError, match=message):
             config(optimiser=bad).trial()
+
+
+def test_a_step_falls_where_the_loss_does_not():
+    """Means of two losses: 3, 2, 2 and 1."""
+    optimiser = build_optimiser("chain(sgd(1.0), halve_on_plateau(2))")
+    model, found = jnp.zeros(()), []
+    state = optimiser.init(model)
+    for loss in (4.0, 2.0, 2.0, 2.0, 1.0, 3.0, 1.0, 1.0):
+        before = model
+        model, state = descend(optimiser, model, state, jnp.ones(()), jnp.asarray(loss))
+        found.append(float(before - model))
+    assert found == [1, 1, 1, 1, 1, 0.5, 0.5, 0.5]
+
+
+def test_a_run_tells_its_optimiser_the_loss(tmp_path):
+    done = run(tmp_path, config(optimiser="chain(sgd(1e-3), halve_on_plateau(50))"), 3)
+    (total,) = (leaf for name, leaf in leaves(done.running).items() if name.endswith(".total") and "optimiser" in name)
+    logged = {row["seed"]: 3 * row["losses/loss"] for row in rows(tmp_path)}
+    np.testing.assert_allclose(total, list(logged.values()), rtol=1e-5)
 
 
 def test_signals_are_left_alone_off_the_main_thread(tmp_path):

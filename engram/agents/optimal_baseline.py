@@ -68,7 +68,7 @@ class OptimalBaseline(AbstractAgent):
         keys = jax.random.split(key, len(window.first))
         sums = jax.lax.map(lambda one: self.sums(state.model, *one), (state.carry, window, keys))
         gradient = jax.tree.map(lambda *each: -jnp.mean(least_noisy(*each), axis=0), *sums)
-        return *descend(self.optimiser, state.model, state.optimiser, gradient), carry, outcome
+        return *descend(self.optimiser, state.model, state.optimiser, gradient, outcome.loss), carry, outcome
 
     def sums(self, model: Model, carry: Carry, window: Window, key: PRNGKeyArray) -> tuple[Model, Model, Model, Model]:
         """Σ_t of g, G g, g² and G g², where g is the score ∇ log π of a step of one sequence."""

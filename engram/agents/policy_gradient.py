@@ -155,4 +155,4 @@ class PolicyGradient(AbstractAgent):
     def learn(self, state: Acting, played: Played, key: PRNGKeyArray) -> tuple[Model, PyTree, Carry, Outcome]:
         window = played.window(self.targets(played))
         gradient, carry, outcome = self.estimator.gradient(self.step, state.model, state.carry, window, key)
-        return *descend(self.optimiser, state.model, state.optimiser, gradient), carry, outcome
+        return *descend(self.optimiser, state.model, state.optimiser, gradient, outcome.loss), carry, outcome

@@ -115,7 +115,7 @@ class PPO(AbstractAgent):
             part = Window(part.first, part.inputs, part.targets._replace(advantage=advantage))
             gradient, later, outcome = self.estimator.gradient(self.step, model, before, part, key)
             after = jax.tree.map(lambda whole, part: whole.at[chosen].set(part), after, later)
-            model, optimiser = descend(self.optimiser, model, optimiser, gradient)
+            model, optimiser = descend(self.optimiser, model, optimiser, gradient, outcome.loss)
             return (eqx.filter(model, eqx.is_array), optimiser, after), outcome
 
         def epoch(running, key):

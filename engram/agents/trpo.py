@@ -93,16 +93,18 @@ class TRPO(AbstractAgent):
         keys = jax.random.split(key, self.value_steps)
         gradient, carry, outcome = self.estimator.gradient(self.step, state.model, state.carry, window, keys[0])
         policy, stepped = self.leap(state.model.branches[0], gradient.branches[0], state.carry.state[0], window)
-        model, optimiser = self.learn_values(state.model, state.optimiser, gradient)
+        model, optimiser = self.learn_values(state.model, state.optimiser, gradient, outcome.loss)
         for key in keys[1:]:
-            again = self.estimator.gradient(self.step, model, state.carry, window, key)[0]
-            model, optimiser = self.learn_values(model, optimiser, again)
+            again, _, found = self.estimator.gradient(self.step, model, state.carry, window, key)
+            model, optimiser = self.learn_values(model, optimiser, again, found.loss)
         model = eqx.tree_at(lambda model: model.branches[0], model, policy)
         return model, optimiser, carry, Outcome(outcome.loss, outcome.metrics | stepped)
 
-    def learn_values(self, model: Model, optimiser: PyTree, gradient: Model) -> tuple[Model, PyTree]:
+    def learn_values(
+        self, model: Model, optimiser: PyTree, gradient: Model, loss: Float[Array, ""]
+    ) -> tuple[Model, PyTree]:
         """A step of the optimiser, after which the policy is what it was."""
-        stepped, optimiser = descend(self.optimiser, model, optimiser, gradient)
+        stepped, optimiser = descend(self.optimiser, model, optimiser, gradient, loss)
         return eqx.tree_at(lambda model: model.branches[0], stepped, model.branches[0]), optimiser
 
     def leap(

@@ -16,7 +16,7 @@ from engram.envs import AbstractEnv
 from engram.estimators import AbstractEstimator
 from engram.memup import MemUP
 from engram.objectives import AbstractChoice, AbstractDetector, AbstractEpisodes
-from engram.runs.optimiser import OPTAX, inverse_sqrt_schedule
+from engram.runs.optimiser import OPTAX, OWN
 from engram.runs.spec import names, show_signature
 from engram.strategies import AbstractStrategy
 from engram.tasks import AbstractTask
@@ -77,7 +77,7 @@ def first_line(value: Any) -> str:
 def optimisers() -> list[dict[str, str]]:
     """The optimisers and schedules that can be named."""
     of_optax = [{"name": name, "signature": name, "what": f"optax.{name}"} for name in [*OPTAX, "chain"]]
-    return [*of_optax, described("inverse_sqrt_schedule", inverse_sqrt_schedule)]
+    return [*of_optax, *(described(name, made) for name, made in OWN.items())]
 
 
 def described(name: str, value: Any) -> dict[str, str]:

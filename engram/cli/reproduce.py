@@ -13,7 +13,7 @@ from engram.cli.console import Json, say, show_table
 from engram.cli.train import use_devices
 from engram.papers import PAPERS
 from engram.papers.item import Item, Scale
-from engram.papers.page import Result, page, table
+from engram.papers.page import page, section, table
 from engram.papers.reproduce import reproduce
 from engram.runs.checkpoint import write_atomically
 from engram.types import InputError
@@ -38,7 +38,8 @@ class Reproduce:
     devices: int = 1
     """Over how many devices seeds, or else the batch, are laid; CPU cores count as devices."""
     write: Path | None = None
-    """A folder to write the paper's page and figures to, with all items that were run at this scale."""
+    """A folder to write the paper's page and figures to, with all items that were run at this scale. What it has of others
+    stays."""
     json: Json = False
 
     def run(self) -> dict[str, Any]:
@@ -67,15 +68,16 @@ def find(what: str) -> tuple[str, list[Item]]:
 
 
 def write_page(paper: str, scale: Scale, runs: Path, folder: Path) -> None:
-    """Writes a paper's page and its figures, of all items that were run at a scale."""
-    figures = folder / paper
+    """Writes a paper's page and its figures, of all items that were run at a scale, and keeps the rest of the page."""
+    figures, items = folder / paper, PAPERS[paper].ITEMS
     figures.mkdir(parents=True, exist_ok=True)
-    results: list[Result] = []
-    for item in PAPERS[paper].ITEMS:
+    results: dict[str, str] = {}
+    for item in items:
         home = runs / item.name / scale
         if (home / "result.json").exists():
-            results.append(json.loads((home / "result.json").read_text()))
+            results[item.title] = section(paper, json.loads((home / "result.json").read_text()))
             shutil.copyfile(home / "figure.png", figures / f"{item.name.partition('/')[2]}.png")
     out = folder / f"{paper}.md"
-    write_atomically(out, [page(paper, PAPERS[paper].TITLE, results).encode()])
+    before = out.read_text() if out.exists() else ""
+    write_atomically(out, [page(PAPERS[paper].TITLE, [item.title for item in items], results, before).encode()])
     say(f"Written: {out}")

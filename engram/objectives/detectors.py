@@ -207,8 +207,8 @@ class Spread(AbstractDetector):
         def one(arrays, key):
             network, optimiser = eqx.combine(arrays, static)
             chosen = jax.random.choice(key, len(counts), (self.batch,), p=chances)
-            gradient = eqx.filter_grad(loss)(network, chosen)
-            return eqx.filter(Studied(*descend(self._adam, network, optimiser, gradient)), eqx.is_array), None
+            cost, gradient = eqx.filter_value_and_grad(loss)(network, chosen)
+            return eqx.filter(Studied(*descend(self._adam, network, optimiser, gradient, cost)), eqx.is_array), None
 
         arrays, _ = jax.lax.scan(one, eqx.filter(known, eqx.is_array), jax.random.split(key, self.updates))
         return eqx.combine(arrays, static)

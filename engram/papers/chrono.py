@@ -13,6 +13,9 @@ from engram.tasks import Adding, Pixels, VariableCopy, Warp
 
 TITLE = "Time warping and chrono initialisation"
 NATS = Unit("nats a step")
+RMSPROP = "rmsprop(1e-3, 0.9, eps_in_sqrt=False)"
+HALVED = f"chain({RMSPROP}, halve_on_plateau(100))"
+"""As for warps in the thesis, which does not say with what step it begins."""
 
 
 class Effort(NamedTuple):
@@ -23,7 +26,7 @@ class Effort(NamedTuple):
     updates: int
     seeds: int
 
-    def config(self, task: str, cell: str, length: int) -> Config:
+    def config(self, task: str, cell: str, length: int, optimiser: str = RMSPROP) -> Config:
         """Whole episodes of a length, credit through all of it; RMSprop with a step of 10⁻³ and a decay of 0.9.
 
         On a plateau gradients are far below √ε = 10⁻⁴, so ε is added to the root, as in Torch, and not under it.
@@ -32,7 +35,7 @@ class Effort(NamedTuple):
             task=task,
             cell=cell,
             estimator="BPTT()",
-            optimiser="rmsprop(1e-3, 0.9, eps_in_sqrt=False)",
+            optimiser=optimiser,
             batch=self.batch,
             length=length,
             steps=self.updates * self.batch * length,
@@ -100,7 +103,8 @@ def warped(scale: Scale, pad: bool) -> list[Case]:
     """Three cells of 64 units on uniform warps (every symbol m times) and on variable ones (1 to m times)."""
     return [
         configured(
-            f"{cell}, {kind} {effort.size}", effort.config(f"Warp({low}, {effort.size}, pad={pad})", f"{cell}(64)", 500)
+            f"{cell}, {kind} {effort.size}",
+            effort.config(f"Warp({low}, {effort.size}, pad={pad})", f"{cell}(64)", 500, HALVED),
         )
         for effort in WARPS[scale]
         for kind, low in (("uniform", effort.size), ("variable", 1))
@@ -131,7 +135,7 @@ def generalise(scale: Scale) -> list[Case]:
             rows += scores(other, 10, **{"longest warp": most})(saved)
         return rows
 
-    configs = {cell: effort.config(f"Warp(1, {effort.size})", f"{cell}(64)", 500) for cell in cells(scale)}
+    configs = {cell: effort.config(f"Warp(1, {effort.size})", f"{cell}(64)", 500, HALVED) for cell in cells(scale)}
     return [examined(cell, config.program, config.updates, config.record, examine) for cell, config in configs.items()]
 
 

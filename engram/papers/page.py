@@ -1,10 +1,11 @@
 """The table of a result, and the page of a paper."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 Result = dict[str, Any]
 Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
+HEADING = "## "
 
 
 def table(result: Result) -> Table:
@@ -56,23 +57,28 @@ def _cell(line: Result) -> str:
     return f"{ours['mean']:.4g}{apart}" + ("" if line["claimed"] is None else f" ({line['claimed']:.4g})")
 
 
-def page(paper: str, title: str, results: Sequence[Result]) -> str:
-    """The page of a paper: each item's table, its figure and the command that makes them."""
-    parts = [f"# {title}", ""]
-    for result in results:
-        columns, rows = table(result)
-        known = ", ".join(f"{name} {value:.4g}" for name, value in result["levels"].items())
-        figure = f"{paper}/{result['item'].partition('/')[2]}.png"
-        notes = [f"{line['name']}: {line['note']}" for line in result["lines"] if line.get("note")]
-        parts += [
-            *(f"## {result['title']}", "", result["shows"], ""),
-            *(_row(columns), _row(["---"] * len(columns)), *map(_row, rows), ""),
-            *([f"In {result['unit']}: {known}.", ""] if known else []),
-            *([f"{'; '.join(notes)}.", ""] if notes else []),
-            *(f"`{result['command']}`, {result['machine']}, {result['date']}", ""),
-            *(f"![{result['title']}]({figure})", ""),
-        ]
+def section(paper: str, result: Result) -> str:
+    """An item's part of the page of its paper: its table, its figure and the command that makes them."""
+    columns, rows = table(result)
+    known = ", ".join(f"{name} {value:.4g}" for name, value in result["levels"].items())
+    figure = f"{paper}/{result['item'].partition('/')[2]}.png"
+    notes = [f"{line['name']}: {line['note']}" for line in result["lines"] if line.get("note")]
+    parts = [
+        *(f"{HEADING}{result['title']}", "", result["shows"], ""),
+        *(_row(columns), _row(["---"] * len(columns)), *map(_row, rows), ""),
+        *([f"In {result['unit']}: {known}.", ""] if known else []),
+        *([f"{'; '.join(notes)}.", ""] if notes else []),
+        *(f"`{result['command']}`, {result['machine']}, {result['date']}", ""),
+        *(f"![{result['title']}]({figure})", ""),
+    ]
     return "\n".join(parts)
+
+
+def page(title: str, titles: Sequence[str], results: Mapping[str, str], before: str = "") -> str:
+    """The page of a paper: of each of its items, by title, its section, or what the page had of it before."""
+    had = {part.partition("\n")[0]: HEADING + part for part in f"\n{before}".split(f"\n{HEADING}")[1:]}
+    found = [results.get(title) or had.get(title) for title in titles]
+    return "\n".join([f"# {title}\n", *(part.rstrip("\n") + "\n" for part in found if part)])
 
 
 def _row(cells: Sequence[str]) -> str:

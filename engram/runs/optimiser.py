@@ -25,14 +25,44 @@ def inverse_sqrt_schedule(init_value: float, rate: float, every: int = 1) -> opt
     return lambda count: init_value / (1 + rate * jnp.sqrt(every * count))
 
 
-NAMED = {name: getattr(optax, name) for name in OPTAX} | {"inverse_sqrt_schedule": inverse_sqrt_schedule}
+class Plateau(NamedTuple):
+    """The state of `halve_on_plateau`: the factor on changes, the least mean loss, and the sum of so many losses since."""
+
+    scale: Float[Array, ""]
+    best: Float[Array, ""]
+    total: Float[Array, ""]
+    count: Int[Array, ""]
+
+
+def halve_on_plateau(every: int = 100) -> optax.GradientTransformationExtraArgs:
+    """Halves the step whenever the mean loss of `every` updates is not below the least such mean before."""
+
+    def init(params):
+        del params
+        return Plateau(jnp.ones(()), jnp.asarray(jnp.finfo(float).max), jnp.zeros(()), jnp.zeros((), int))
+
+    def update(updates, state, params=None, *, value, **unused):
+        del params, unused
+        total, count = state.total + value.astype(state.total.dtype), state.count + 1
+        full, mean = count == every, total / every
+        scale = jnp.where(full & (mean >= state.best), state.scale / 2, state.scale)
+        best = jnp.where(full, jnp.minimum(mean, state.best), state.best)
+        updates = jax.tree.map(lambda change: change * scale.astype(change.dtype), updates)
+        return updates, Plateau(scale, best, jnp.where(full, 0, total), jnp.where(full, 0, count))
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+OWN = {made.__name__: made for made in (halve_on_plateau, inverse_sqrt_schedule)}
+NAMED = {name: getattr(optax, name) for name in OPTAX} | OWN
 """What an expression may call, beside `chain`."""
 
 
 def build_optimiser(text: str) -> optax.GradientTransformation:
     """The optimiser that an expression describes, such as `adam(3e-3)` or `chain(clip_by_global_norm(1.0), sgd(0.1))`.
 
-    Its step can be halved. A learning rate may be a schedule, such as `linear_schedule(1e-2, 0.0, 10_000)`.
+    Its step can be halved. A learning rate may be a schedule, such as `linear_schedule(1e-2, 0.0, 10_000)`, and it may fall
+    where the loss does not: `chain(sgd(0.1), halve_on_plateau(100))`.
     """
     return optax.chain(_transformation(parse(text)), halvable())
 

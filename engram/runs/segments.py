@@ -77,7 +77,8 @@ class SegmentTrial(AbstractTrial):
         length, flow = self.segment(draw_key)
         gradient, outcome = self.gradient(state, length, flow)
         memory, sources = self.after(state, length)
-        model, optimiser = descend(self.stream.learner.optimiser, learning.model, learning.optimiser, gradient)
+        optimise = self.stream.learner.optimiser
+        model, optimiser = descend(optimise, learning.model, learning.optimiser, gradient, outcome.loss)
         return Streaming(Learning(model, optimiser, Carry(memory), key, learning.updates + 1), sources), outcome
 
     def sizes(self) -> list[int]:
