@@ -39,7 +39,7 @@ def halve_on_plateau(every: int = 100) -> optax.GradientTransformationExtraArgs:
 
     def init(params):
         del params
-        return Plateau(jnp.ones(()), jnp.asarray(jnp.finfo(float).max), jnp.zeros(()), jnp.zeros((), int))
+        return Plateau(jnp.ones(()), jnp.asarray(jnp.finfo(jnp.result_type(float)).max), jnp.zeros(()), jnp.zeros((), int))
 
     def update(updates, state, params=None, *, value, **unused):
         del params, unused
