@@ -103,16 +103,26 @@ def test_control_with_the_first_loss_it_is_another(key):
     assert found != pytest.approx(float(of_two_steps(key)), rel=0.1)
 
 
-def test_a_part_of_a_stream_has_the_ratio_of_its_sums(monkeypatch):
+@pytest.mark.parametrize("begun", [0, 10])
+def test_a_part_of_a_stream_has_the_ratio_of_its_sums(begun, monkeypatch):
     noise, signal = np.arange(1.0, 31), np.where(np.arange(30) % 7, 1e-9, 2.0)
-    monkeypatch.setattr(variance, "along_stream", lambda *_: (noise, signal))
+    monkeypatch.setattr(variance, "along_stream", lambda *_: (noise[begun:], signal[begun:]))
     with jax.numpy_dtype_promotion("standard"):
         program = config().program()
-        rows = variance.stationarity(Saved(program, program.init(), {"update": 2}), RUNS, 30)
-    for row, part in zip(rows, (slice(10), slice(10, 20), slice(20, 30)), strict=True):
+        rows = variance.stationarity(Saved(program, program.init(), {"update": 2}), RUNS, 30, begun)
+    for row, part in zip(rows, (slice(10), slice(10, 20), slice(20, 30))[begun // 10 :], strict=True):
         relative = pytest.approx(noise[part].sum() / signal[part].sum())
         assert row == {"seed": 5, "step": 8, "characters": part.stop, METRIC: relative}
     assert bins(1000) == [10, 20, 50, 100, 200, 500, 1000]
+
+
+def test_of_a_stream_the_beginning_is_passed_over(key):
+    model, window = stream(key, 2)
+    *_, second = pieces(window, 1)
+    alone, _ = gradient(BPTT(), STEP, model, BPTT().init(STEP, model, second), second, key)
+    noise, signal = along_stream(TASK, UORO(), model, key, RUNS, 3, begun=1)
+    assert noise.shape == signal.shape == (3,)
+    assert signal[0] == pytest.approx(np.sum(flat(alone) ** 2))
 
 
 def test_a_width_is_measured_once(tmp_path, monkeypatch):

@@ -29,9 +29,9 @@ class Plateau(NamedTuple):
     """The state of `halve_on_plateau`: the factor on changes, the least mean loss, and the sum of so many losses since."""
 
     scale: Float[Array, ""]
-    best: Float[Array, ""]
+    least: Float[Array, ""]
     total: Float[Array, ""]
-    count: Int[Array, ""]
+    losses: Int[Array, ""]
 
 
 def halve_on_plateau(every: int = 100) -> optax.GradientTransformationExtraArgs:
@@ -41,14 +41,14 @@ def halve_on_plateau(every: int = 100) -> optax.GradientTransformationExtraArgs:
         del params
         return Plateau(jnp.ones(()), jnp.asarray(jnp.finfo(jnp.result_type(float)).max), jnp.zeros(()), jnp.zeros((), int))
 
-    def update(updates, state, params=None, *, value, **unused):
-        del params, unused
-        total, count = state.total + value.astype(state.total.dtype), state.count + 1
-        full, mean = count == every, total / every
-        scale = jnp.where(full & (mean >= state.best), state.scale / 2, state.scale)
-        best = jnp.where(full, jnp.minimum(mean, state.best), state.best)
+    def update(updates, state, params=None, **seen):
+        del params
+        total, losses = state.total + seen["value"].astype(state.total.dtype), state.losses + 1
+        full, mean = losses == every, total / every
+        scale = jnp.where(full & (mean >= state.least), state.scale / 2, state.scale)
+        least = jnp.where(full, jnp.minimum(mean, state.least), state.least)
         updates = jax.tree.map(lambda change: change * scale.astype(change.dtype), updates)
-        return updates, Plateau(scale, best, jnp.where(full, 0, total), jnp.where(full, 0, count))
+        return updates, Plateau(scale, least, jnp.where(full, 0, total), jnp.where(full, 0, losses))
 
     return optax.GradientTransformationExtraArgs(init, update)
 
