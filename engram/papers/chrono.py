@@ -71,7 +71,7 @@ def copy(scale: Scale) -> list[Case]:
 def variable_copy(scale: Scale) -> list[Case]:
     efforts = {
         "smoke": [Effort(20, 4, 20, 2)],
-        "laptop": [Effort(1_000, 4, 30_000, 2)],
+        "laptop": [Effort(1_000, 4, 20_000, 2)],
         "paper": [Effort(500, 32, 10_000, 5), Effort(1_000, 32, 10_000, 5)],
     }
     return [
