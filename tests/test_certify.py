@@ -11,7 +11,7 @@ import engram
 from engram import Config, InputError
 from engram.cli.certify import Certify
 from engram.runs import certify as certified
-from engram.runs.certify import certify, mastery
+from engram.runs.certify import Standing, certify, standing
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +32,9 @@ def test_a_size_is_doubled_until_it_is_not_solved(monkeypatch):
         sizes.append(size)
         return config(task=f"Recall({size})").program()
 
-    monkeypatch.setattr(certified, "mastery", lambda trial, model, key: jnp.float32(trial.learner.task.delay < 4))
+    monkeypatch.setattr(
+        certified, "standing", lambda trial, model, key: Standing(jnp.float32(trial.learner.task.delay < 4), 0.0, 1.0)
+    )
     heard = []
     found = list(certify(program, 2, 1e-3, heard=heard.append))
     assert sizes == [2, 4]
@@ -46,7 +48,7 @@ def test_mastery_is_nothing_without_memory_and_one_at_the_optimum(key):
     trial = config(task="SignalledCopy(3, symbols=4, length=2)").trial()
     model = trial.make(key)
     blind = eqx.tree_at(lambda model: model.layers[-1].layer.weight, model, replace_fn=jnp.zeros_like)
-    assert mastery(trial, blind, key) < 0
+    assert standing(trial, blind, key).mastery < 0
 
     class Knows(engram.AbstractCell):
         """Counts the steps, and remembers the first two symbols."""
@@ -60,30 +62,33 @@ def test_mastery_is_nothing_without_memory_and_one_at_the_optimum(key):
             answer = jnp.where(time >= 5, data[(time - 5) % 2], 4)
             return (data, (time + 1) % 7), 50 * jax.nn.one_hot(answer, 5)
 
-    assert jnp.isclose(mastery(trial, Knows(), key), 1, atol=1e-3)
+    assert jnp.isclose(standing(trial, Knows(), key).mastery, 1, atol=1e-3)
 
 
 def test_mastery_of_who_tells_what_comes_is_the_share_that_is_told(key):
     trial = config(episodes="RandomPlay(TMaze(4))", objective="MemUP()", length=1).trial()
     model = trial.make(key)
     silent = jax.tree.map(lambda leaf: jnp.zeros_like(leaf) if eqx.is_inexact_array(leaf) else leaf, model)
-    assert -0.1 < mastery(trial, silent, key) <= 0
+    assert -0.1 < standing(trial, silent, key).mastery <= 0
 
 
 def test_mastery_of_an_agent_is_that_of_its_returns(key):
     trial = config(env="TMaze(4)", agent="PPO()").trial()
-    found = mastery(trial, trial.make(key), key)
-    assert -0.3 < found < 0.3
+    found = standing(trial, trial.make(key), key)
+    assert found[1:] == (0.5, 4.0)
+    assert -0.3 < found.mastery < 0.3
     nowhere = config(env="CartPole(dt=0.1)", agent="PPO()").trial()
     with pytest.raises(InputError, match="states both"):
-        mastery(nowhere, nowhere.make(key), key)
+        standing(nowhere, nowhere.make(key), key)
 
 
 def test_the_command_says_what_it_found():
     command = Certify(task="SignalledCopy({}, symbols=2, length=1)", cell="GRU(4)", batch=4, size=1, minutes=1e-4, seeds=1)
     found = command.run()
     assert found["longest"] is None
-    assert found["attempts"][0]["size"] == 1
+    (attempt,) = found["attempts"]
+    assert attempt["size"] == 1
+    assert attempt["standings"][0]["memoryless"] > attempt["standings"][0]["optimum"]
     with pytest.raises(InputError, match=r"put \{\} where it belongs"):
         dataclasses.replace(command, task="Recall(2)").run()
     for wrong, what in (("size", "size = 0"), ("minutes", "no time"), ("level", "level = 0")):

@@ -13,6 +13,7 @@ from engram.runs.config import Config
 from engram.types import InputError
 
 GAP = "{}"
+COLUMNS = ("size", "solved", "each seed", "mean score", "memoryless", "optimum", "updates", "seconds")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +82,7 @@ class Certify:
                 f"{one.size:,}",
                 "yes" if one.solved else "no",
                 " ".join(f"{value:.0%}" for value in one.mastery),
+                *(f"{sum(values) / len(values):.4g}" for values in zip(*one.standings, strict=True)),
                 f"{one.updates:,}",
                 f"{one.seconds:.0f}",
             )
@@ -88,8 +90,12 @@ class Certify:
         ]
         longest = max((one.size for one in found if one.solved), default=None)
         said = "None was solved." if longest is None else f"The longest solved: {longest:,}."
-        show_table(self._what, ("size", "solved", "each seed", "updates", "seconds"), rows, said)
-        return {"longest": longest, "attempts": [one._asdict() for one in found]}
+        show_table(self._what, COLUMNS, rows, said)
+        attempts = [
+            one._asdict() | {"standings": [each._asdict() for each in one.standings], "mastery": one.mastery}
+            for one in found
+        ]
+        return {"longest": longest, "attempts": attempts}
 
     @property
     def _what(self) -> str:

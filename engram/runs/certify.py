@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import PRNGKeyArray
 
 from engram.agents.acting import episodes
 from engram.objectives.detectors import gone_through
@@ -24,21 +24,39 @@ LOOK = 3.0
 """Seconds of training between two scores."""
 
 
+class Standing(NamedTuple):
+    """What a model scores on fresh data, beside the best that can be had without memory, and the best there is."""
+
+    score: Any
+    memoryless: Any
+    optimum: Any
+
+    @property
+    def mastery(self) -> Any:
+        """How far it has come from no memory, 0, to the optimum, 1."""
+        return (self.score - self.memoryless) / (self.optimum - self.memoryless)
+
+
 class Attempt(NamedTuple):
     """What came of one size.
 
     - `size`: how long it was.
     - `seconds`: of training, without compiling and scoring.
     - `updates`: of each seed.
-    - `mastery`: of each seed: 0 is the best without memory, and 1 the best there is.
+    - `standings`: of each seed.
     - `solved`: whether all of them are masters.
     """
 
     size: int
     seconds: float
     updates: int
-    mastery: tuple[float, ...]
+    standings: tuple[Standing, ...]
     solved: bool
+
+    @property
+    def mastery(self) -> tuple[float, ...]:
+        """Of each seed."""
+        return tuple(float(standing.mastery) for standing in self.standings)
 
 
 def certify(
@@ -74,7 +92,7 @@ def certify(
 
 
 def _attempt(program: Program, size: int, seconds: float, level: float, heard: Callable[[Attempt], None]) -> Attempt:
-    score = eqx.filter_jit(mastery)
+    score = eqx.filter_jit(standing)
     trial = program.trial.held_out()
     running, took, updates, step = program.init(), 0.0, 0, 1
     program.compile()
@@ -85,8 +103,9 @@ def _attempt(program: Program, size: int, seconds: float, level: float, heard: C
         updates, spent = updates + step, time.perf_counter() - began
         took += spent
         models = [(program.model(running, index), evaluation_key(seed)) for index, seed in enumerate(program.seeds)]
-        found = tuple(float(score(trial, *each)) for each in models)
-        attempt = Attempt(size, took, updates, found, bool(sound.all()) and min(found) >= level)
+        found = tuple(Standing(*map(float, score(trial, *each))) for each in models)
+        masters = all(standing.mastery >= level for standing in found)
+        attempt = Attempt(size, took, updates, found, bool(sound.all()) and masters)
         heard(attempt)
         if attempt.solved or took >= seconds or not sound.all():
             return attempt
@@ -94,22 +113,22 @@ def _attempt(program: Program, size: int, seconds: float, level: float, heard: C
         step = max(1, int(step * min(LOOK, seconds - took) / max(spent, 1e-3)))
 
 
-def mastery(trial: AbstractTrial, model: Model, key: PRNGKeyArray) -> Float[Array, ""]:
-    """How far a model has come from what can be had without memory, 0, to the best there is, 1, on fresh data.
+def standing(trial: AbstractTrial, model: Model, key: PRNGKeyArray) -> Standing:
+    """What a model scores on fresh data, and what can be had.
 
-    Where it is not known what can be had, of who tells what comes of random play: 1 − E[error] / Var[what came], both at
-    the last step of an episode.
+    Where that is not known, of who tells what comes of random play, it is the error at the last step of an episode: the
+    variance of what comes then is what can be had without memory, and 0 with it.
     """
     match trial:
         case ActingTrial():
-            found = jnp.mean(episodes(trial.agent.env, model, key, PLAYED).returns)
+            score = jnp.mean(episodes(trial.agent.env, model, key, PLAYED).returns)
         case ForeseeingTrial() if not trial.aim.levels:
-            return _explained(trial, model, key)
+            return _of_last_steps(trial, model, key)
         case ForeseeingTrial():
-            found = trial.evaluate(model, key, -(-PLAYED // trial.batch))[trial.aim.metric].mean
+            score = trial.evaluate(model, key, -(-PLAYED // trial.batch))[trial.aim.metric].mean
         case StreamTrial():
             steps = trial.learner.task.steps or trial.length
-            found = trial.evaluate(model, key, -(-PLAYED * steps // trial.steps))[trial.aim.metric].mean
+            score = trial.evaluate(model, key, -(-PLAYED * steps // trial.steps))[trial.aim.metric].mean
         case _:
             raise InputError(f"{type(trial).__name__} has no scale from no memory to the optimum.")
     levels = trial.aim.levels
@@ -118,14 +137,14 @@ def mastery(trial: AbstractTrial, model: Model, key: PRNGKeyArray) -> Float[Arra
             "It is not known what the best there is, and the best without memory, would have: certify on a task or an "
             "environment that states both, such as TMaze."
         )
-    return (found - levels["memoryless"]) / (levels["optimum"] - levels["memoryless"])
+    return Standing(score, levels["memoryless"], levels["optimum"])
 
 
-def _explained(trial: ForeseeingTrial, model: Model, key: PRNGKeyArray) -> Float[Array, ""]:
+def _of_last_steps(trial: ForeseeingTrial, model: Model, key: PRNGKeyArray) -> Standing:
     recording = trial.learner.episodes.draw(PLAYED, key)
     last = jnp.sum(recording.counts, axis=1)[:, None] - 1
     error, came = (
         jnp.take_along_axis(leaf, last, axis=1)
         for leaf in (gone_through(trial.learner.episodes, model, recording).error, recording.targets)
     )
-    return 1 - jnp.mean(error) / jnp.var(came)
+    return Standing(jnp.mean(error), jnp.var(came), 0.0)
