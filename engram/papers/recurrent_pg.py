@@ -96,35 +96,38 @@ TWICE = "PPO(epochs=2, minibatches=2)"
 WINDOW = 8
 
 
-def fading(units: int, corridor: int) -> str:
-    """A cell that forgets at first: of what it saw at the corridor's beginning, less than 3 % is left, and noise on it."""
-    return f"RTU({units}, 0.5, {0.93 ** (50 / corridor):.3f})"
+def fading(units: int, back: int) -> str:
+    """A cell that forgets at first: of what it saw so many steps back, less than 3 % is left, and noise on it."""
+    return f"RTU({units}, 0.5, {0.93 ** (50 / back):.3f})"
 
 
 class Line(NamedTuple):
-    """An agent, its units, its estimator, the corridor that it walks, and its updates at the scale of a laptop."""
+    """An agent, its units, its estimator, the steps that a hint is back, its updates at the scale of a laptop, and where
+    it acts.
+    """
 
     name: str
     agent: str
     units: int
     estimator: str
-    corridor: int = 50
+    back: int = 50
     updates: int = 30_000
+    env: str = "TMaze({})"
 
 
 def blind(scale: Scale, lines: Sequence[Line]) -> list[Case]:
     """Rollouts as long as the window: what is not in the trace is not learnt from."""
 
     def case(line: Line) -> Case:
-        updates = {"smoke": 8 * line.corridor // 50, "laptop": line.updates, "paper": 3 * line.updates}[scale]
+        updates = {"smoke": 8 * line.back // 50, "laptop": line.updates, "paper": 3 * line.updates}[scale]
         seeds = {"smoke": 2, "laptop": 5, "paper": 10}[scale]
         return acting(
             f"{line.name}, {line.units} units, {line.estimator}",
             Effort(updates, seeds, 1 if scale == "smoke" else 200),
             WINDOW,
-            env=f"TMaze({line.corridor})",
+            env=line.env.format(line.back),
             agent=line.agent,
-            cell=fading(line.units, line.corridor),
+            cell=fading(line.units, line.back),
             estimator=line.estimator,
             optimiser="chain(clip_by_global_norm(0.5), adam(3e-3))",
         )
@@ -147,6 +150,10 @@ def noise(scale: Scale) -> list[Case]:
 
 def further(scale: Scale) -> list[Case]:
     return blind(scale, [Line("A2C", A2C, 32, way, 100, 80_000) for way in (TRUNCATED, "RTRL()")])
+
+
+def recall_past(scale: Scale) -> list[Case]:
+    return blind(scale, [Line("A2C", A2C, 32, way, 200, 80_000, "NoisyRecall({})") for way in (TRUNCATED, "RTRL()")])
 
 
 def solved(scale: Scale) -> list[Case]:
@@ -259,6 +266,16 @@ ITEMS = [
         RETURN,
         UNIT,
         levels((TMaze(100), "")),
+    ),
+    Item(
+        "recurrent-pg/recall-past",
+        "Noisy class recall beyond the slides: length 200, and gradients of 8 steps",
+        "The slides end at 100 steps, with credit through all of them. The cell begins with decays of 0.5 to 0.982.",
+        recall_past,
+        {"smoke": 1, "laptop": 15, "paper": 90},
+        RETURN,
+        UNIT,
+        levels((NoisyRecall(200), "")),
     ),
     Item(
         "recurrent-pg/solved",
