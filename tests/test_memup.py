@@ -63,6 +63,16 @@ def test_foresight_is_a_cell_that_is_asked_about_the_present(key):
     assert jnp.allclose(flat(expected), flat(unroll(model, state, first, turned, jnp.ones(first.shape))))
 
 
+def test_a_window_without_questions_goes_in_segments_too(key):
+    model, every = foresight(EPISODES, key), Surprising(0)
+    told = prepared(learner(every), model, key)[1]
+    exact, found = (
+        gradient(learner(every, estimator), model, told, 0, STEPS, key)[0] for estimator in (BPTT(), BPTT(segmented=True))
+    )
+    assert jnp.abs(flat(exact)).max() > 1e-3
+    assert jnp.allclose(flat(found), flat(exact))
+
+
 def by_hand(up: MemUP, model: Foresight, recording: Recording, context, counted):
     """Σ_t Σ_k counted[t, k] ℓ(head(m_t, c_k, a_k), y_k) / T, mean of the batch, with the whole past of m_t."""
 

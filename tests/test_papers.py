@@ -23,7 +23,7 @@ from engram.runs.segments import SegmentTrial
 from engram.runs.trial import StreamTrial
 from engram.tasks import InfluenceBalancing
 
-UNTRAINED = {"uoro/variance-width"}
+UNTRAINED = {"uoro/variance-width", "memup/cost"}
 ITEMS = {item.name: (paper, item) for paper in PAPERS.values() for item in paper.ITEMS}
 
 

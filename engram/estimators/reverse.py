@@ -48,8 +48,9 @@ def reverse_gradient(
 
 def in_segments(total, model, state, window, flow, segment):
     """Sums `total` over consecutive segments of the window; a last, shorter one takes what is left."""
-    whole = len(flow) // segment * segment
-    pieces = jax.tree.map(lambda leaf: leaf[:whole].reshape(-1, segment, *leaf.shape[1:]), (window, flow))
+    count = len(flow) // segment
+    whole = count * segment
+    pieces = jax.tree.map(lambda leaf: leaf[:whole].reshape(count, segment, *leaf.shape[1:]), (window, flow))
     state, sums = jax.lax.scan(lambda state, piece: total(model, state, *piece), state, pieces)
     sums = jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), sums)
     if whole < len(flow):

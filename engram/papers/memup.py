@@ -1,5 +1,6 @@
 """MemUP: Explain my surprise; Sorokin et al., NeurIPS 2022."""
 
+from engram.papers.costs import MEGABYTES, MICROSECONDS, STATES, costs
 from engram.papers.item import RETURN, Item, Unit
 from engram.papers.mazes import LONG, RMSE, ablation, distractors, mazes, solved, updates_to
 from engram.papers.supervised import LENGTHS, SUPERVISED, WHOLE, supervised
@@ -81,5 +82,26 @@ ITEMS = [
         {},
         final=updates_to(0.01, 100),
         across=draw_grid,
+    ),
+    *(
+        Item(
+            f"memup/{name}",
+            title,
+            "A pass through a batch of episodes of the T-maze LNR, by corridor, with an LSTM. States are those of the "
+            "memory that an update holds, and the steps that are asked about; megabytes are what the compiled program of a "
+            "pass needs beside the model and the log, with the episodes and what is chosen in them.",
+            costs,
+            {"smoke": 1, "laptop": 5, "paper": 30},
+            metric,
+            Unit(unit),
+            {},
+            across=draw_grid,
+            runs="" if name == "cost" else "memup/cost",
+        )
+        for name, title, metric, unit in (
+            ("cost", "States stored for an update", STATES, "states"),
+            ("cost-memory", "Memory of a pass", MEGABYTES, "megabytes"),
+            ("cost-time", "Time of a step of an episode", MICROSECONDS, "microseconds"),
+        )
     ),
 ]

@@ -86,6 +86,12 @@ class Program:
         if self._compiled is None:
             self._compiled = jax.jit(self._all).lower(self._data, self.like, 0, 0).compile()
 
+    @property
+    def scratch(self) -> int:
+        """The bytes that a call needs beside what it is given, and gives."""
+        self.compile()
+        return self._compiled.memory_analysis().temp_size_in_bytes
+
     def advance(self, running: Running, updates: int, at: int) -> tuple[Running, Tallies, Bool[np.ndarray, " seeds"]]:
         """Takes updates, `at` of which were done before.
 
