@@ -10,6 +10,7 @@ from engram.agents import AbstractAgent as AbstractAgent
 from engram.agents import AbstractPsi as AbstractPsi
 from engram.agents import Acting as Acting
 from engram.agents import Advantage as Advantage
+from engram.agents import AgentPlay as AgentPlay
 from engram.agents import Immediate as Immediate
 from engram.agents import LookAhead as LookAhead
 from engram.agents import OptimalBaseline as OptimalBaseline

@@ -8,10 +8,11 @@ import optax
 import pytest
 
 import engram
-from engram import BPTT, GRU, InputError
+from engram import BPTT, GRU, AgentPlay, InputError
 from engram.cells.foresight import Foresight, Head
 from engram.memup import MemUP
-from engram.objectives.episodes import OfTask, RandomPlay
+from engram.objectives.episodes import OfTask
+from engram.objectives.play import RandomPlay
 from engram.tasks import SignalledCopy
 
 EPISODES = OfTask(SignalledCopy(3, symbols=3, length=2))
@@ -29,6 +30,50 @@ def test_random_play_tells_what_came_of_its_actions(key):
     discounted = RandomPlay(env, 9, 0.5).draw(50, key).targets
     last = np.take_along_axis(np.asarray(recording.targets), lengths[:, None] - 1, 1)
     assert np.allclose(np.take_along_axis(np.asarray(discounted), lengths[:, None] - 3, 1), last / 4)
+
+
+class Wants(engram.AbstractCell):
+    """Acts as its input says, at a place: the policy's logit of action 1 is that number, tenfold."""
+
+    place: int
+
+    def initial(self):
+        return jnp.zeros(())
+
+    def __call__(self, state, x):
+        return state, (jnp.stack([0.0, 10.0]) * x[self.place], jnp.zeros(1))
+
+
+def test_an_agent_plays_as_it_wants(key):
+    """It is asked at the junction what the hint was, and does what its noise says."""
+    env = engram.TMaze(4)
+    recording = AgentPlay(env, Wants(2)).draw(60, key)
+    noise, action = recording.told.seen[..., 2], recording.told.asked[..., -1]
+    assert jnp.mean((noise > 0) == (action > 0.5), where=recording.counts) > 0.99
+    assert jnp.mean(recording.targets[:, 3]) < 1.5
+
+
+def test_what_is_seen_of_an_agent_that_is_shown_a_memory_is_what_the_memory_saw(key):
+    """The memory keeps the hint, and the agent goes where that says."""
+    env = engram.Recalled(engram.TMaze(4), Keeps())
+    episodes = AgentPlay(env, Wants(3))
+    recording = episodes.draw(60, key)
+    assert episodes.sizes == RandomPlay(engram.TMaze(4)).sizes
+    assert recording.told.seen.shape[-1] == 3
+    assert jnp.all(jnp.abs(recording.told.seen[:, 0, 0]) == 1)
+    assert jnp.mean(recording.targets[:, 3]) > 3.5
+    assert jnp.mean(RandomPlay(engram.TMaze(4)).draw(60, key).targets[:, 3]) < 2
+
+
+class Keeps(engram.AbstractCell):
+    """What was seen first of all that is not 0."""
+
+    def initial(self):
+        return jnp.zeros(())
+
+    def __call__(self, state, x):
+        state = jnp.where(state == 0, x[0], state)
+        return state, state[None]
 
 
 def test_what_is_stored_is_what_was_drawn(key, tmp_path):

@@ -17,7 +17,8 @@ from engram.cells.foresight import Foresight
 from engram.cells.strided import Strided
 from engram.memup import MemUP, Prepared
 from engram.objectives.detectors import Slow
-from engram.objectives.episodes import OfTask, RandomPlay, Recording
+from engram.objectives.episodes import OfTask, Recording
+from engram.objectives.play import RandomPlay
 from engram.objectives.surprise import Chosen, Surprising
 from engram.tasks import SignalledCopy
 

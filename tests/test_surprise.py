@@ -11,7 +11,7 @@ from tables import flat
 import engram
 from engram import InputError
 from engram.objectives.detectors import Slow, Spread, gone_through
-from engram.objectives.episodes import RandomPlay
+from engram.objectives.play import RandomPlay
 from engram.objectives.quantiles import midpoints, quantile_loss
 from engram.objectives.surprise import AtRandom, Surprising, spread
 

@@ -12,6 +12,7 @@ from engram.agents.distributions import PolicyHead as PolicyHead
 from engram.agents.distributions import distribution as distribution
 from engram.agents.networks import actor_critic as actor_critic
 from engram.agents.optimal_baseline import OptimalBaseline as OptimalBaseline
+from engram.agents.play import AgentPlay as AgentPlay
 from engram.agents.policy_gradient import AbstractPsi as AbstractPsi
 from engram.agents.policy_gradient import Advantage as Advantage
 from engram.agents.policy_gradient import Immediate as Immediate

@@ -5,8 +5,9 @@ from engram.objectives.detectors import Slow as Slow
 from engram.objectives.detectors import Spread as Spread
 from engram.objectives.episodes import AbstractEpisodes as AbstractEpisodes
 from engram.objectives.episodes import OfTask as OfTask
-from engram.objectives.episodes import RandomPlay as RandomPlay
 from engram.objectives.episodes import Recording as Recording
+from engram.objectives.play import AbstractPlay as AbstractPlay
+from engram.objectives.play import RandomPlay as RandomPlay
 from engram.objectives.stored import Stored as Stored
 from engram.objectives.stored import store as store
 from engram.objectives.surprise import AbstractChoice as AbstractChoice

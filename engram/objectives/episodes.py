@@ -6,14 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
-from engram.envs.base import AbstractEnv
-from engram.envs.spaces import flat, sample, width
-from engram.objectives.returns import Rewarded, discounted
-from engram.tasks.base import AbstractTask, Part, regression
+from engram.tasks.base import AbstractTask, Part
 from engram.types import InputError, Tally, Told
 
 
@@ -75,7 +71,7 @@ class OfTask(AbstractEpisodes):
     steps: int
 
     def __init__(self, task: AbstractTask, steps: int | None = None):
-        self.task, self.steps = task, _known(steps, task.steps, task)
+        self.task, self.steps = task, known_steps(steps, task.steps, task)
 
     @property
     def sizes(self) -> tuple[int, int, int]:
@@ -97,60 +93,7 @@ class OfTask(AbstractEpisodes):
         return self.task.loss(output, target)
 
 
-class RandomPlay(AbstractEpisodes):
-    """Episodes of an environment under random actions. Asked is the return from a step on,
-
-        G_k = r_k + γ r_{k+1} + …,
-
-    by who is told its observation and its action; charged is the squared error. With γ = 0, as in the paper's T-maze, it is
-    the reward of that step.
-
-    **Arguments:**
-
-    - `env`: the environment.
-    - `steps`: after which an episode is broken off; by default those of the longest one, where the environment says so.
-    - `gamma`: γ.
-    """
-
-    env: AbstractEnv
-    steps: int
-    gamma: float
-
-    def __init__(self, env: AbstractEnv, steps: int | None = None, gamma: float = 0.0):
-        if not 0 <= gamma <= 1:
-            raise InputError(f"RandomPlay(gamma={gamma}): a discount is between 0 and 1.")
-        self.env, self.steps, self.gamma = env, _known(steps, env.steps, env), gamma
-
-    @property
-    def sizes(self) -> tuple[int, int, int]:
-        seen = width(self.env.observation_space)
-        return seen, seen + width(self.env.action_space), 1
-
-    def draw(self, count: int, key: PRNGKeyArray) -> Recording:
-        return jax.vmap(self._one)(jax.random.split(key, count))
-
-    def _one(self, key: PRNGKeyArray) -> Recording:
-        begin_key, key = jax.random.split(key)
-
-        def step(play, key):
-            seen = flat(self.env.observation_space, self.env.observe(play.state))
-            action = sample(self.env.action_space, key)
-            after, feedback = self.env.act(play, action)
-            asked = jnp.concatenate([seen, flat(self.env.action_space, action)])
-            return after, (Told(seen, asked), feedback, play.over)
-
-        start = self.env.begin(begin_key)
-        _, (told, feedback, over) = jax.lax.scan(step, start, jax.random.split(key, self.steps))
-        gone = jnp.cumsum(over) > 0
-        ended = feedback.terminated | feedback.truncated | gone
-        rewarded = Rewarded(feedback.reward, feedback.terminated, ended, jnp.zeros(self.steps + 1))
-        return Recording(told, jnp.where(gone, 0, discounted(rewarded, self.gamma)), ~gone)
-
-    def loss(self, output: Float[Array, "1"], target: Float[Array, ""]) -> tuple[Float[Array, ""], dict[str, Tally]]:
-        return regression(output, target[None].astype(output.dtype), jnp.ones((), output.dtype))
-
-
-def _known(given: int | None, known: int | None, of: Any) -> int:
+def known_steps(given: int | None, known: int | None, of: Any) -> int:
     """How many steps an episode has."""
     if given is None and known is None:
         raise InputError(f"How long episodes of {type(of).__name__} are is not known: give steps=.")

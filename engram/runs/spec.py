@@ -33,7 +33,7 @@ KINDS = (
 """What expressions describe."""
 
 
-UNSAID = (engram.Stateless, engram.Foresight, engram.Recalled)
+UNSAID = (engram.Stateless, engram.Foresight, engram.Recalled, engram.AgentPlay)
 """What no expression describes: it is made of functions, or of parts that a run makes."""
 
 
