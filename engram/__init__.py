@@ -11,6 +11,7 @@ from engram.agents import AbstractPsi as AbstractPsi
 from engram.agents import Acting as Acting
 from engram.agents import Advantage as Advantage
 from engram.agents import AgentPlay as AgentPlay
+from engram.agents import Alternating as Alternating
 from engram.agents import Immediate as Immediate
 from engram.agents import LookAhead as LookAhead
 from engram.agents import OptimalBaseline as OptimalBaseline
@@ -32,6 +33,7 @@ from engram.cells import LSTM as LSTM
 from engram.cells import RTU as RTU
 from engram.cells import SRNN as SRNN
 from engram.cells import AbstractGatedCell as AbstractGatedCell
+from engram.cells import Alongside as Alongside
 from engram.cells import Chain as Chain
 from engram.cells import Chrono as Chrono
 from engram.cells import ChronoUnknown as ChronoUnknown

@@ -65,6 +65,7 @@ STACKS: dict[str, Callable] = {
     "LRU-LRU": stack(engram.LRU, engram.LRU),
     "MinGRU-Elman": stack(engram.MinGRU, engram.Elman),
     "Linear-GRU": lambda key: Chain(eqx.nn.Linear(INPUTS, INPUTS, key=key), engram.GRU(INPUTS, UNITS, key=key)),
+    "Alongside": lambda key: engram.Alongside(engram.GRU(INPUTS, UNITS, key=key), learns=True),
     "Parallel": lambda key: Chain(
         Parallel(engram.GRU(INPUTS, UNITS, key=key), engram.Elman(INPUTS, 3, key=key)), jnp.concatenate
     ),

@@ -5,6 +5,7 @@ from engram.agents.acting import Playing as Playing
 from engram.agents.acting import Steps as Steps
 from engram.agents.acting import begin as begin
 from engram.agents.acting import rollout as rollout
+from engram.agents.alternating import Alternating as Alternating
 from engram.agents.base import AbstractAgent as AbstractAgent
 from engram.agents.base import Acting as Acting
 from engram.agents.base import Played as Played

@@ -1,5 +1,6 @@
 """Recurrent cells, one a file, and how their parameters begin."""
 
+from engram.cells.alongside import Alongside as Alongside
 from engram.cells.amrl import AMRL as AMRL
 from engram.cells.chain import Chain as Chain
 from engram.cells.chain import Stateless as Stateless

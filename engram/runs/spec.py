@@ -199,10 +199,10 @@ def _make(spec: Spec, supplied: Mapping[str, Any]) -> Any:
 
 
 def _value(value, supplied):
-    """An argument's value; a cell within a cell (`WeightNorm(GRU(8))`) is supplied as the outer one."""
+    """An argument's value; a cell within a cell (`WeightNorm(GRU(8))`), or an agent in another, is supplied as that is."""
     if not isinstance(value, Spec):
         return value
-    return _make(value, supplied if issubclass(names().get(value.name, int), AbstractCell) else {})
+    return _make(value, supplied if issubclass(names().get(value.name, int), AbstractCell | AbstractAgent) else {})
 
 
 def _check_type(spec: Spec, name: str, value: Any, annotation: Any) -> None:
