@@ -132,5 +132,6 @@ def test_an_expression_says_it_all():
     trial = config.trial()
     state = eqx.filter_eval_shape(trial.init, jax.random.key(0))
     assert isinstance(trial.agent, Alternating)
+    assert eqx.tree_equal(trial.held_out(), trial)
     assert isinstance(read(state.model), Alongside)
     assert not isinstance(read(state.model).memory, Stateless)

@@ -4,6 +4,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -57,7 +58,7 @@ class ActingTrial(AbstractTrial):
 
     def held_out(self, part: Part = "test") -> "ActingTrial":
         del part
-        return dataclasses.replace(self, agent=dataclasses.replace(self.agent, env=self.agent.env.goal))
+        return dataclasses.replace(self, agent=eqx.tree_at(lambda agent: agent.env, self.agent, self.agent.env.goal))
 
     def evaluate(self, model: AbstractCell, key: PRNGKeyArray, updates: int) -> Tallies:
         begin_key, act_key = jax.random.split(key)
