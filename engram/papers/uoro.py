@@ -182,7 +182,7 @@ ITEMS = [
         "UORO with a GRU ends farther from the optimum than in the thesis. Adam steps by γ / (1 + 0.03 √t), γ = 10⁻³; "
         "here γ is another.",
         step_sizes,
-        {"smoke": 1, "laptop": 36, "paper": 120},
+        {"smoke": 1, "laptop": 13, "paper": 120},
         "losses/loss",
         BITS,
         {"optimum": 5 / 35, "counts not matched": 10 / 35},

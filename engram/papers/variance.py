@@ -230,7 +230,7 @@ ITEMS = [
         "Each line is of the characters since the line before it. Where runs that begin halfway are as noisy as those "
         "from the start, what changes is the text and not the time.",
         variance,
-        {"smoke": 1, "laptop": 20, "paper": 100},
+        {"smoke": 1, "laptop": 10, "paper": 100},
         METRIC,
         RELATIVE,
         {},
@@ -255,7 +255,7 @@ ITEMS = [
         "no optimiser, the error falls slowly and steadily with η = 10⁻⁴, and that of the largest network jumps, as its "
         "gradient is too noisy. With η = 3·10⁻³ the larger networks learn the slower, for the same reason.",
         variance_copy,
-        {"smoke": 1, "laptop": 15, "paper": 200},
+        {"smoke": 1, "laptop": 6, "paper": 200},
         "losses/loss",
         Unit("nats a step"),
         {"optimum": 0.0, "memoryless": Copy(5).memoryless, "guess of the data": Copy(5).blind},
