@@ -73,7 +73,7 @@ def copy(scale: Scale) -> list[Case]:
 def variable_copy(scale: Scale) -> list[Case]:
     efforts = {
         "smoke": [Effort(20, 4, 20, 2)],
-        "laptop": [Effort(1_000, 4, 15_000, 2)],
+        "laptop": [Effort(500, 4, 40_000, 2), Effort(1_000, 4, 15_000, 2)],
         "paper": [Effort(500, 32, 10_000, 5), Effort(1_000, 32, 10_000, 5)],
     }
     return [
