@@ -110,7 +110,7 @@ ITEMS = [
         "1.43), where data/ptb has it, and otherwise sources of Python's standard library. An LSTM that reads 64 places at "
         "once; both are cut every 50 characters, ARTBP in the mean.",
         characters,
-        {"smoke": 1, "laptop": 70, "paper": 1500},
+        {"smoke": 1, "laptop": 40, "paper": 1500},
         "charts/bits",
         Unit("bits"),
         {},
