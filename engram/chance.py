@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt32
 
+Words = UInt32[Array, "*#size"]
+
 
 def draw(key: PRNGKeyArray) -> tuple[PRNGKeyArray, UInt32[Array, "2"]]:
     """A stream's next key, and two words of 32 random bits.
@@ -33,17 +35,20 @@ def normal(word: UInt32[Array, "*shape"]) -> Float[Array, "*shape"]:
 
 
 def words(key: PRNGKeyArray, count: int) -> tuple[UInt32[Array, " count"], UInt32[Array, " count"]]:
-    """Two independent words of 32 random bits, `count` times: Threefry-2x32 of the numbers (i, 0), with 20 rounds.
+    """Two independent words of 32 random bits, `count` times: those of `threefry` for the numbers (i, 0)."""
+    return threefry(*jax.random.key_data(key), jnp.arange(count, dtype=jnp.uint32), jnp.zeros(count, jnp.uint32))
+
+
+def threefry(first: Words, second: Words, left: Words, right: Words) -> tuple[Words, Words]:
+    """Two independent words of 32 random bits for a key of two words and two numbers: Threefry-2x32 with 20 rounds.
 
     The function is the one that hashes inside of `jax.random`, its rounds written out: on a CPU, `jax.random` runs them as
     a loop over whole arrays, which takes ten times as long.
 
     Reference: Salmon et al., *Parallel random numbers: as easy as 1, 2, 3*, 2011.
     """
-    first, second = jax.random.key_data(key)
     keys = (first, second, first ^ second ^ jnp.uint32(0x1BD11BDA))
-    left = jnp.arange(count, dtype=jnp.uint32) + keys[0]
-    right = jnp.full(count, keys[1])
+    left, right = left + keys[0], right + keys[1]
     for turn in range(5):
         for bits in ((13, 15, 26, 6), (17, 29, 16, 24))[turn % 2]:
             left = left + right
@@ -60,27 +65,55 @@ def log_gamma(key: PRNGKeyArray, shape: Float[Array, "*size"]) -> Float[Array, "
 
         d v ~ Gamma(α + 1),     d v w^(1/α) ~ Gamma(α),     w ~ U(0, 1)
 
-    All are proposed at once, and again until the last is accepted, each keeping what was accepted first. That is a few
-    times what is needed, and a tenth at most of what `jax.random.loggamma` takes, which has a key and a loop for each.
+    All are proposed at once, those of all keys where `jax.vmap` gives many, and again those few that are refused. What
+    `jax.random.loggamma` takes, which has a key and a loop for each, is far more.
 
     Reference: Marsaglia & Tsang, *A simple method for generating gamma variables*, 2000.
     """
     alpha = shape.ravel()
-    d = alpha + 2 / 3
+    key = jnp.repeat(jax.random.key_data(key)[:, None], alpha.size, axis=1)
+    return _log_gammas(*key, jnp.arange(alpha.size, dtype=jnp.uint32), alpha).reshape(shape.shape)
 
-    def propose(running):
-        count, found, left = running
-        for_x, for_u = words(jax.random.fold_in(key, count), alpha.size)
-        x = normal(for_x)
-        root = 1 + x / jnp.sqrt(9 * d)
-        log_v = 3 * jnp.log(jnp.maximum(root, 1e-9))
-        accepted = (root > 0) & (jnp.log(1 - unit(for_u)) < x * x / 2 + d * (1 - root * root * root + log_v))
-        return count + 1, jnp.where(left, log_v, found), left & ~accepted
 
-    start = (1, jnp.zeros(alpha.size), jnp.ones(alpha.size, bool))
-    found = jax.lax.while_loop(lambda running: running[2].any(), propose, start)[1]
-    w = 1 - unit(words(jax.random.fold_in(key, 0), alpha.size)[0])
-    return (jnp.log(d) + found + jnp.log(w) / alpha).reshape(shape.shape)
+@jax.custom_batching.custom_vmap
+def _log_gammas(first, second, number, alpha):
+    """By keys of two words and a number, each for itself."""
+    few = alpha.size // 16 + 8
+
+    def some(found):
+        """Those that were refused, or as many of them as there is room for, until all of those are accepted."""
+        which = jnp.searchsorted(jnp.cumsum(found == REFUSED), 1 + jnp.arange(few))
+        theirs = [leaf.at[which].get(mode="clip") for leaf in (first, second, number, alpha)]
+
+        def again(running):
+            attempt, found = running
+            return attempt + 1, jnp.where(found == REFUSED, _propose(*theirs, attempt), found)
+
+        start = (1, jnp.where(which < alpha.size, REFUSED, 0.0))
+        of_them = jax.lax.while_loop(lambda running: (running[1] == REFUSED).any(), again, start)[1]
+        return found.at[which].set(of_them, mode="drop")
+
+    return jax.lax.while_loop(lambda found: (found == REFUSED).any(), some, _propose(first, second, number, alpha, 0))
+
+
+@_log_gammas.def_vmap
+def _(size, batched, *each):
+    whole = [leaf if of else jnp.broadcast_to(leaf, (size, *leaf.shape)) for leaf, of in zip(each, batched, strict=True)]
+    return _log_gammas(*(leaf.ravel() for leaf in whole)).reshape(whole[0].shape), True
+
+
+REFUSED = -math.inf
+
+
+def _propose(first, second, number, alpha, attempt):
+    """Logarithms of what is proposed, or `REFUSED`; u and w are of 20 bits."""
+    word, other = threefry(first, second, number, jnp.full_like(number, attempt))
+    d, x = alpha + 2 / 3, normal(word)
+    u, w = (1 - bits.astype(float) / 2**20 for bits in (other >> 12, (other & 0xFFF) << 8 | word & 0xFF))
+    root = 1 + x / jnp.sqrt(9 * d)
+    log_v = 3 * jnp.log(jnp.maximum(root, 1e-9))
+    accepted = (root > 0) & (jnp.log(u) < x * x / 2 + d * (1 - root * root * root + log_v))
+    return jnp.where(accepted, jnp.log(d) + log_v + jnp.log(w) / alpha, REFUSED)
 
 
 def entropy(*counts: float) -> float:

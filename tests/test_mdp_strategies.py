@@ -176,6 +176,12 @@ def test_gammas_are_gammas():
     assert abs(np.corrcoef(logs, rowvar=False) - np.eye(5)).max() < 0.03
 
 
+def test_a_gamma_does_not_depend_on_those_beside_it():
+    keys = jax.random.split(jax.random.key(4), 500)
+    together = jax.vmap(lambda key: log_gamma(key, ALPHAS))(keys)
+    np.testing.assert_array_equal(together[::100], jnp.stack([log_gamma(key, ALPHAS) for key in keys[::100]]))
+
+
 def test_control_proposals_are_no_gammas():
     d = ALPHAS - 1 / 3
     x = jax.random.normal(jax.random.key(2), (40_000, 5))
