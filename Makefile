@@ -12,15 +12,18 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
-# A maze whose hint is 30 steps back, and gradients of 8 steps.
-MAZE := --env 'TMaze(30)' --agent 'PolicyGradient(Advantage(0.95), entropy_cost=0.01)' --cell 'RTU(32, 0.5, 0.88)' \
-  --batch 32 --length 8 --steps 1_600_000 --seeds 3
-demo: $(READY)  ## an agent learns what lies before its gradient window; estimators are compared; pictures in out/
+# A maze whose hint is seen once and wanted 1,000 steps later, and gradients of one step, or of ten.
+MAZE := TMaze(1000, extra=10)
+ACT := --env '$(MAZE)' --shared --batch 32 --length 1010 --steps 1_300_000
+demo: $(READY)  ## what was seen 1,000 steps ago, learnt with gradients of one; estimators are compared; pictures in out/
 	mkdir -p out
-	$(BIN)/engram train $(MAZE) --estimator 'TBPTT(8)' --dir out/truncated
-	$(BIN)/engram train $(MAZE) --estimator 'RTRL()' --dir out/exact
-	$(BIN)/engram report out/truncated out/exact --out out/agents.html
-	$(BIN)/engram watch out/exact --steps 62 --plot out/episode.gif
+	$(BIN)/engram train --episodes 'RandomPlay($(MAZE))' --objective 'MemUP()' --cell 'LSTM(64)' --length 1 --batch 64 \
+	  --optimiser 'chain(clip_by_global_norm(1.0), adam(1e-3))' --steps 2_600_000 --dir out/memory
+	$(BIN)/engram train $(ACT) --agent 'PPO(chunk=1)' --memory out/memory --cell 'Perceptron(64, layers=2)' \
+	  --optimiser 'adam(1e-3)' --dir out/remembers
+	$(BIN)/engram train $(ACT) --agent 'PPO()' --cell 'LSTM(64)' --estimator 'TBPTT(10)' --dir out/truncated
+	$(BIN)/engram report out/remembers out/truncated --out out/agents.html
+	$(BIN)/engram watch out/remembers --steps 3030 --plot out/episode.png
 	$(BIN)/engram diagnose --plot out/reach.png
 	$(BIN)/python examples/influence.py out
 

@@ -10,6 +10,7 @@ import pytest
 from small_runs import config, leaves, run
 
 from engram.envs import Curriculum, NoisyRecall
+from engram.reports.memory import draw_memory, units
 from engram.runs.config import Config
 from engram.runs.log import means, read_rows
 from engram.types import InputError
@@ -65,6 +66,25 @@ def test_what_is_logged_and_scored(tmp_path):
     hints = np.where(scene.world.hint > 0, "▶", "◀")
     assert [look[0] for look in looks] == hints.tolist()
     assert [look.index("●") - 2 for look in looks] == np.minimum(scene.world.time, scene.world.length - 1).tolist()
+
+
+def test_the_memory_that_is_seen_is_the_one_that_there_is(tmp_path):
+    """A policy's own, one that it is shown, or none."""
+    maze = "TMaze(4, extra=2)"
+    run(
+        tmp_path / "memory",
+        config(
+            "BPTT()", task=None, episodes=f"RandomPlay({maze})", objective="MemUP()", cell="LSTM(3)", length=1, steps=28
+        ),
+    )
+    settings = {"estimator": "BPTT()", "env": maze, "cell": "Perceptron(4)", "steps": 16, "shared": True}
+    shown = run(tmp_path / "shown", acting(**settings, memory=str(tmp_path / "memory"))).watch(5, 12)[0]
+    assert units(shown).shape == (12, 6), "h and c of the LSTM"
+    np.testing.assert_array_equal(shown.seen[:, -3:], units(shown)[:, :3])
+    nothing = run(tmp_path / "nothing", acting(**settings)).watch(5, 12)[0]
+    assert units(nothing).shape == (12, 0)
+    for scene in (shown, nothing):
+        draw_memory(scene, "", tmp_path / "memory.png")
 
 
 def test_a_curriculum_rises_with_success_and_is_scored_at_its_goal(tmp_path):

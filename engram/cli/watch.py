@@ -24,6 +24,8 @@ from engram.runs.trial import Scene
 from engram.types import InputError
 
 SHADES = " ░▒▓█"
+MOST = 60
+"""Lines of steps."""
 KINDS = (*PICTURES, ".gif", ".html")
 
 
@@ -79,7 +81,7 @@ class Watch:
 
 def describe(scene: Scene, looks: Sequence[str], acts: bool) -> list[dict[str, Any]]:
     """The steps, as JSON."""
-    arrays = {"first": scene.first, "cue": scene.cue, "seen": scene.seen, "memory": units(scene.memory)}
+    arrays = {"first": scene.first, "cue": scene.cue, "seen": scene.seen, "memory": units(scene)}
     arrays |= {"does": scene.output} if acts else {}
     columns = {name: np.asarray(values).tolist() for name, values in arrays.items()} | {"look": looks}
     return [
@@ -88,8 +90,11 @@ def describe(scene: Scene, looks: Sequence[str], acts: bool) -> list[dict[str, A
 
 
 def show_scene(scene: Scene, looks: Sequence[str], title: str, acts: bool) -> None:
-    """Shows a line a step, with what is done if it acts; each unit of the memory is shaded, blue or red by its sign."""
-    held = units(scene.memory)
+    """Shows a line a step, with what is done if it acts; each unit of the memory is shaded, blue or red by its sign.
+
+    Of very many steps those in the middle are left out.
+    """
+    held = units(scene)
     held = held / np.maximum(np.abs(held).max(axis=0, initial=0.0), 1e-12)
     names = list(scene.said)
     caption = "› begins an episode" + (", ◆ is to be remembered" if np.any(scene.cue) else "")
@@ -101,6 +106,10 @@ def show_scene(scene: Scene, looks: Sequence[str], title: str, acts: bool) -> No
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("memory", no_wrap=True, overflow="ellipsis", ratio=1)
     for step in range(len(held)):
+        if len(held) > MOST and MOST // 2 <= step < len(held) - MOST // 2:
+            if step == MOST // 2:
+                table.add_row("", "⋮", f"{len(held) - MOST:,} more")
+            continue
         values = means(scene.said, (step,))
         shown = ["" if values[name] is None else f"{values[name]:.3f}" for name in names]
         table.add_row(

@@ -118,6 +118,11 @@ class AbstractEnv(eqx.Module):
         del state
         return jnp.array(False)
 
+    def held(self, state: State) -> Any:
+        """What is remembered for whoever acts, where the environment does that; to be looked at."""
+        del state
+        return ()
+
     def text(self, state: State) -> str:
         """A state in a line of text, for people: here, what is seen of it."""
         seen = np.asarray(flat(self.observation_space, self.observe(state)))

@@ -83,5 +83,8 @@ class Curriculum(AbstractWrapper):
     def cue(self, state: Stage) -> Bool[Array, ""]:
         return self.at(state.level).cue(state.state)
 
+    def held(self, state: Stage) -> Any:
+        return self.at(state.level).held(state.state)
+
     def text(self, state: Stage) -> str:
         return self.at(state.level).text(state.state)

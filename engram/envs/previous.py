@@ -73,6 +73,9 @@ class Previous(AbstractWrapper):
     def cue(self, state: Remembered) -> Bool[Array, ""]:
         return self.env.cue(state.state)
 
+    def held(self, state: Remembered) -> Any:
+        return self.env.held(state.state)
+
     def text(self, state: Remembered) -> str:
         return self.env.text(state.state)
 

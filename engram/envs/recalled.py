@@ -60,6 +60,9 @@ class Recalled(AbstractWrapper):
     def cue(self, state: Recollection) -> Bool[Array, ""]:
         return self.env.cue(state.state)
 
+    def held(self, state: Recollection) -> Memory:
+        return state.memory
+
     def text(self, state: Recollection) -> str:
         return self.env.text(state.state)
 

@@ -82,5 +82,8 @@ class Trials(AbstractWrapper):
     def cue(self, state: Course) -> Bool[Array, ""]:
         return self.env.cue(state.state)
 
+    def held(self, state: Course) -> Any:
+        return self.env.held(state.state)
+
     def text(self, state: Course) -> str:
         return f"episode {int(state.episodes) + 1}: {self.env.text(state.state)}"

@@ -1,7 +1,6 @@
 """What a memory holds, step by step."""
 
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -18,21 +17,23 @@ CURVES = ("losses/loss", "charts/reward", "charts/value")
 CUE = "#e69f00"
 
 
-def units(memory: Any) -> Float[np.ndarray, "time units"]:
-    """All numbers of a memory's states side by side; of complex ones the magnitudes."""
-    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(memory)]
+def units(scene: Scene) -> Float[np.ndarray, "time units"]:
+    """All numbers of the memory's states side by side; of complex ones the magnitudes."""
+    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(scene.memory)]
     numbers = [np.abs(leaf) if np.iscomplexobj(leaf) else leaf for leaf in leaves if np.issubdtype(leaf.dtype, np.inexact)]
     if not numbers:
-        return np.zeros((len(leaves[0]) if leaves else 0, 0))
+        return np.zeros((len(scene.first), 0))
     return np.concatenate([leaf.reshape(len(leaf), -1).astype(float) for leaf in numbers], axis=1)
 
 
 def memory_figure(scene: Scene, title: str):
     """A figure of the states of a memory over time as a heat map, under what was said of each step; and its two axes.
 
-    Dotted lines begin episodes, and what is to be remembered is seen in the shaded steps.
+    Each unit is shown beside its own largest state.
+
+    Dotted lines begin episodes, and what is to be remembered is seen in the shaded steps. Of no memory the map is empty.
     """
-    held = units(scene.memory)[:, :LIMIT]
+    held = units(scene)[:, :LIMIT]
     picture, axes = figure(9.0, 5.0)
     axes.remove()
     above, below = picture.subplots(2, 1, sharex=True, height_ratios=(1, 3))
@@ -42,9 +43,9 @@ def memory_figure(scene: Scene, title: str):
             values = [np.nan if step[name] is None else step[name] for step in said]
             above.plot(values, drawstyle="steps-mid", label=name.partition("/")[2])
     above.set(title=title)
-    largest = float(np.quantile(np.abs(held), 0.995)) if held.size else 0.0
-    largest = largest or 1.0
-    image = below.imshow(held.T, aspect="auto", cmap="RdBu_r", vmin=-largest, vmax=largest, interpolation="nearest")
+    shares = held / np.maximum(np.abs(held).max(axis=0, initial=0.0), 1e-12)
+    rows = shares.T if held.size else np.full((1, len(held)), np.nan)
+    image = below.imshow(rows, aspect="auto", cmap="RdBu_r", vmin=-1.0, vmax=1.0, interpolation="nearest")
     for axes in (above, below):
         for start in np.flatnonzero(np.asarray(scene.first)):
             axes.axvline(start - 0.5, linestyle=":", linewidth=1, color="black")
@@ -53,7 +54,7 @@ def memory_figure(scene: Scene, title: str):
     above.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     below.grid(False)
     below.set(xlabel="step", ylabel="unit")
-    picture.colorbar(image, ax=below, label="state", pad=0.01)
+    picture.colorbar(image, ax=below, label="state, of its largest", pad=0.01)
     return picture, above, below
 
 

@@ -80,7 +80,8 @@ class ActingTrial(AbstractTrial):
         def one(running, key):
             state, playing = running
             after, later, found, _ = rollout(env, model, state, playing, key[None], 1)
-            world, memory = jax.tree.map(lambda leaf: leaf[0], (playing.plays.state, after))
+            world, own = jax.tree.map(lambda leaf: leaf[0], (playing.plays.state, after))
+            memory = (own, env.held(world))
             return (after, later), (jax.tree.map(lambda leaf: leaf[0, 0], found), memory, world, env.cue(world))
 
         start = (self.agent.step.initial(model, 1), begin(env, 1, begin_key))
