@@ -22,14 +22,14 @@ def _down(result: Result) -> Table:
 
 
 def _cells(line: Result) -> tuple[str, ...]:
-    ours = line["ours"]
+    ours, seeds = line["ours"], len(line["by_seed"])
     between = "" if ours["low"] is None else f"{ours['low']:.4g} to {ours['high']:.4g}"
     return (
         line["name"],
         "" if line["claimed"] is None else f"{line['claimed']:.4g}",
         line["ended"] or ("" if ours["mean"] is None else f"{ours['mean']:.4g}"),
         between,
-        str(len(line["by_seed"])),
+        str(seeds) if ours["count"] == seeds else f"{ours['count']} of {seeds}",
         f"{line['steps']:,}" if line["steps"] else "",
         "" if line["steps_per_second"] is None else f"{line['steps_per_second']:,.0f}",
     )
