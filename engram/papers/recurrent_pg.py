@@ -68,7 +68,7 @@ def recall(scale: Scale) -> list[Case]:
 
 
 FORAGED = ("chain(clip_by_global_norm(1.0), adam(3e-3))", 0.9)
-"""The optimiser and γ of the eat game. With γ = 0.99 many seeds end by eating nothing: what comes of later foods is noise."""
+"""The optimiser and γ of the eat game. With γ = 0.99 many seeds come to eat nothing: later foods are noise."""
 
 
 def eat(scale: Scale) -> list[Case]:
