@@ -198,7 +198,7 @@ MAZES: dict[Scale, Maze] = {
 }
 LONG: dict[Scale, Maze] = {
     "smoke": Maze(8, 4, Effort(8, 8, 1), 2, Play(4, 1, 2)),
-    "laptop": Maze(20_000, 20, Effort(64, 32, 3), 30, Play(16, 1, 20)),
+    "laptop": Maze(20_000, 20, Effort(64, 32, 3), 60, Play(16, 1, 20)),
     "paper": Maze(20_000, 20, Effort(256, 64, 5), 300, Play(32, 1, 100)),
 }
 

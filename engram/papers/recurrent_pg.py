@@ -207,7 +207,7 @@ def steps_to(level: float) -> Callable[[Record, str], dict[int, float]]:
     """
 
     def final(record: Record, metric: str) -> dict[int, float]:
-        length, reached = int(record.label.rpartition(" ")[2]), {}
+        length, reached = int(record.name.rpartition(" ")[2]), {}
         for seed in sorted({row["seed"] for row in record.rows}):
             rows = [row for row in record.rows if row["seed"] == seed and row.get(metric) is not None]
             rows = [row for row in rows if row["charts/episodic_length"] > length - 0.5]
