@@ -36,7 +36,8 @@ def normal(word: UInt32[Array, "*shape"]) -> Float[Array, "*shape"]:
 
 def words(key: PRNGKeyArray, count: int) -> tuple[UInt32[Array, " count"], UInt32[Array, " count"]]:
     """Two independent words of 32 random bits, `count` times: those of `threefry` for the numbers (i, 0)."""
-    return threefry(*jax.random.key_data(key), jnp.arange(count, dtype=jnp.uint32), jnp.zeros(count, jnp.uint32))
+    first, second = jax.random.key_data(key)
+    return threefry(first, second, jnp.arange(count, dtype=jnp.uint32), jnp.zeros(count, jnp.uint32))
 
 
 def threefry(first: Words, second: Words, left: Words, right: Words) -> tuple[Words, Words]:
@@ -71,8 +72,8 @@ def log_gamma(key: PRNGKeyArray, shape: Float[Array, "*size"]) -> Float[Array, "
     Reference: Marsaglia & Tsang, *A simple method for generating gamma variables*, 2000.
     """
     alpha = shape.ravel()
-    key = jnp.repeat(jax.random.key_data(key)[:, None], alpha.size, axis=1)
-    return _log_gammas(*key, jnp.arange(alpha.size, dtype=jnp.uint32), alpha).reshape(shape.shape)
+    first, second = jnp.repeat(jax.random.key_data(key)[:, None], alpha.size, axis=1)
+    return _log_gammas(first, second, jnp.arange(alpha.size, dtype=jnp.uint32), alpha).reshape(shape.shape)
 
 
 @jax.custom_batching.custom_vmap
@@ -87,13 +88,13 @@ def _log_gammas(first, second, number, alpha):
 
         def again(running):
             attempt, found = running
-            return attempt + 1, jnp.where(found == REFUSED, _propose(*theirs, attempt), found)
+            return attempt + 1, jnp.where(found == REFUSED, _propose(attempt, *theirs), found)
 
         start = (1, jnp.where(which < alpha.size, REFUSED, 0.0))
         of_them = jax.lax.while_loop(lambda running: (running[1] == REFUSED).any(), again, start)[1]
         return found.at[which].set(of_them, mode="drop")
 
-    return jax.lax.while_loop(lambda found: (found == REFUSED).any(), some, _propose(first, second, number, alpha, 0))
+    return jax.lax.while_loop(lambda found: (found == REFUSED).any(), some, _propose(0, first, second, number, alpha))
 
 
 @_log_gammas.def_vmap
@@ -105,7 +106,7 @@ def _(size, batched, *each):
 REFUSED = -math.inf
 
 
-def _propose(first, second, number, alpha, attempt):
+def _propose(attempt, first, second, number, alpha):
     """Logarithms of what is proposed, or `REFUSED`; u and w are of 20 bits."""
     word, other = threefry(first, second, number, jnp.full_like(number, attempt))
     d, x = alpha + 2 / 3, normal(word)

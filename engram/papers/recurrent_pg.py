@@ -1,50 +1,22 @@
 """Recurrent policy gradients: Bartunov, *Deep reinforcement learning with memory* (slides), and past their window."""
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable
 
 from engram.envs import AbstractEnv, CartPole, Eat, Ladder, NoisyRecall, RepeatPrevious, TMaze
+from engram.papers.copies import Effort, acting
 from engram.papers.item import RETURN as PLAYED
-from engram.papers.item import Case, Item, Scale, Unit, configured, played
+from engram.papers.item import Case, Item, Scale, Unit
+from engram.papers.past_window import CURRICULUM, further, noise, past, recall_past
 from engram.reports.record import Record
-from engram.runs.config import Config
 
 TITLE = "Recurrent policy gradients"
 RETURN = "charts/episodic_return"
 UNIT = Unit("return")
-ADAM = "chain(clip_by_global_norm(1.0), adam(1e-3))"
-
-
-class Effort(NamedTuple):
-    """Updates, seeds, and rows of the log."""
-
-    updates: int
-    seeds: int
-    rows: int = 200
-
-
-def acting(name: str, effort: Effort, length: int, **expressions: Any) -> Case:
-    return configured(name, copies(effort, length, **expressions))
-
-
-def copies(effort: Effort, length: int, **expressions: Any) -> Config:
-    """A run of 32 copies of an environment, each of which takes so many steps between two updates."""
-    fields: dict[str, Any] = {
-        "task": None,
-        "cell": "LSTM(64)",
-        "estimator": "BPTT()",
-        "optimiser": ADAM,
-        "batch": 32,
-    } | expressions
-    fields |= {"length": length, "steps": effort.updates * fields["batch"] * length}
-    fields |= {"seed": 0, "seeds": effort.seeds, "log_every": effort.updates // effort.rows}
-    return Config(**fields)
 
 
 PLAIN = "PolicyGradient(ToGo(), gamma=1.0)"
 BASELINE = "PolicyGradient(Advantage(), gamma=1.0)"
-CURRICULUM = "Curriculum(NoisyRecall({0}), 'length', 6, 5, 0.8)"
 
 
 def recall(scale: Scale) -> list[Case]:
@@ -117,104 +89,50 @@ def immediate(scale: Scale) -> list[Case]:
     return [acting(name, effort, 32, env="Ladder()", agent=agent, cell="LSTM(16)") for name, agent in tried]
 
 
-A2C = "PolicyGradient(Advantage(0.95), entropy_cost=0.01)"
-TWICE = "PPO(epochs=2, minibatches=2)"
-WINDOW = 8
-
-
-def fading(units: int, back: int) -> str:
-    """A cell that forgets at first: of what it saw so many steps back, less than 3 % is left, and noise on it."""
-    return f"RTU({units}, 0.5, {0.93 ** (50 / back):.3f})"
-
-
-class Line(NamedTuple):
-    """An agent, its units, its estimator, the steps that a hint is back, and its updates at the scale of a laptop."""
-
-    name: str
-    agent: str
-    units: int
-    estimator: str
-    back: int = 50
-    updates: int = 30_000
-
-
-def blind(scale: Scale, lines: Sequence[Line]) -> list[Case]:
-    """Rollouts as long as the window: what is not in the trace is not learnt from."""
-
-    def case(line: Line) -> Case:
-        updates = {"smoke": 8 * line.back // 50, "laptop": line.updates, "paper": 3 * line.updates}[scale]
-        seeds = {"smoke": 2, "laptop": 5, "paper": 10}[scale]
-        return acting(
-            f"{line.name}, {line.units} units, {line.estimator}",
-            Effort(updates, seeds, 1 if scale == "smoke" else 200),
-            WINDOW,
-            env=f"TMaze({line.back})",
-            agent=line.agent,
-            cell=fading(line.units, line.back),
-            estimator=line.estimator,
-            optimiser="chain(clip_by_global_norm(0.5), adam(3e-3))",
-        )
-
-    return [case(line) for line in (lines if scale != "smoke" else lines[-1:])]
-
-
-TRUNCATED, FOLLOWED = f"TBPTT({WINDOW})", f"UORO(memory={WINDOW})"
-
-
-def past(scale: Scale) -> list[Case]:
-    agents = {"A2C": A2C, "PPO": TWICE}
-    return blind(scale, [Line(*each, 32, way) for each in agents.items() for way in (TRUNCATED, "RTRL()")])
-
-
-def noise(scale: Scale) -> list[Case]:
-    ways = [(8, "RTRL()"), (8, FOLLOWED), (8, f"UORO(rank=4, memory={WINDOW})"), (32, FOLLOWED)]
-    return blind(scale, [Line("A2C", A2C, *way, updates=80_000) for way in ways])
-
-
-def further(scale: Scale) -> list[Case]:
-    return blind(scale, [Line("A2C", A2C, 32, way, 100, 80_000) for way in (TRUNCATED, "RTRL()")])
-
-
-def recall_past(scale: Scale) -> list[Case]:
-    """The slides' curriculum, by a cell whose gates can shut out noise, and whose units do not meet: RTRL is cheap."""
-    length, updates, seeds = {"smoke": (12, 8, 2), "laptop": (200, 48_000, 5), "paper": (500, 400_000, 10)}[scale]
-    common = {
-        "env": CURRICULUM.format(length),
-        "agent": A2C,
-        "cell": "ELSTM(32)",
-        "optimiser": "chain(clip_by_global_norm(0.5), adam(3e-3, eps=1e-5))",
-    }
-    effort, looks = Effort(updates, seeds, 1 if scale == "smoke" else 200), 1 if scale == "smoke" else 16
-    return [
-        played(f"A2C, {way}", copies(effort, WINDOW, estimator=way, **common), 1_000, times=looks)
-        for way in ((TRUNCATED, "RTRL()") if scale != "smoke" else ("RTRL()",))
-    ]
+POLE = "CartPole(speeds=False)"
+SOLVED: dict[str, AbstractEnv] = {
+    "TMaze(20)": TMaze(20),
+    "RepeatPrevious()": RepeatPrevious(),
+    POLE: CartPole(speeds=False),
+}
 
 
 def solved(scale: Scale) -> list[Case]:
-    """PPO with a GRU, rollouts of 128 steps of 64 copies."""
-    effort = {"smoke": Effort(1, 2, 1), "laptop": Effort(400, 5), "paper": Effort(1_000, 10)}[scale]
-    agent = "PPO()" if scale != "smoke" else "PPO(epochs=1)"
-    envs = ("TMaze(20)", "RepeatPrevious()", "CartPole(speeds=False)") if scale != "smoke" else ("TMaze(20)",)
-    common = {"cell": "GRU(64)", "batch": 64, "agent": agent, "optimiser": "chain(clip_by_global_norm(0.5), adam(1e-3))"}
-    return [acting(env, effort, 128 if scale != "smoke" else 64, env=env, **common) for env in envs]
+    """PPO with a GRU, rollouts of 128 steps of 64 copies. The pole wants a steady hand: shrinking steps, and no entropy."""
+    if scale == "smoke":
+        return [acting("TMaze(20)", Effort(1, 2, 1), 64, env="TMaze(20)", cell="GRU(64)", batch=64, agent="PPO(epochs=1)")]
+    effort = {"laptop": Effort(400, 5), "paper": Effort(1_000, 10)}[scale]
+    common = {"cell": "GRU(64)", "batch": 64}
+    clipped = "chain(clip_by_global_norm(0.5), {})"
+    cases = [
+        acting(env, effort, 128, env=env, agent="PPO()", optimiser=clipped.format("adam(1e-3)"), **common)
+        for env in SOLVED
+        if env != POLE
+    ]
+    longer = effort._replace(updates=2 * effort.updates)
+    shrinking = clipped.format(f"adam(linear_schedule(1e-3, 0.0, {16 * longer.updates}))")
+    return [*cases, acting(POLE, longer, 128, env=POLE, agent="PPO(entropy_cost=0.0)", optimiser=shrinking, **common)]
 
 
-def steps_to(level: float) -> Callable[[Record, str], dict[int, float]]:
+def steps_to(
+    level: Callable[[str], float], length: Callable[[str], float] = lambda name: 0.0
+) -> Callable[[Record, str], dict[int, float]]:
     """How many steps each seed takes until the mean of 5 rows of the log is above a level; NaN if it never is.
 
-    Rows count once episodes are as long as the end of the case's name says, to where a curriculum must first come.
+    **Arguments:**
+
+    - `level`: that of a case, by its name.
+    - `length`: how long its episodes must be for a row to count, where they become longer.
     """
 
     def final(record: Record, metric: str) -> dict[int, float]:
-        length, reached = int(record.name.rpartition(" ")[2]), {}
+        reached = {}
         for seed in sorted({row["seed"] for row in record.rows}):
             rows = [row for row in record.rows if row["seed"] == seed and row.get(metric) is not None]
-            rows = [row for row in rows if row["charts/episodic_length"] > length - 0.5]
+            rows = [row for row in rows if row["charts/episodic_length"] > length(record.name) - 0.5]
             means = (sum(row[metric] for row in rows[end - 4 : end + 1]) / 5 for end in range(4, len(rows)))
-            reached[seed] = next(
-                (float(row["step"]) for row, mean in zip(rows[4:], means, strict=True) if mean > level), math.nan
-            )
+            found = zip(rows[4:], means, strict=True)
+            reached[seed] = next((float(row["step"]) for row, mean in found if mean > level(record.name)), math.nan)
         return reached
 
     return final
@@ -241,6 +159,19 @@ RECALL = Item(
     levels((NoisyRecall(10), "")),
 )
 
+BY_PPO = Item(
+    "recurrent-pg/solved",
+    "PPO with a GRU",
+    "A T-maze, repeating what was shown 4 steps ago, and balancing a pole without seeing speeds.",
+    solved,
+    {"smoke": 1, "laptop": 15, "paper": 300},
+    RETURN,
+    UNIT,
+    levels(
+        *((env, f" of {name}") for name, env in zip(("the maze", "repeating", "the pole"), SOLVED.values(), strict=True))
+    ),
+)
+
 ITEMS = [
     RECALL,
     RECALL._replace(
@@ -249,7 +180,7 @@ ITEMS = [
         shows="The same runs: the steps of all copies until the return is at 90 % of the optimum.",
         unit=Unit("steps to 90 %"),
         levels={},
-        final=steps_to(0.9 * NoisyRecall(10).optimum),
+        final=steps_to(lambda name: 0.9 * NoisyRecall(10).optimum, lambda name: float(name.rpartition(" ")[2])),
         runs=RECALL.name,
     ),
     Item(
@@ -317,14 +248,14 @@ ITEMS = [
         UNIT,
         levels((NoisyRecall(200), "")),
     ),
-    Item(
-        "recurrent-pg/solved",
-        "PPO with a GRU",
-        "A T-maze, repeating what was shown 4 steps ago, and balancing a pole without seeing speeds.",
-        solved,
-        {"smoke": 1, "laptop": 30, "paper": 300},
-        RETURN,
-        UNIT,
-        levels((TMaze(20), " of the maze"), (RepeatPrevious(), " of repeating"), (CartPole(speeds=False), " of the pole")),
+    BY_PPO,
+    BY_PPO._replace(
+        name="recurrent-pg/solved-steps",
+        title="Steps until PPO has solved them",
+        shows="The same runs: the steps of all copies until the return is at 90 % of the optimum, 450 for the pole.",
+        unit=Unit("steps to 90 %"),
+        levels={},
+        final=steps_to(lambda name: 0.9 * SOLVED[name].optimum),
+        runs="recurrent-pg/solved",
     ),
 ]
