@@ -61,6 +61,7 @@ from engram.envs import CartPole as CartPole
 from engram.envs import Curriculum as Curriculum
 from engram.envs import Eat as Eat
 from engram.envs import GaussianBandit as GaussianBandit
+from engram.envs import Gymnasium as Gymnasium
 from engram.envs import HighLow as HighLow
 from engram.envs import Ladder as Ladder
 from engram.envs import NoisyRecall as NoisyRecall

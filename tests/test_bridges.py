@@ -17,14 +17,16 @@ from tables import squared_error
 import engram
 import engram.envs
 from engram import InputError
-from engram.agents import hosted
 from engram.agents.acting import Playing, rollout
 from engram.cells import Chain
-from engram.envs import AbstractEnv, GymEnv, Gymnax, GymVectorEnv, HostEnv, Ladder, TMaze, check, from_gymnasium
+from engram.envs import AbstractEnv, GymEnv, Gymnasium, Gymnax, GymVectorEnv, Ladder, Previous, TMaze, check
+from engram.envs.host import Copies, told
 from engram.envs.registered import ENVS
 from engram.step import Supervised
 
 COPIES, STEPS = 3, 11
+SEEDS = jnp.stack([jax.random.key(5 + copy) for copy in range(COPIES)])
+"""Keys that Gymnasium's seeds are."""
 
 
 @pytest.mark.filterwarnings("ignore:.*value is -?infinity", "ignore:.*we recommend using a symmetric and normalized space")
@@ -43,7 +45,7 @@ def test_all_environments_are_registered():
         engram.envs.Previous,
         engram.envs.Recalled,
         engram.envs.Trials,
-        HostEnv,
+        Gymnasium,
         Gymnax,
     }
     env = gymnasium.make("engram:engram/TMaze-v0", corridor=7, previous=True).unwrapped
@@ -101,20 +103,15 @@ def make_model(env, traced=None):
     return Chain(engram.Stateless(count), model)
 
 
-def in_jax(env, model, length, seed=5):
-    """A rollout whose environments have the keys that the seeds of Gymnasium's are."""
-    plays = jax.vmap(env.begin)(jnp.stack([jax.random.key(seed + copy) for copy in range(COPIES)]))
+def in_jax(env, model, length):
+    plays = jax.vmap(env.begin)(SEEDS)
     playing = Playing(plays, jnp.zeros(COPIES), jnp.zeros(COPIES, int))
     memory = Supervised(squared_error).initial(model, COPIES)
     return eqx.filter_jit(rollout)(env, model, memory, playing, jax.random.key(9), length)
 
 
-def by_host(env, model, lengths, seed=5):
-    """The last of several rollouts, one after the other."""
-    playing, memory = hosted.begin(env, seed), Supervised(squared_error).initial(model, COPIES)
-    for length in lengths:
-        memory, playing, steps, scores = hosted.rollout(env, model, memory, playing, jax.random.key(9), length)
-    return memory, playing, steps, scores
+def hosted(env, mode=None):
+    return Gymnasium(lambda copies: vector(env, mode, copies))
 
 
 def assert_same(found, wanted):
@@ -123,11 +120,11 @@ def assert_same(found, wanted):
         np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-9)
 
 
-def vector(env, mode):
+def vector(env, mode, copies=COPIES):
     """Copies of an environment whose autoresets are of a mode."""
     if mode is None:
-        return GymVectorEnv(env, COPIES)
-    return SyncVectorEnv([lambda: GymEnv(env)] * COPIES, autoreset_mode=mode)
+        return GymVectorEnv(env, copies)
+    return SyncVectorEnv([lambda: GymEnv(env)] * copies, autoreset_mode=mode)
 
 
 @pytest.mark.parametrize("mode", [None, *AutoresetMode], ids=str)
@@ -139,7 +136,7 @@ def test_a_rollout_by_the_host_is_a_rollout(mode):
     memory, playing, steps, scores = in_jax(env, model, STEPS)
     assert steps.over.sum() >= COPIES
     assert steps.truncated.any() or drawn
-    host = by_host(HostEnv(vector(env, mode)), model, [STEPS])
+    host = in_jax(hosted(env, mode), model, STEPS)
     assert_same(host[2], steps)
     assert_same(host[3], scores)
     assert_same((host[0], host[1].total, host[1].length), (memory, playing.total, playing.length))
@@ -148,57 +145,76 @@ def test_a_rollout_by_the_host_is_a_rollout(mode):
 
 def test_control_an_autoreset_of_another_mode_is_seen():
     env = Ladder(2, horizon=3)
-    model, venv = make_model(env), vector(env, AutoresetMode.SAME_STEP)
-    venv.metadata["autoreset_mode"] = AutoresetMode.NEXT_STEP
-    steps, wanted = by_host(HostEnv(venv), model, [STEPS])[2], in_jax(env, model, STEPS)[2]
+
+    def wrong(copies):
+        venv = vector(env, AutoresetMode.SAME_STEP)
+        venv.metadata["autoreset_mode"] = AutoresetMode.NEXT_STEP
+        return venv
+
+    model = make_model(env)
+    steps, wanted = in_jax(Gymnasium(wrong), model, STEPS)[2], in_jax(env, model, STEPS)[2]
     assert not np.array_equal(steps.seen, wanted.seen)
-
-
-def test_what_is_decided_is_compiled_once():
-    traced = []
-    env = Ladder(2, horizon=3)
-    model = make_model(env, traced)
-    host = HostEnv(vector(env, None))
-    by_host(host, model, [3])
-    compiled = len(traced)
-    by_host(host, model, [3, 4])
-    assert len(traced) == compiled
 
 
 def test_an_agent_learns_the_same_from_the_host():
     env = TMaze(3)
-    envs = env, HostEnv(GymVectorEnv(env, COPIES))
-    ours, theirs = (engram.PPO(env, engram.BPTT(), optax.sgd(0.1), epochs=2, minibatches=1) for env in envs)
     model, key = make_model(env), jax.random.key(2)
-    plays = jax.vmap(env.begin)(jnp.stack([jax.random.key(5 + copy) for copy in range(COPIES)]))
-    state = ours.start(model, Playing(plays, jnp.zeros(COPIES), jnp.zeros(COPIES, int)), key)
-    state, outcome = ours.train(state, 2, 5)
-    host = hosted.init(theirs, model, seed=5, key=key)
-    for _ in range(2):
-        host, heard = hosted.update(theirs, host, 5)
-    learnt, wanted, before = (eqx.filter(model, eqx.is_array) for model in (host.model, state.model, model))
+    states, outcomes = [], []
+    for each in (env, hosted(env)):
+        agent = engram.PPO(each, engram.BPTT(), optax.sgd(0.1), epochs=2, minibatches=1)
+        plays = jax.vmap(each.begin)(SEEDS)
+        state = agent.start(model, Playing(plays, jnp.zeros(COPIES), jnp.zeros(COPIES, int)), key)
+        state, outcome = agent.train(state, 2, 5)
+        states.append(state)
+        outcomes.append(outcome)
+    wanted, learnt, before = (eqx.filter(model, eqx.is_array) for model in (*(state.model for state in states), model))
     assert_same(learnt, wanted)
-    assert_same(heard, jax.tree.map(lambda leaf: leaf[-1], outcome))
-    assert_same(host.carry, state.carry)
+    assert_same(outcomes[1], outcomes[0])
+    assert_same(states[1].carry, states[0].carry)
     assert not np.allclose(jax.tree.leaves(learnt)[0], jax.tree.leaves(before)[0]), "nothing was learnt"
-    with pytest.raises(InputError, match=r"use engram\.agents\.hosted"):
-        theirs.update(host, 5)
-    with pytest.raises(InputError, match="the host steps a HostEnv alone"):
-        hosted.update(ours, state, 5)
+
+
+def test_the_host_is_asked_once_for_all():
+    """Copies of several worlds side by side are those of each world by itself, and lost ones begin anew."""
+    env = hosted(TMaze(3))
+    asked = []
+    step = env.host.step
+    env.host.step = lambda *given: asked.append(len(given[0])) or step(*given)
+    worlds = jnp.stack([SEEDS, SEEDS[::-1]])
+    begin, act = (jax.jit(jax.vmap(jax.vmap(one))) for one in (env.begin, env.act))
+    plays = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(jax.vmap(env.begin)(seeds) for seeds in worlds))
+    assert len(set(np.asarray(plays.state.world).ravel().tolist())) == 2
+    after, feedback = act(plays, jnp.ones((2, COPIES), int))
+    assert asked == [2 * COPIES]
+    apart = [jax.vmap(TMaze(3).act)(jax.vmap(TMaze(3).begin)(seeds), jnp.ones(COPIES, int)) for seeds in worlds]
+    for index, (play, found) in enumerate(apart):
+        assert_same(after.state.observation[index], jax.vmap(TMaze(3).observe)(play.state))
+        assert_same(jax.tree.map(lambda leaf, index=index: leaf[index], feedback), found)
+    env.host.worlds.clear()
+    broken, feedback = act(after, jnp.ones((2, COPIES), int))
+    assert feedback.truncated.all()
+    assert broken.over.all()
+    anew, feedback = act(broken, jnp.ones((2, COPIES), int))
+    assert anew.first.all()
+    assert not (feedback.truncated | anew.over).any()
+    np.testing.assert_array_equal(anew.state.observation, broken.state.observation)
+    assert not act(anew, jnp.ones((2, COPIES), int))[0].first.any()
+    assert begin(worlds).state.place.tolist() == [list(range(COPIES)), list(range(COPIES, 2 * COPIES))]
 
 
 def test_gymnasiums_own_environments():
-    env = from_gymnasium("Pendulum-v1", 2, vectorization_mode="sync")
-    model = make_model(env)
-    playing = hosted.begin(env, 0)
-    _, _, steps, _ = hosted.rollout(env, model, Supervised(squared_error).initial(model, 2), playing, jax.random.key(0), 3)
-    assert steps.seen.shape == (2, 3, 3)
+    env = Gymnasium("Pendulum-v1")
+    assert in_jax(env, make_model(env), 3)[2].seen.shape == (COPIES, 3, 3)
+    copies = Copies(gymnasium.make_vec("Pendulum-v1", 2))
+    copies.start(0)
     with pytest.raises(InputError, match="A model's actions are NaN or infinite"):
-        env.play(np.zeros(2, bool), np.full((2, 1), np.nan))
+        copies.play(np.zeros(2, bool), np.full((2, 1), np.nan))
     given = []
-    env.venv.step = lambda actions: given.append(actions) or (np.zeros((2, 3)), *np.zeros((3, 2)), {})
-    env.play(np.zeros(2, bool), np.array([[9.0], [-1.0]]))
+    copies.venv.step = lambda actions: given.append(actions) or (np.zeros((2, 3)), *np.zeros((3, 2)), {})
+    copies.play(np.zeros(2, bool), np.array([[9.0], [-1.0]]))
     np.testing.assert_array_equal(given, [[[2.0], [-1.0]]])
+    with pytest.raises(InputError, match="it cannot be reset or stepped by itself"):
+        Previous(env).begin(jax.random.key(0))
 
 
 class Wrong(VectorEnv):
@@ -262,14 +278,14 @@ class Wrong(VectorEnv):
 )
 def test_what_a_host_gives_is_looked_at(how, message):
     def play(how):
-        env = HostEnv(Wrong(how))
-        env.start(0)
-        over = np.zeros(2, bool)
+        env = Gymnasium(lambda copies: Wrong(how))
+        play = jax.vmap(env.begin)(SEEDS[:2])
         for _ in range(2):
-            over = env.play(over, np.ones(2, int))[1].terminated
+            play, _ = jax.jit(jax.vmap(env.act))(play, jnp.ones(2, int))
+        jax.block_until_ready(play)
 
     play("")
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=message), told():
         play(how)
 
 
@@ -291,7 +307,7 @@ def test_what_cannot_be_made_is_told_why(name, message):
     gymnasium.register("Needs-v0", lambda: Needs(gymnasium.error.DependencyNotInstalled("pip install gymnasium[parts]")))
     try:
         with pytest.raises(InputError, match=message):
-            from_gymnasium(name, 2)
+            Gymnasium(name)
     finally:
         del gymnasium.registry["Needs-v0"]
 

@@ -1,6 +1,5 @@
 """Algorithms that act and learn."""
 
-from engram.agents import hosted as hosted
 from engram.agents.acting import Playing as Playing
 from engram.agents.acting import Steps as Steps
 from engram.agents.acting import begin as begin

@@ -13,8 +13,7 @@ from engram.envs.gym import GymEnv as GymEnv
 from engram.envs.gym import GymVectorEnv as GymVectorEnv
 from engram.envs.gymnax import Gymnax as Gymnax
 from engram.envs.high_low import HighLow as HighLow
-from engram.envs.host import HostEnv as HostEnv
-from engram.envs.host import from_gymnasium as from_gymnasium
+from engram.envs.host import Gymnasium as Gymnasium
 from engram.envs.ladder import Ladder as Ladder
 from engram.envs.noisy_recall import NoisyRecall as NoisyRecall
 from engram.envs.pendulum import Pendulum as Pendulum

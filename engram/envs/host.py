@@ -1,18 +1,24 @@
-"""Gymnasium's vector environments, which are stepped by the host, between compiled programs."""
+"""Gymnasium's environments, stepped by the host from within compiled programs."""
 
+import contextlib
+import functools
 import importlib
-from typing import Any, NoReturn
+import secrets
+from collections.abc import Callable, Generator
+from typing import Any, NamedTuple, NoReturn
 
 import equinox as eqx
 import gymnasium
 import jax
+import jax.numpy as jnp
 import numpy as np
 from gymnasium.spaces import Box, Space
 from gymnasium.vector import AutoresetMode, VectorEnv
-from jaxtyping import PRNGKeyArray
+from jax.experimental import io_callback
+from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 
-from engram.envs.base import AbstractEnv, Feedback, State
-from engram.envs.spaces import contains, names, parts
+from engram.envs.base import AbstractEnv, Feedback, Play, State
+from engram.envs.spaces import contains, names, parts, sample
 from engram.types import InputError
 
 PACKAGES = {
@@ -25,59 +31,227 @@ PACKAGES = {
 """How names begin that are known once a module was imported; this, and the package that it comes with."""
 
 
-PLAYED_BY_HOST = (
-    "A HostEnv is stepped by Gymnasium, not within compiled programs: use engram.agents.hosted.init and "
-    "engram.agents.hosted.update in place of the agent's own."
-)
+class Seat(NamedTuple):
+    """A copy of an environment that the host steps: among which copies it is, which of them, and what is seen of it."""
+
+    world: Int[Array, "*copies"]
+    place: Int[Array, "*copies"]
+    observation: PyTree[Array]
 
 
-class HostEnv(AbstractEnv):
-    """Copies of an environment that Gymnasium steps, for agents to act in (see `engram.agents.hosted`).
+class Gymnasium(AbstractEnv):
+    """An environment of Gymnasium, which the host steps: as many copies at once as a program plays side by side.
 
-    What is a state here is an observation. Copies go on wherever they were left; to play two rollouts at once, make two.
+    Compiled programs call the host in each step, once for all copies. What goes on there is no part of a state: copies that
+    are not there any more, as when a run is resumed, begin new episodes, and those under way count as truncated.
 
     The last observation of an episode has a step of its own, as everywhere (see `Play`). Vector environments whose
     autoresets are of the next step show it by themselves. Of others, a copy takes that step with the rest, in an episode
     that nobody sees, and is then reset by `options={"reset_mask": ...}`: one reset more for each episode.
 
+    It is played, as a whole, by `begin` and `act`. Environments made from another one, such as `Previous`, step and reset
+    that one themselves, which the host cannot: use Gymnasium's own wrappers.
+
     **Arguments:**
 
-    - `venv`: the copies, as of `gymnasium.make_vec`.
+    - `make`: a name that Gymnasium knows, of which copies are those of `gymnasium.make_vec`; or a function that gives so
+      many copies, a vector environment.
     """
 
-    venv: VectorEnv[Any, Any, Any] = eqx.field(static=True)
+    host: "Host" = eqx.field(static=True)
 
-    def __check_init__(self):
-        mode = self.venv.metadata.get("autoreset_mode")
-        if not isinstance(mode, AutoresetMode):
-            raise InputError(
-                f"HostEnv(venv): venv.metadata['autoreset_mode'] is {mode!r}, so that nobody knows when episodes begin; "
-                f"set it to a gymnasium.vector.AutoresetMode."
-            )
-        for space in (self.observation_space, self.action_space):
-            parts(space, names(space))
-
-    @property
-    def copies(self) -> int:
-        """How many environments there are."""
-        return self.venv.num_envs
+    def __init__(self, make: str | Callable[[int], VectorEnv[Any, Any, Any]]):
+        self.host = Host(functools.partial(by_name, make) if isinstance(make, str) else make)
 
     @property
     def observation_space(self) -> Space[Any]:
-        return self.venv.single_observation_space
+        return self.host.observation_space
 
     @property
     def action_space(self) -> Space[Any]:
-        return self.venv.single_action_space
+        return self.host.action_space
 
-    def observe(self, state: State) -> State:
-        return state
+    def observe(self, state: Seat) -> Any:
+        return state.observation
 
     def reset(self, key: PRNGKeyArray) -> NoReturn:
-        raise InputError(PLAYED_BY_HOST)
+        raise InputError(AS_A_WHOLE)
 
     def step(self, state: State, action: Any, key: PRNGKeyArray) -> NoReturn:
-        raise InputError(PLAYED_BY_HOST)
+        raise InputError(AS_A_WHOLE)
+
+    def begin(self, key: PRNGKeyArray) -> Play:
+        seat = _of_all(self._seats)(jax.random.key_data(key))
+        return Play(seat, jnp.array(True), jnp.array(False), key)
+
+    def act(self, play: Play, action: Any) -> tuple[Play, Feedback]:
+        world, place, _ = play.state
+        observation, first, feedback = _of_all(self._step)(world, place, play.over, action)
+        play = Play(Seat(world, place, observation), first, feedback.terminated | feedback.truncated, play.key)
+        return play, feedback
+
+    def _seats(self, keys):
+        copies = len(keys)
+        number = _one_each_of(copies, int)
+        return io_callback(self.host.seats, Seat(number, number, self._seen(copies)), keys)
+
+    def _step(self, world, place, over, action):
+        copies = len(world)
+        reward, flag = _one_each_of(copies, float), _one_each_of(copies, bool)
+        given = (self._seen(copies), flag, Feedback(reward, flag, flag))
+        return io_callback(self.host.step, given, world, place, over, action)
+
+    def _seen(self, copies):
+        like = jax.eval_shape(functools.partial(sample, self.observation_space), jax.random.key(0))
+        return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((copies, *leaf.shape), leaf.dtype), like)
+
+
+AS_A_WHOLE = (
+    "Gymnasium(...) is played by the host, and as a whole: it cannot be reset or stepped by itself, and so not be put into "
+    "another environment; use a wrapper of Gymnasium's own."
+)
+
+
+def _one_each_of(copies, kind) -> Any:
+    return jax.ShapeDtypeStruct((copies,), jax.dtypes.canonicalize_dtype(kind))
+
+
+def _of_all(function):
+    """A function of one copy, from one of all copies, which is called once for all, however `jax.vmap` is nested."""
+
+    @jax.custom_batching.custom_vmap
+    def of_all(*copies):
+        return function(*copies)
+
+    @of_all.def_vmap
+    def _(size, batched, *copies):
+        def joined(leaf, of):
+            leaf = leaf if of else jnp.broadcast_to(leaf, (size, *leaf.shape))
+            return leaf.reshape(-1, *leaf.shape[2:])
+
+        found = of_all(*jax.tree.map(joined, copies, tuple(batched)))
+        found = jax.tree.map(lambda leaf: leaf.reshape(size, -1, *leaf.shape[1:]), found)
+        return found, jax.tree.map(lambda leaf: True, found)
+
+    def of_one(*one):
+        return jax.tree.map(lambda leaf: leaf[0], of_all(*jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], one)))
+
+    return of_one
+
+
+REFUSED: list[InputError] = []
+"""What was wrong with what a host gave."""
+
+
+@contextlib.contextmanager
+def told() -> Generator[None]:
+    """Raises what was wrong with what a host gave, in place of the error that JAX makes of it."""
+    REFUSED.clear()
+    try:
+        yield
+    except jax.errors.JaxRuntimeError:
+        if REFUSED:
+            raise REFUSED.pop() from None
+        raise
+
+
+def _noted(method):
+    """A method whose refusals `told` knows."""
+
+    @functools.wraps(method)
+    def noted(*arguments):
+        try:
+            return method(*arguments)
+        except InputError as error:
+            REFUSED.append(error)
+            raise
+
+    return noted
+
+
+class Host:
+    """Vector environments, made when they are asked for, and stepped.
+
+    **Arguments:**
+
+    - `make`: gives so many copies.
+    """
+
+    def __init__(self, make: Callable[[int], VectorEnv[Any, Any, Any]]):
+        self.make, self.worlds, self.anew = make, {}, {}
+        venv = self._made(1).venv
+        self.observation_space, self.action_space = venv.single_observation_space, venv.single_action_space
+        venv.close()
+        for space in (self.observation_space, self.action_space):
+            parts(space, names(space))
+
+    @_noted
+    def seats(self, keys: Any) -> Seat:
+        """New copies, one for each key; the first is the seed of all."""
+        world, copies = secrets.randbits(30), len(keys)
+        self.worlds[world] = self._made(copies)
+        seen = self.worlds[world].start(int(np.asarray(keys)[0, -1]) % 2**31)
+        place: Any = np.arange(copies)
+        return _as_usual(Seat(np.full_like(place, world), place, seen))
+
+    @_noted
+    def step(self, world: Any, place: Any, over: Any, action: Any) -> tuple[Any, Any, Feedback]:
+        """Steps copies, of which some may be of one world, and some of another."""
+        world, place, over, action = jax.tree.map(np.asarray, (world, place, over, action))
+        found = []
+        for one in dict.fromkeys(world.tolist()):
+            rows = np.flatnonzero(world == one)
+            rows = rows[np.argsort(place[rows])]
+            of_rows = jax.tree.map(lambda leaf, rows=rows: leaf[rows], (over, action))
+            found.append((rows, self._on(one, *of_rows) if one in self.worlds else self._again(one, of_rows[0])))
+        rows = np.argsort(np.concatenate([rows for rows, _ in found]))
+        joined = jax.tree.map(lambda *leaves: np.concatenate(leaves)[rows], *(what for _, what in found))
+        return _as_usual(joined)
+
+    def _on(self, world, over, action):
+        if world in self.anew:
+            return self.anew.pop(world), over, _nothing(over)
+        seen, feedback = self.worlds[world].play(over, action)
+        return seen, over, feedback
+
+    def _again(self, world, over):
+        """New copies in the place of those that are not there any more, whose episodes are broken off."""
+        self.worlds[world] = self._made(len(over))
+        self.anew[world] = self.worlds[world].start(world)
+        return self.anew[world], over, _nothing(over)._replace(truncated=~over)
+
+    def _made(self, copies):
+        return Copies(self.make(copies))
+
+
+def _nothing(over):
+    """What comes of a step in which nothing is done."""
+    nothing: Any = np.zeros(len(over))
+    return Feedback(nothing, nothing > 0, nothing > 0)
+
+
+def _as_usual(found):
+    """Numbers, choices and flags, with the usual number of bits."""
+
+    def one(leaf):
+        leaf = np.asarray(leaf)
+        kind = bool if leaf.dtype == bool else float if np.issubdtype(leaf.dtype, np.floating) else int
+        return np.asarray(leaf, jax.dtypes.canonicalize_dtype(kind))
+
+    return jax.tree.map(one, found)
+
+
+class Copies:
+    """A vector environment, whose episodes end and begin as in `Play`."""
+
+    def __init__(self, venv: VectorEnv[Any, Any, Any]):
+        mode = venv.metadata.get("autoreset_mode")
+        if not isinstance(mode, AutoresetMode):
+            raise InputError(
+                f"Gymnasium(make): metadata['autoreset_mode'] of what it makes is {mode!r}, so that nobody knows when "
+                f"episodes begin; set it to a gymnasium.vector.AutoresetMode."
+            )
+        self.venv = venv
 
     def start(self, seed: int) -> Any:
         """The first observations; leading axis `[copies]`."""
@@ -115,7 +289,7 @@ def _allowed(space, actions):
 def _finally(seen, ended, info):
     """The observations, with the last ones where episodes ended."""
     if "final_obs" not in info:
-        raise InputError("HostEnv(venv): an episode ended in the SAME_STEP mode, but info has no 'final_obs'; add it.")
+        raise InputError("Gymnasium(make): an episode ended in the SAME_STEP mode, but info has no 'final_obs'; add it.")
     last = jax.tree.map(lambda *rows: np.stack(rows), *info["final_obs"][ended])
     return jax.tree.map(lambda values, rows: _placed(values, ended, rows), seen, last)
 
@@ -128,7 +302,7 @@ def _reset(venv, seen, again, over, ended):
     def one(before, after):
         if not np.array_equal(before[others], after[others]):
             raise InputError(
-                "HostEnv(venv): venv.reset(options={'reset_mask': mask}) resets more copies than mask says; give a vector "
+                "Gymnasium(make): reset(options={'reset_mask': mask}) resets more copies than mask says; give a vector "
                 "environment whose autoresets are of the next step."
             )
         return _placed(before, over, after[over])
@@ -183,18 +357,16 @@ def _name(venv):
     return type(venv.unwrapped).__name__ if venv.spec is None else venv.spec.id
 
 
-def from_gymnasium(name: str, num_envs: int, **arguments: Any) -> HostEnv:
-    """So many copies of an environment that Gymnasium knows by name, as of `gymnasium.make_vec`, for agents to act in.
+def by_name(name: str, copies: int) -> VectorEnv[Any, Any, Any]:
+    """So many copies of an environment that Gymnasium knows by name.
 
-    Packages that Gymnasium does not come with are imported where they are known, such as ale-py for `ALE/Pong-v5`. To step
-    in processes, with `vectorization_mode="async"`, give `vector_kwargs={"context": "spawn"}`: forks and the threads of JAX
-    do not agree.
+    Packages that Gymnasium does not come with are imported where they are known, such as ale-py for `ALE/Pong-v5`.
     """
     known = next((known for start, known in PACKAGES.items() if name.startswith(start)), None)
     try:
         if known is not None:
             importlib.import_module(known[0])
-        return HostEnv(gymnasium.make_vec(name, num_envs, **arguments))
+        return gymnasium.make_vec(name, copies)
     except ModuleNotFoundError as error:
         package = known[1] if known is not None else error.name
         raise InputError(f"{name} needs the package {package}, which is missing: pip install {package}.") from None

@@ -10,6 +10,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, PyTree
 
+from engram.envs.host import told
 from engram.runs.checkpoint import fingerprint
 from engram.runs.log import Tallies, tallies
 from engram.runs.trial import AbstractTrial
@@ -99,8 +100,9 @@ class Program:
         which seeds are sound: whether no loss, and nothing of the state, is NaN or infinite.
         """
         self.compile()
-        running, rows, sound = self._compiled(self._data, running, updates, at % self.log_every)
-        return running, jax.tree.map(np.asarray, rows), np.asarray(sound)
+        with told():
+            running, rows, sound = self._compiled(self._data, running, updates, at % self.log_every)
+            return running, jax.tree.map(np.asarray, rows), np.asarray(sound)
 
     def room(self, at: int) -> int:
         """The most updates that `advance` can take."""
