@@ -68,6 +68,21 @@ def test_what_is_logged_and_scored(tmp_path):
     assert [look.index("●") - 2 for look in looks] == np.minimum(scene.world.time, scene.world.length - 1).tolist()
 
 
+def test_gymnasiums_environments_are_run_as_others_are(tmp_path):
+    """Their copies are lost between the two parts of the run, and made anew."""
+    settings = {"estimator": "BPTT()", "env": 'Gymnasium("CartPole-v1")', "cell": "GRU(3)", "seeds": 2}
+    run(tmp_path, acting(**settings))
+    saved = run(tmp_path, acting(**settings | {"steps": 320}))
+    assert saved.facts["update"] == 20
+    one, other = (jax.tree.leaves(eqx.filter(model, eqx.is_array)) for model in saved.models().values())
+    assert not any(np.array_equal(*leaves) for leaves in zip(one, other, strict=True))
+    for played in saved.episodes(20).values():
+        assert (played.returns == played.lengths).all(), "each step is worth 1"
+    scene, looks = saved.watch(6, 12)
+    assert scene.first[0]
+    assert len(looks) == 12
+
+
 def test_the_memory_that_is_seen_is_the_one_that_there_is(tmp_path):
     """A policy's own, one that it is shown, or none."""
     maze = "TMaze(4, extra=2)"
