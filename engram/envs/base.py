@@ -123,7 +123,7 @@ class AbstractEnv(eqx.Module):
         del state
         return ()
 
-    def text(self, state: State) -> str:
+    def text(self, state: Any) -> str:
         """A state in a line of text, for people: here, what is seen of it."""
         seen = np.asarray(flat(self.observation_space, self.observe(state)))
         return " ".join(f"{value:.2g}" for value in seen)

@@ -71,7 +71,7 @@ class Gymnasium(AbstractEnv):
     def action_space(self) -> Space[Any]:
         return self.host.action_space
 
-    def observe(self, state: Any) -> Any:
+    def observe(self, state: Seat) -> Any:
         return state.observation
 
     def reset(self, key: PRNGKeyArray) -> NoReturn:
