@@ -17,10 +17,6 @@ class Effort(NamedTuple):
 
 
 def acting(name: str, effort: Effort, length: int, **expressions: Any) -> Case:
-    return configured(name, copies(effort, length, **expressions))
-
-
-def copies(effort: Effort, length: int, **expressions: Any) -> Config:
     """A run of 32 copies of an environment, each of which takes so many steps between two updates."""
     fields: dict[str, Any] = {
         "task": None,
@@ -31,4 +27,4 @@ def copies(effort: Effort, length: int, **expressions: Any) -> Config:
     } | expressions
     fields |= {"length": length, "steps": effort.updates * fields["batch"] * length}
     fields |= {"seed": 0, "seeds": effort.seeds, "log_every": effort.updates // effort.rows}
-    return Config(**fields)
+    return configured(name, Config(**fields))

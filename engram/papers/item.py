@@ -161,15 +161,13 @@ def examined(
 RETURN = "charts/return"
 
 
-def played(name: str, config: Config, episodes: int, claimed: float | None = None, times: int = 1) -> Case:
-    """A case whose rows are what agents bring at a run's end, or after each of `times` equal parts of it, in the mean of
-    episodes that they have not seen.
-    """
+def played(name: str, config: Config, episodes: int, claimed: float | None = None) -> Case:
+    """A case whose rows are what agents bring at the end of a run, in the mean of episodes that they have not seen."""
 
     def examine(saved: Saved) -> list[Row]:
         return returned(saved, {seed: float(found.returns.mean()) for seed, found in saved.episodes(episodes).items()})
 
-    return examined(name, config.program, config.updates, config.record, examine, times, claimed)
+    return examined(name, config.program, config.updates, config.record, examine, claimed=claimed)
 
 
 def returned(saved: Saved, found: Mapping[int, float]) -> list[Row]:

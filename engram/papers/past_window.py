@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from engram.papers.copies import Effort, acting, copies
-from engram.papers.item import Case, Scale, played
+from engram.papers.copies import Effort, acting
+from engram.papers.item import Case, Scale
 
 CURRICULUM = "Curriculum(NoisyRecall({0}), 'length', 6, 5, 0.8)"
 A2C = "PolicyGradient(Advantage(0.95), entropy_cost=0.01)"
@@ -74,8 +74,8 @@ def recall_past(scale: Scale) -> list[Case]:
         "cell": "ELSTM(32)",
         "optimiser": "chain(clip_by_global_norm(0.5), adam(3e-3, eps=1e-5))",
     }
-    effort, looks = Effort(updates, seeds, 1 if scale == "smoke" else 200), 1 if scale == "smoke" else 16
+    effort = Effort(updates, seeds, 1 if scale == "smoke" else 200)
     return [
-        played(f"A2C, {way}", copies(effort, WINDOW, estimator=way, **common), 1_000, times=looks)
+        acting(f"A2C, {way}", effort, WINDOW, estimator=way, **common)
         for way in ((TRUNCATED, "RTRL()") if scale != "smoke" else ("RTRL()",))
     ]

@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 from engram.envs import AbstractEnv, CartPole, Eat, Ladder, NoisyRecall, RepeatPrevious, TMaze
 from engram.papers.copies import Effort, acting
-from engram.papers.item import RETURN as PLAYED
 from engram.papers.item import Case, Item, Scale, Unit
 from engram.papers.past_window import CURRICULUM, further, noise, past, recall_past
 from engram.reports.record import Record
@@ -239,14 +238,14 @@ ITEMS = [
     ),
     Item(
         "recurrent-pg/recall-past",
-        "Noisy class recall beyond the slides: length 200, and gradients of 8 steps",
-        "The slides end at 100 steps, with credit through all of them. Here lengths grow from 6 on, whenever one is "
-        "mastered; what is shown is the return at 200.",
+        "Noisy class recall beyond the slides: lengths up to 200, and gradients of 8 steps",
+        "The slides end at 100 steps, with credit through all of them. Here lengths grow from 6 on, by 5 whenever one is "
+        "mastered; what is shown is how long episodes have become.",
         recall_past,
-        {"smoke": 1, "laptop": 10, "paper": 300},
-        PLAYED,
-        UNIT,
-        levels((NoisyRecall(200), "")),
+        {"smoke": 1, "laptop": 3, "paper": 300},
+        "charts/episodic_length",
+        Unit("steps of an episode"),
+        {"the goal": 200.0, "the slides' longest": 100.0},
     ),
     BY_PPO,
     BY_PPO._replace(
