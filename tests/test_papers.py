@@ -82,7 +82,8 @@ def test_every_claim_is_in_the_table(name, scale):
     cases = item.cases(scale)
     assert len({place_of(case.name) for case in cases}) == len(cases)
     assert item.minutes[scale] >= item.minutes["smoke"]
-    line = {"name": "", "ours": {"mean": 1.0, "low": None, "high": None}, "by_seed": {}, "steps": 1, "ended": ""}
+    ours = {"mean": 1.0, "low": None, "high": None, "count": 0}
+    line = {"name": "", "ours": ours, "by_seed": {}, "steps": 1, "ended": ""}
     lines = [line | {"claimed": case.claimed, "steps_per_second": None} for case in cases]
     columns, rows = table({"unit": item.unit.name, "lines": lines})
     if any(case.claimed for case in cases):
@@ -90,6 +91,16 @@ def test_every_claim_is_in_the_table(name, scale):
         assert [row[1] for row in rows] == ["" if case.claimed is None else f"{case.claimed:.4g}" for case in cases]
     else:
         assert columns[1].startswith("ours")
+
+
+def test_a_line_says_how_many_seeds_have_a_result():
+    def seeds(count):
+        ours = {"mean": 1.0, "low": None, "high": None, "count": count}
+        line = {"name": "A", "ours": ours, "claimed": None, "by_seed": {"0": 1.0, "1": 1.0, "2": None}, "ended": ""}
+        return table({"unit": "steps", "lines": [line | {"steps": 1, "steps_per_second": None}]})[1][0][2]
+
+    assert seeds(3) == "3"
+    assert seeds(2) == "2 of 3"
 
 
 def test_a_table_has_columns_and_rows():
