@@ -16,7 +16,7 @@ ITEMS = [
         "of a single step, in random play, and then a policy of two layers is shown what it holds; beside it, policies "
         "that learn to remember, with as many steps as the memory.",
         mazes,
-        {"smoke": 1, "laptop": 60, "paper": 600},
+        {"smoke": 1, "laptop": 20, "paper": 600},
         RETURN,
         Unit("return"),
         {"optimum": 4.0, "memoryless": 0.5},
@@ -26,7 +26,7 @@ ITEMS = [
         "T-maze LNR-20000",
         "The same, twenty times as long, with gradients of 20 steps.",
         lambda scale: [solved(f"MemUP and PPO, window {LONG[scale].window}", *LONG[scale])],
-        {"smoke": 1, "laptop": 60, "paper": 1200},
+        {"smoke": 1, "laptop": 15, "paper": 1200},
         RETURN,
         Unit("return"),
         {"optimum": 4.0, "memoryless": 0.5},

@@ -152,7 +152,7 @@ RECALL = Item(
     "struggle at 100 steps; a baseline helps; looking a few steps ahead works at times and is unstable; a curriculum of "
     "growing lengths works well.",
     recall,
-    {"smoke": 1, "laptop": 60, "paper": 900},
+    {"smoke": 1, "laptop": 20, "paper": 900},
     RETURN,
     UNIT,
     levels((NoisyRecall(10), "")),
@@ -221,7 +221,7 @@ ITEMS = [
         "The same maze, 20 million steps. UORO's trace is of any cell, and noisy: the more units, the more noise, and the "
         "higher the rank, the less.",
         noise,
-        {"smoke": 1, "laptop": 20, "paper": 120},
+        {"smoke": 1, "laptop": 15, "paper": 120},
         RETURN,
         UNIT,
         levels((TMaze(50), "")),
@@ -231,7 +231,7 @@ ITEMS = [
         "Further past: a hint of 100 steps ago, and gradients of 8 steps",
         "As before, with decays of 0.5 to 0.964, and 20 million steps.",
         further,
-        {"smoke": 1, "laptop": 15, "paper": 90},
+        {"smoke": 1, "laptop": 12, "paper": 90},
         RETURN,
         UNIT,
         levels((TMaze(100), "")),
