@@ -50,7 +50,8 @@ docs: $(READY)  ## the site, into site/; its code is run first
 
 bench: $(READY)  ## speed and memory beside other libraries, each in its own environment; writes docs/results/speed*.md
 	$(BIN)/python benchmarks/run.py --only a,b,c,d,e,f
-	$(BIN)/python benchmarks/run.py --only g,h,i,j,k --out docs/results/speed-agents.md
+	$(BIN)/python benchmarks/run.py --only g,h,i,j --out docs/results/speed-agents.md
+	$(BIN)/python benchmarks/run.py --only k --out docs/results/speed-strategies.md
 
 clean:
 	rm -rf $(VENV) $(OLDEST) out benchmarks/.envs
