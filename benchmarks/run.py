@@ -33,8 +33,8 @@ REMARKS: dict[str, str] = {
         "one seed keeps one core at its products all the time, so that two cores cannot do better than 5×"
     ),
     "Thompson(), Bandit(10), 100 episodes": (
-        "a thousand trials, which `score` plays at once, do not fill two cores; with `at_once=5000` a trial took 0.6 of the "
-        "time on the same day"
+        "a thousand trials, which `score` plays at once, do not fill two cores; with `at_once=5000` a trial took 0.6 of "
+        "the time on the same day"
     ),
     "Thompson(), TabularMDP(), 10 episodes": (
         "two thirds of the time are posterior draws, a third is planning, of which neither fills two cores"
