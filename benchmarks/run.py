@@ -36,9 +36,7 @@ REMARKS: dict[str, str] = {
         "a thousand trials, which `score` plays at once, do not fill two cores; with `at_once=5000` a trial took 0.6 of "
         "the time on the same day"
     ),
-    "Thompson(), TabularMDP(), 10 episodes": (
-        "two thirds of the time are posterior draws, a third is planning, of which neither fills two cores"
-    ),
+    "Thompson(), TabularMDP(), 10 episodes": ("two thirds of the time are posterior draws, and a third is planning"),
 }
 
 

@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt32
 
+from engram.together import together
+
 Words = UInt32[Array, "*#size"]
 
 
@@ -76,7 +78,7 @@ def log_gamma(key: PRNGKeyArray, shape: Float[Array, "*size"]) -> Float[Array, "
     return _log_gammas(first, second, jnp.arange(alpha.size, dtype=jnp.uint32), alpha).reshape(shape.shape)
 
 
-@jax.custom_batching.custom_vmap
+@together
 def _log_gammas(first, second, number, alpha):
     """By keys of two words and a number, each for itself."""
     few = alpha.size // 16 + 8
@@ -95,12 +97,6 @@ def _log_gammas(first, second, number, alpha):
         return found.at[which].set(of_them, mode="drop")
 
     return jax.lax.while_loop(lambda found: (found == REFUSED).any(), some, _propose(0, first, second, number, alpha))
-
-
-@_log_gammas.def_vmap
-def _(size, batched, *each):
-    whole = [leaf if of else jnp.broadcast_to(leaf, (size, *leaf.shape)) for leaf, of in zip(each, batched, strict=True)]
-    return _log_gammas(*(leaf.ravel() for leaf in whole)).reshape(whole[0].shape), True
 
 
 REFUSED = -math.inf

@@ -10,7 +10,8 @@ import engram
 
 ROOT = Path(engram.__file__).parent
 FLOORS = [
-    {"types", "chance"},
+    {"types", "together"},
+    {"chance"},
     {"cell"},
     {"step", "descent", "tasks", "envs"},
     {"cells", "estimators", "objectives", "strategies"},

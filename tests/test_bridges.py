@@ -20,7 +20,8 @@ from engram import InputError
 from engram.agents.acting import Playing, rollout
 from engram.cells import Chain
 from engram.envs import AbstractEnv, GymEnv, Gymnasium, Gymnax, GymVectorEnv, Ladder, Previous, TMaze, check
-from engram.envs.host import Copies, told
+from engram.envs.copies import Copies
+from engram.envs.host import told
 from engram.envs.registered import ENVS
 from engram.step import Supervised
 

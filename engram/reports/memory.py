@@ -29,9 +29,8 @@ def units(scene: Scene) -> Float[np.ndarray, "time units"]:
 def memory_figure(scene: Scene, title: str):
     """A figure of the states of a memory over time as a heat map, under what was said of each step; and its two axes.
 
-    Each unit is shown beside its own largest state.
-
-    Dotted lines begin episodes, and what is to be remembered is seen in the shaded steps. Of no memory the map is empty.
+    Each unit is shown beside its own largest state; of no memory the map is empty. Dotted lines begin episodes, and what is
+    to be remembered is seen in the shaded steps.
     """
     held = units(scene)[:, :LIMIT]
     picture, axes = figure(9.0, 5.0)
