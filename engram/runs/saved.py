@@ -9,6 +9,7 @@ import jax
 from jaxtyping import PRNGKeyArray
 
 from engram.agents.acting import Episodes, episodes
+from engram.envs.host import told
 from engram.runs.acting import ActingTrial
 from engram.runs.checkpoint import Checkpoints, Facts, check_record, read
 from engram.runs.log import Tallies
@@ -35,20 +36,25 @@ class Saved(NamedTuple):
         """What each seed's model scores in a trial; by default in its own, on data that it has not seen."""
         trial = self.program.trial.held_out() if trial is None else trial
         score = eqx.filter_jit(lambda trial, model, key: trial.evaluate(model, key, updates))
-        return {seed: score(trial, model, evaluation_key(seed)) for seed, model in self.models().items()}
+        with told():
+            scores = {seed: score(trial, model, evaluation_key(seed)) for seed, model in self.models().items()}
+            return jax.block_until_ready(scores)
 
     def episodes(self, count: int) -> dict[int, Episodes]:
         """What so many episodes of each seed's agent bring, where agents were trained."""
         trial = self.program.trial.held_out()
         assert isinstance(trial, ActingTrial)
         play = eqx.filter_jit(lambda env, model, key: episodes(env, model, key, count))
-        return {seed: play(trial.agent.env, model, evaluation_key(seed)) for seed, model in self.models().items()}
+        env, models = trial.agent.env, self.models()
+        with told():
+            return jax.block_until_ready({seed: play(env, model, evaluation_key(seed)) for seed, model in models.items()})
 
     def watch(self, seed: int, steps: int) -> tuple[Scene, list[str]]:
         """What one seed's model does on data that it has not seen, and each step in a line of text."""
         trial = self.program.trial.held_out()
         watch = eqx.filter_jit(lambda trial, model, key: trial.watch(model, key, steps))
-        scene = watch(trial, self.models()[seed], evaluation_key(seed))
+        with told():
+            scene = jax.block_until_ready(watch(trial, self.models()[seed], evaluation_key(seed)))
         return scene, trial.looks(scene)
 
 
