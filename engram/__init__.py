@@ -16,6 +16,7 @@ from engram.agents import Immediate as Immediate
 from engram.agents import LookAhead as LookAhead
 from engram.agents import OptimalBaseline as OptimalBaseline
 from engram.agents import PolicyGradient as PolicyGradient
+from engram.agents import Ramp as Ramp
 from engram.agents import ToGo as ToGo
 from engram.agents import Whole as Whole
 from engram.agents import actor_critic as actor_critic

@@ -21,4 +21,5 @@ from engram.agents.policy_gradient import PolicyGradient as PolicyGradient
 from engram.agents.policy_gradient import ToGo as ToGo
 from engram.agents.policy_gradient import Whole as Whole
 from engram.agents.ppo import PPO as PPO
+from engram.agents.ramp import Ramp as Ramp
 from engram.agents.trpo import TRPO as TRPO

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from engram.agents.acting import Playing, Steps, begin, decide, next_value, record, rollout
 from engram.agents.distributions import outputs
+from engram.agents.ramp import Ramp, ends
 from engram.cell import AbstractCell, State
 from engram.envs.base import AbstractEnv, Feedback
 from engram.envs.check import check_shapes
@@ -98,11 +99,13 @@ class AbstractAgent(eqx.Module):
     def start(self, model: Model, playing: Playing, key: PRNGKeyArray) -> Acting:
         """The state before the first update, of environments that are being played."""
         self._check_output(model)
-        shapes = jax.eval_shape(lambda: self._window(model, playing))
+        updates = jnp.zeros((), int)
+        agent = self.now(updates)
+        shapes = jax.eval_shape(lambda: agent._window(model, playing))
         window = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-        carry = self.estimator.init(self.step, model, window)
+        carry = self.estimator.init(agent.step, model, window)
         optimiser = self.optimiser.init(eqx.filter(model, eqx.is_inexact_array))
-        return Acting(model, optimiser, carry, playing, key, jnp.zeros((), int))
+        return Acting(model, optimiser, carry, playing, key, updates)
 
     def _window(self, model, playing):
         """A window of one step, in which nothing comes of the actions."""
@@ -140,9 +143,17 @@ class AbstractAgent(eqx.Module):
         """Learns from a rollout that began in this state: all of an update but the playing."""
         key, _, learn_key = jax.random.split(state.key, 3)
         played = Played(steps, next_value(self.env, state.model, memory, playing))
-        model, optimiser, carry, outcome = self.learn(state, played, learn_key)
+        model, optimiser, carry, outcome = self.now(state.updates).learn(state, played, learn_key)
         outcome = Outcome(outcome.loss, outcome.metrics | scores)
         return Acting(model, optimiser, carry, playing, key, state.updates + 1), outcome
+
+    def now(self, updates: Int[Array, ""]) -> "AbstractAgent":
+        """This agent after so many updates: what was a `Ramp` is its number."""
+
+        def is_ramp(part):
+            return isinstance(part, Ramp)
+
+        return jax.tree.map(lambda part: part(updates) if is_ramp(part) else part, self, is_leaf=is_ramp)
 
     @eqx.filter_jit
     def train(self, state: Acting, updates: int, length: int) -> tuple[Acting, Outcome]:
@@ -162,6 +173,6 @@ def acting_key(state: Acting) -> PRNGKeyArray:
     return jax.random.split(state.key, 3)[1]
 
 
-def check_discount(gamma: float) -> None:
-    if not 0 <= gamma <= 1:
+def check_discount(gamma: float | Ramp) -> None:
+    if not all(0 <= value <= 1 for value in ends(gamma)):
         raise InputError(f"gamma={gamma}: a discount is between 0 and 1.")

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from engram.agents.base import AbstractAgent, Acting, Played, check_discount
 from engram.agents.distributions import distribution
 from engram.agents.policy_gradient import Charged
+from engram.agents.ramp import Ramp, settled
 from engram.descent import descend
 from engram.envs.base import AbstractEnv
 from engram.estimators.base import AbstractEstimator
@@ -40,7 +41,7 @@ class OptimalBaseline(AbstractAgent):
     env: AbstractEnv
     estimator: AbstractEstimator
     optimiser: optax.GradientTransformation
-    gamma: float = 0.99
+    gamma: float | Ramp = 0.99
 
     def __check_init__(self):
         check_discount(self.gamma)
@@ -52,7 +53,7 @@ class OptimalBaseline(AbstractAgent):
 
     def targets(self, played: Played) -> Charged:
         steps = played.rewarded
-        returns = jax.vmap(lambda steps: discounted(steps, self.gamma))(steps._replace(value=0 * steps.value))
+        returns = jax.vmap(lambda steps: discounted(steps, settled(self.gamma)))(steps._replace(value=0 * steps.value))
         return Charged(played.steps.action, returns, returns, played.weight)
 
     def loss(self, output, target: Charged) -> tuple[Float[Array, ""], dict[str, Tally]]:

@@ -18,10 +18,11 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
 from engram.agents.base import AbstractAgent, Acting, Played, check_discount
 from engram.agents.distributions import distribution
+from engram.agents.ramp import Ramp, settled
 from engram.descent import descend
 from engram.envs.base import AbstractEnv
 from engram.estimators.base import AbstractEstimator
-from engram.objectives.returns import Rewarded, discounted, gae, look_ahead, whole
+from engram.objectives.returns import Discount, Rewarded, discounted, gae, look_ahead, whole
 from engram.step import Model
 from engram.types import Carry, InputError, Outcome, Tally
 
@@ -37,7 +38,7 @@ class AbstractPsi(eqx.Module):
     """How good the actions of a sequence of episodes were."""
 
     @abstractmethod
-    def __call__(self, steps: Rewarded, first: Bool[Array, " time"], gamma: float) -> Judged:
+    def __call__(self, steps: Rewarded, first: Bool[Array, " time"], gamma: Discount) -> Judged:
         """Ψ, and what the values are to be learnt from."""
 
 
@@ -47,14 +48,14 @@ class Whole(AbstractPsi):
     Only whole episodes have a whole return: give rollouts that end where episodes do.
     """
 
-    def __call__(self, steps: Rewarded, first: Bool[Array, " time"], gamma: float) -> Judged:
+    def __call__(self, steps: Rewarded, first: Bool[Array, " time"], gamma: Discount) -> Judged:
         return Judged(whole(steps, first), discounted(steps, gamma))
 
 
 class ToGo(AbstractPsi):
     """Ψ_t = G_t = r_t + γ r_{t+1} + …, of what came after the action."""
 
-    def __call__(self, steps: Rewarded, first: Bool[Array, " time"], gamma: float) -> Judged:
+    def __call__(self, steps: Rewarded, first: Bool[Array, " time"], gamma: Discount) -> Judged:
         returns = discounted(steps, gamma)
         return Judged(returns, returns)
 
@@ -71,7 +72,7 @@ class Advantage(AbstractPsi):
         if not 0 <= self.lam <= 1:
             raise InputError(f"Advantage(lam={self.lam}): λ weighs one error against the next; give 0 to 1.")
 
-    def __call__(self, steps: Rewarded, first: Bool[Array, " time"], gamma: float) -> Judged:
+    def __call__(self, steps: Rewarded, first: Bool[Array, " time"], gamma: Discount) -> Judged:
         advantage = gae(steps, gamma, self.lam)
         return Judged(advantage, advantage + steps.value[:-1])
 
@@ -88,7 +89,7 @@ class LookAhead(AbstractPsi):
         if self.count < 1:
             raise InputError(f"LookAhead({self.count}): there is the reward of 1 step at least; give count >= 1.")
 
-    def __call__(self, steps: Rewarded, first: Bool[Array, " time"], gamma: float) -> Judged:
+    def __call__(self, steps: Rewarded, first: Bool[Array, " time"], gamma: Discount) -> Judged:
         advantage = look_ahead(steps, gamma, self.count)
         return Judged(advantage, advantage + steps.value[:-1])
 
@@ -100,7 +101,7 @@ class Immediate(AbstractPsi):
     gradient passes through it. It is right where the world takes no notice of actions, as in contextual bandits.
     """
 
-    def __call__(self, steps: Rewarded, first: Bool[Array, " time"], gamma: float) -> Judged:
+    def __call__(self, steps: Rewarded, first: Bool[Array, " time"], gamma: Discount) -> Judged:
         return Judged(steps.reward, discounted(steps, gamma))
 
 
@@ -132,15 +133,16 @@ class PolicyGradient(AbstractAgent):
     estimator: AbstractEstimator
     optimiser: optax.GradientTransformation
     psi: AbstractPsi = Advantage()
-    gamma: float = 0.99
+    gamma: float | Ramp = 0.99
     value_cost: float = 0.5
-    entropy_cost: float = 0.0
+    entropy_cost: float | Ramp = 0.0
 
     def __check_init__(self):
         check_discount(self.gamma)
 
     def targets(self, played: Played) -> Charged:
-        judged = jax.vmap(lambda steps, first: self.psi(steps, first, self.gamma))(played.rewarded, played.steps.first)
+        gamma = settled(self.gamma)
+        judged = jax.vmap(lambda steps, first: self.psi(steps, first, gamma))(played.rewarded, played.steps.first)
         return Charged(played.steps.action, judged.psi, judged.value, played.weight)
 
     def loss(self, output, target: Charged) -> tuple[Float[Array, ""], dict[str, Tally]]:
@@ -149,7 +151,7 @@ class PolicyGradient(AbstractAgent):
         surrogate, error = -target.psi * chances.log_prob(target.action), (value - target.value) ** 2 / 2
         entropy = chances.entropy()
         said = {"losses/policy": surrogate, "losses/value": error, "losses/entropy": entropy}
-        loss = surrogate + self.value_cost * error - self.entropy_cost * entropy
+        loss = surrogate + self.value_cost * error - settled(self.entropy_cost) * entropy
         return target.weight * loss, {name: Tally(target.weight * term, target.weight) for name, term in said.items()}
 
     def learn(self, state: Acting, played: Played, key: PRNGKeyArray) -> tuple[Model, PyTree, Carry, Outcome]:

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from engram.agents.base import AbstractAgent, Acting, Played, check_discount
 from engram.agents.distributions import distribution
+from engram.agents.ramp import Ramp, settled
 from engram.descent import descend
 from engram.envs.base import AbstractEnv
 from engram.estimators.base import AbstractEstimator
@@ -56,11 +57,11 @@ class PPO(AbstractAgent):
     optimiser: optax.GradientTransformation
     epochs: int = 4
     minibatches: int = 4
-    gamma: float = 0.99
+    gamma: float | Ramp = 0.99
     lam: float = 0.95
     clip: float = 0.2
     value_cost: float = 0.5
-    entropy_cost: float = 0.01
+    entropy_cost: float | Ramp = 0.01
     chunk: int | None = None
 
     def __check_init__(self):
@@ -74,7 +75,7 @@ class PPO(AbstractAgent):
             raise InputError(f"PPO(clip={self.clip}): how far a policy may move is more than 0; give clip > 0.")
 
     def targets(self, played: Played) -> Clipped:
-        advantage = jax.vmap(lambda steps: gae(steps, self.gamma, self.lam))(played.rewarded)
+        advantage = jax.vmap(lambda steps: gae(steps, settled(self.gamma), self.lam))(played.rewarded)
         steps = played.steps
         return Clipped(steps.action, steps.log_prob, advantage, advantage + steps.value, played.weight)
 
@@ -93,7 +94,7 @@ class PPO(AbstractAgent):
             "losses/divergence": ratio - 1 - log_ratio,
             "losses/clipped": (jnp.abs(ratio - 1) > self.clip).astype(ratio.dtype),
         }
-        loss = surrogate + self.value_cost * error - self.entropy_cost * entropy
+        loss = surrogate + self.value_cost * error - settled(self.entropy_cost) * entropy
         return target.weight * loss, {name: Tally(target.weight * term, target.weight) for name, term in said.items()}
 
     def learn(self, state: Acting, played: Played, key: PRNGKeyArray) -> tuple[Model, PyTree, Carry, Outcome]:

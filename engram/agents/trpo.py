@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from engram.agents.base import AbstractAgent, Acting, Played, check_discount
 from engram.agents.distributions import distribution
 from engram.agents.policy_gradient import Charged
+from engram.agents.ramp import Ramp, settled
 from engram.cell import AbstractCell, State, unroll
 from engram.cells import Parallel
 from engram.descent import descend
@@ -53,7 +54,7 @@ class TRPO(AbstractAgent):
     estimator: AbstractEstimator
     optimiser: optax.GradientTransformation
     radius: float = 0.01
-    gamma: float = 0.99
+    gamma: float | Ramp = 0.99
     lam: float = 0.95
     iterations: int = 10
     damping: float = 0.01
@@ -74,7 +75,7 @@ class TRPO(AbstractAgent):
         return super().init(model, batch, key=key)
 
     def targets(self, played: Played) -> Charged:
-        advantage = jax.vmap(lambda steps: gae(steps, self.gamma, self.lam))(played.rewarded)
+        advantage = jax.vmap(lambda steps: gae(steps, settled(self.gamma), self.lam))(played.rewarded)
         weight = played.weight
         return Charged(played.steps.action, standardised(advantage, weight), advantage + played.steps.value, weight)
 

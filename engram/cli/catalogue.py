@@ -8,7 +8,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from engram.agents import AbstractAgent, AbstractPsi
+from engram.agents import AbstractAgent, AbstractPsi, Ramp
 from engram.cell import AbstractCell
 from engram.cells.initialisers import AbstractGates, AbstractWeights
 from engram.cli.console import Json
@@ -25,7 +25,7 @@ from engram.types import InputError
 KINDS = {
     "tasks": AbstractTask,
     "envs": AbstractEnv,
-    "agents": (AbstractAgent, AbstractPsi),
+    "agents": (AbstractAgent, AbstractPsi, Ramp),
     "cells": AbstractCell,
     "estimators": AbstractEstimator,
     "initialisers": (AbstractGates, AbstractWeights),

@@ -39,6 +39,11 @@ class Watched(NamedTuple):
     groups: int
     trials: int
 
+    @property
+    def worlds(self) -> int:
+        """All trials: what is learnt plays as many."""
+        return self.groups * self.trials
+
 
 WATCHED: dict[Scale, Watched] = {"smoke": Watched(3, 20), "laptop": Watched(10, 1_000), "paper": Watched(10, 10_000)}
 
@@ -54,17 +59,17 @@ class Setting(NamedTuple):
 
 def contestant(setting: Setting, name: str, candidates: Sequence[AbstractStrategy], scale: Scale) -> Case:
     """The best of several strategies, chosen in other trials than those that it is scored in."""
-    groups, trials = WATCHED[scale]
+    watched = WATCHED[scale]
 
     def play() -> dict[str, Any]:
         env, episodes = setting.env, setting.episodes
-        tried = min(TRIED, groups * trials)
+        tried = min(TRIED, watched.worlds)
         chosen = candidates[0]
         if len(candidates) > 1:
             means = [float(score(env, each, episodes, tried, key=jax.random.key(1)).sum(1).mean()) for each in candidates]
             chosen = candidates[int(np.argmax(means))]
-        returns = score(env, chosen, episodes, groups * trials, key=jax.random.key(0)).sum(1)
-        means = np.asarray(returns).reshape(groups, trials).mean(1)
+        returns = score(env, chosen, episodes, watched.worlds, key=jax.random.key(0)).sum(1)
+        means = np.asarray(returns).reshape(watched.groups, watched.trials).mean(1)
         rows = [{"update": 0, "step": 0, "seed": group, RETURN: float(mean)} for group, mean in enumerate(means)]
         return {"rows": rows, "note": express(chosen) if len(candidates) > 1 else ""}
 

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from engram.envs import Bandit
 from engram.papers.designed import WATCHED, Setting
 from engram.papers.item import Case, Measured, Place, Scale, configured, played
 from engram.runs.config import Config
@@ -20,38 +21,69 @@ class Budget(NamedTuple):
     seeds: int
 
 
-PPO_ROUTE = "PPO(gamma=0.99, lam=0.3, epochs=4, minibatches=4, entropy_cost=0.01)"
-TRPO_ROUTE = "TRPO(radius=0.01, gamma=0.99, lam=0.3, damping=1e-5)"
+class Route(NamedTuple):
+    """How it learns: an agent, a cell, an optimiser, and whether policy and value share a memory."""
+
+    agent: str
+    cell: str
+    optimiser: str
+    shared: bool
+
+
+def by_trpo(memory: str) -> Route:
+    """The paper's: memories with ReLU and normalised weights."""
+    agent = "TRPO(radius=0.01, gamma=0.99, lam=0.3, damping=1e-5)"
+    return Route(agent, f"WeightNorm(ReLU{memory})", "adam(1e-3)", False)
+
+
+def by_ppo(memory: str, setting: Setting, budget: Budget) -> Route:
+    """The economical one, in which it is learnt first what is good at once, and then what is good in the end.
+
+    What comes later is chance, for who does not yet remember: the discount begins low, and grows. To explore is worth less
+    as it learns; and where there are many arms, there is more entropy to be had, and it is bought for less. Where there are
+    states to look up in what is remembered, a layer reads it.
+    """
+    updates, epochs, minibatches = budget.updates, 4, min(16, budget.trials)
+    if isinstance(setting.env, Bandit):
+        begin, end, lam, cost = 0.7, PATIENCE[setting.episodes], 0.95, min(0.05, 0.5 / setting.env.arms)
+        cell = memory
+    else:
+        begin, end, lam, cost = 0.5, 0.8, 0.8, 0.05
+        cell = f"Chain({memory}, Perceptron({2 * budget.units}, layers=1))"
+    agent = (
+        f"PPO(epochs={epochs}, minibatches={minibatches}, gamma=Ramp({begin}, {end}, {updates}), lam={lam}, "
+        f"entropy_cost=Ramp({cost}, 0.005, {updates}))"
+    )
+    step = f"linear_schedule({4e-3 if budget.units <= 64 else 2.5e-3}, 0.0, {epochs * minibatches * updates})"
+    return Route(agent, cell, f"chain(clip_by_global_norm(0.5), adam({step}))", True)
+
+
+PATIENCE = {10: 0.95, 100: 0.97, 500: 0.99}
+"""The discount at the end, by the pulls of a trial."""
 
 
 def learner(setting: Setting, budget: Budget, scale: Scale) -> Config:
-    """RL² in trials of a setting, each of which is a window of its own.
-
-    By the economical route policy and baseline share a memory and learn by PPO; at the scale of the paper each has its own,
-    of 256 units with ReLU and normalised weights, and they learn by TRPO.
-    """
+    """RL² in trials of a setting, each of which is a window of its own."""
     length = setting.episodes * prior(setting.env).horizon + 1
-    cell = f"GRU({budget.units}, input_init=Xavier(), state_init=Orthogonal())"
+    memory = f"GRU({budget.units}, input_init=Xavier(), state_init=Orthogonal())"
+    route = by_trpo(memory) if scale == "paper" else by_ppo(memory, setting, budget)
     return Config(
         task=None,
         env=f"Previous(Trials({express(setting.env)}, {setting.episodes}), none=False)",
-        agent=TRPO_ROUTE if scale == "paper" else PPO_ROUTE,
-        cell=f"WeightNorm(ReLU{cell})" if scale == "paper" else cell,
         estimator="BPTT()",
-        optimiser="adam(1e-3)" if scale == "paper" else "chain(clip_by_global_norm(0.5), adam(1e-3))",
         batch=budget.trials,
         length=length,
         steps=budget.updates * budget.trials * length,
         seed=0,
         seeds=budget.seeds,
         log_every=max(1, budget.updates // 200),
-        shared=scale != "paper",
+        **route._asdict(),
     )
 
 
 def rl2(setting: Setting, budget: Budget, scale: Scale) -> Case:
     """RL² in the contest of a setting."""
-    return played(f"{setting.name}: RL²", learner(setting, budget, scale), WATCHED[scale].trials, setting.claims.get("RL²"))
+    return played(f"{setting.name}: RL²", learner(setting, budget, scale), WATCHED[scale].worlds, setting.claims.get("RL²"))
 
 
 def curve(setting: Setting, best: str, budget: Budget, scale: Scale) -> Case:

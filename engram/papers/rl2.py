@@ -36,26 +36,26 @@ UNIT = Unit("reward of a trial")
 BANDIT_BUDGETS: dict[Scale, dict[tuple[int, int], Budget]] = {
     "smoke": {(10, 5): Budget(8, 16, 4, 2)},
     "laptop": {
-        (10, 5): Budget(64, 512, 1_000, 3),
-        (10, 10): Budget(64, 512, 1_500, 3),
-        (10, 50): Budget(64, 512, 2_000, 3),
-        (100, 5): Budget(128, 128, 2_000, 3),
-        (100, 10): Budget(128, 128, 2_500, 3),
-        (100, 50): Budget(128, 128, 3_000, 1),
-        (500, 5): Budget(128, 32, 1_500, 1),
-        (500, 10): Budget(128, 32, 1_500, 1),
-        (500, 50): Budget(128, 32, 1_500, 1),
+        (10, 5): Budget(64, 2048, 300, 3),
+        (10, 10): Budget(64, 2048, 400, 3),
+        (10, 50): Budget(64, 2048, 800, 3),
+        (100, 5): Budget(64, 1024, 640, 2),
+        (100, 10): Budget(64, 1024, 800, 2),
+        (100, 50): Budget(64, 1024, 800, 1),
+        (500, 5): Budget(64, 256, 600, 1),
+        (500, 10): Budget(64, 256, 600, 1),
+        (500, 50): Budget(64, 256, 600, 1),
     },
     "paper": {(pulls, arms): Budget(256, 250_000 // (pulls + 1), 1_000, 1) for pulls, arms in BANDITS},
 }
 MDP_BUDGETS: dict[Scale, dict[int, Budget]] = {
     "smoke": {10: Budget(8, 4, 4, 2)},
     "laptop": {
-        10: Budget(128, 128, 4_000, 3),
-        25: Budget(128, 64, 4_000, 2),
-        50: Budget(128, 32, 2_000, 1),
-        75: Budget(128, 32, 1_500, 1),
-        100: Budget(128, 32, 1_000, 1),
+        10: Budget(128, 1024, 800, 2),
+        25: Budget(128, 512, 700, 1),
+        50: Budget(128, 128, 700, 1),
+        75: Budget(128, 128, 500, 1),
+        100: Budget(128, 128, 400, 1),
     },
     "paper": {episodes: Budget(256, 250_000 // (10 * episodes + 1), 10_000, 1) for episodes in MDPS},
 }
@@ -109,14 +109,14 @@ def windows(scale: Scale) -> list[Case]:
         "laptop": (500, Budget(64, 32, 600, 3)),
         "paper": (500, Budget(64, 256, 1_000, 5)),
     }[scale]
-    whole = learner(bandit(pulls, 5), budget, "laptop")
-    cases = []
+    trial, cases = pulls + 1, []
     for name, (cell, estimator, length) in READERS.items():
-        length = whole.length if length is None else min(length, whole.length // 2)
-        updates = whole.updates * whole.length // length
-        log_every = max(1, updates // 200)
-        config = dataclasses.replace(whole, cell=cell, estimator=estimator, length=length, log_every=log_every)
-        cases.append(played(name, config, WATCHED[scale].trials))
+        length = trial if length is None else min(length, trial // 2)
+        updates = budget.updates * trial // length
+        config = learner(bandit(pulls, 5), budget._replace(updates=updates), "laptop")
+        steps = updates * budget.trials * length
+        config = dataclasses.replace(config, cell=cell, estimator=estimator, length=length, steps=steps)
+        cases.append(played(name, config, WATCHED[scale].worlds))
     tried = cases if scale != "smoke" else [cases[0], cases[-1]]
     return [*tried, contestant(bandit(pulls, 5), "Gittins", [Gittins(0.998)], scale)._replace(name="Gittins")]
 
@@ -143,7 +143,7 @@ def imitation(scale: Scale) -> list[Case]:
         seeds=budget.seeds,
         log_every=max(1, budget.updates // 200),
     )
-    trials = WATCHED[scale].trials
+    trials = WATCHED[scale].worlds
 
     def examine(saved: Saved) -> list[Row]:
         trial = saved.program.trial

@@ -14,7 +14,7 @@ import jax
 from jaxtyping import PRNGKeyArray
 
 import engram
-from engram.agents import AbstractAgent, AbstractPsi
+from engram.agents import AbstractAgent, AbstractPsi, Ramp
 from engram.cell import AbstractCell, output_size
 from engram.cells.initialisers import AbstractGates, AbstractWeights
 from engram.envs import AbstractEnv
@@ -27,7 +27,7 @@ from engram.types import InputError
 
 KINDS = (
     *(AbstractCell, AbstractGates, AbstractWeights, AbstractEstimator),
-    *(AbstractTask, AbstractEnv, AbstractAgent, AbstractPsi, AbstractStrategy),
+    *(AbstractTask, AbstractEnv, AbstractAgent, AbstractPsi, Ramp, AbstractStrategy),
     *(AbstractEpisodes, MemUP, AbstractChoice, AbstractDetector),
 )
 """What expressions describe."""
