@@ -190,6 +190,15 @@ class TestPixels:
             assert (before.labels == after.labels).all()
         assert (Pixels(path, permuted=True, seed=2).images.shades != permuted.images.shades).any()
 
+    def test_enlarged_images_show_each_pixel_as_a_square(self, home):
+        plain, large = (Pixels(str(home / "mnist"), enlarged=times) for times in (1, 3))
+        whole = np.asarray(large.images.shades).reshape(-1, 9, 12)
+        small = np.asarray(plain.images.shades).reshape(-1, 3, 4)
+        for down, right in itertools.product(range(3), range(3)):
+            np.testing.assert_array_equal(whole[:, down::3, right::3], small)
+        with pytest.raises(InputError, match="enlarged=0"):
+            Pixels(enlarged=0)
+
     def test_parts_have_no_image_in_common(self):
         task = Pixels()
         parts = [task.images, task.held["validation"], task.held["test"]]

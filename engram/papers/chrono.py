@@ -3,13 +3,13 @@
 import dataclasses
 from typing import NamedTuple
 
-from engram.papers.data import given
+from engram.papers.data import permuted_pixels
 from engram.papers.item import Case, Item, Scale, Unit, configured, examined, scores
 from engram.runs.config import Config
 from engram.runs.log import Row
 from engram.runs.saved import Saved
 from engram.runs.trial import StreamTrial
-from engram.tasks import Adding, Pixels, Warp
+from engram.tasks import Adding, Warp
 
 TITLE = "Time warping and chrono initialisation"
 NATS = Unit("nats a step")
@@ -143,21 +143,17 @@ def generalise(scale: Scale) -> list[Case]:
 
 
 def pixels(scale: Scale) -> list[Case]:
-    """Images in an order of pixels that is drawn once: MNIST where data/mnist has it, digits of 8 × 8 pixels otherwise."""
-    mnist = given("mnist")
+    task, shown = permuted_pixels()
+    digits = shown.path is None
     units, effort, tests = {
         "smoke": (8, Effort(1, 64, 10, 2), 2),
-        "laptop": (128, Effort(1, 64, 4_000 if mnist is None else 800, 5 if mnist is None else 2), 20),
-        "paper": (128 if mnist is None else 512, Effort(1, 64, 4_000 if mnist is None else 20_000, 5), 20),
+        "laptop": (128, Effort(1, 64, 4_000 if digits else 800, 5 if digits else 2), 20),
+        "paper": (128 if digits else 512, Effort(1, 64, 4_000 if digits else 20_000, 5), 20),
     }[scale]
-    task = "Pixels(permuted=True)" if mnist is None else f"Pixels({str(mnist)!r}, permuted=True)"
-    length = Pixels(None if mnist is None else str(mnist)).pixels
     cases = []
-    for name, cell in initialisations(units, length).items():
-        config = effort.config(task, cell, length)
-        test = config.streaming().held_out()
-        assert isinstance(test.learner.task, Pixels)
-        examine = scores(test, -(-len(test.learner.task.images.labels) // effort.batch))
+    for name, cell in initialisations(units, shown.pixels).items():
+        config = effort.config(task, cell, shown.pixels)
+        examine = scores(config.streaming().held_out(), -(-len(shown.held["test"].labels) // effort.batch))
         cases.append(examined(name, config.program, config.updates, config.record, examine, tests))
     return cases
 

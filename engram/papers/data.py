@@ -7,6 +7,7 @@ import sysconfig
 from pathlib import Path
 
 from engram.runs.checkpoint import write_atomically
+from engram.tasks import Pixels
 
 LETTERS = 5_600_000
 """Of the text, of which nine tenths are for training: as many as of PTB."""
@@ -16,6 +17,16 @@ def given(name: str) -> Path | None:
     """The user's data of a name, such as `ptb` or `mnist`: a directory in `data`, or in what `ENGRAM_DATA` names."""
     path = Path(os.environ.get("ENGRAM_DATA", "data")) / name
     return path if path.is_dir() else None
+
+
+def permuted_pixels(enlarged: int = 1) -> tuple[str, Pixels]:
+    """Images in an order of pixels that is drawn once, as an expression and as a task: MNIST where data/mnist has it, and
+    otherwise digits of 8 × 8 pixels.
+    """
+    mnist = given("mnist")
+    path = None if mnist is None else str(mnist)
+    first, last = "" if path is None else f"{path!r}, ", "" if enlarged == 1 else f", enlarged={enlarged}"
+    return f"Pixels({first}permuted=True{last})", Pixels(path, permuted=True, enlarged=enlarged)
 
 
 def source_text(letters: int = LETTERS) -> Path:

@@ -8,12 +8,12 @@ from jaxtyping import UInt8
 from engram.tasks.idx import read_idx
 from engram.types import InputError
 
-Labelled = tuple[UInt8[np.ndarray, "images pixels"], UInt8[np.ndarray, " images"]]
+Labelled = tuple[UInt8[np.ndarray, "images rows columns"], UInt8[np.ndarray, " images"]]
 FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
 
 def read_mnist(directory: Path) -> dict[str, Labelled]:
-    """The images of a directory, pixels in rows, and their labels: "training", "validation" and "test".
+    """The images of a directory and their labels: "training", "validation" and "test".
 
     The last sixth of the training files, 10,000 of MNIST's 60,000 images, is the validation part.
     """
@@ -32,8 +32,7 @@ def read_mnist(directory: Path) -> dict[str, Labelled]:
     cut = len(labels) - len(labels) // 6
     if cut == len(labels):
         raise InputError(f"'{directory}' has {cut} images to train on and to hold out from: a set has 6 at least.")
-    parts = {"training": (shades[:cut], labels[:cut]), "validation": (shades[cut:], labels[cut:]), "test": test}
-    return {name: (shades.reshape(len(shades), -1), labels) for name, (shades, labels) in parts.items()}
+    return {"training": (shades[:cut], labels[:cut]), "validation": (shades[cut:], labels[cut:]), "test": test}
 
 
 def _read_pair(directory, names):

@@ -59,6 +59,8 @@ class Pixels(AbstractTask):
       pixels that come with scikit-learn: 300 for the test at their end, and before these 300 for validation.
     - `permuted`: whether the pixels of all images are shown in another order, which is drawn once.
     - `seed`: of that order.
+    - `enlarged`: how many times as wide and high images are: so many pixels of one shade, squared, stand for each. With 2,
+      those of MNIST have 3,136 pixels.
 
     Reference: Le, Jaitly and Hinton, *A simple way to initialize recurrent networks of rectified linear units*, 2015;
     thesis section 5.4 and figure 5.6, with an LSTM of 512 units.
@@ -67,17 +69,21 @@ class Pixels(AbstractTask):
     path: str | None
     permuted: bool
     seed: int
+    enlarged: int
     classes: int
     white: int
     images: Images
     held: dict[str, Images]
     in_order: bool
 
-    def __init__(self, path: str | None = None, permuted: bool = False, seed: int = 0):
+    def __init__(self, path: str | None = None, permuted: bool = False, seed: int = 0, enlarged: int = 1):
+        if enlarged < 1:
+            raise InputError(f"Pixels(enlarged={enlarged}): give 1, which leaves images as they are, or more.")
         parts = _digits() if path is None else read_mnist(Path(path))
-        order = _order(parts["training"][0].shape[1], permuted, seed)
-        images = {name: _images(shades[:, order], labels) for name, (shades, labels) in parts.items()}
-        self.path, self.permuted, self.seed = path, permuted, seed
+        shown = {name: (_flat(shades, enlarged), labels) for name, (shades, labels) in parts.items()}
+        order = _order(shown["training"][0].shape[1], permuted, seed)
+        images = {name: _images(shades[:, order], labels) for name, (shades, labels) in shown.items()}
+        self.path, self.permuted, self.seed, self.enlarged = path, permuted, seed, enlarged
         self.classes = 1 + max(int(labels.max()) for _, labels in parts.values())
         self.white = 16 if path is None else 255
         self.images, self.held, self.in_order = images.pop("training"), images, False
@@ -136,6 +142,10 @@ class Pixels(AbstractTask):
         return jax.random.randint(key, (), 0, len(self.images.labels), int)
 
 
+def _flat(shades: UInt8[np.ndarray, "images rows columns"], times: int) -> UInt8[np.ndarray, "images pixels"]:
+    return shades.repeat(times, 1).repeat(times, 2).reshape(len(shades), -1)
+
+
 def _images(shades: np.ndarray, labels: np.ndarray) -> Images:
     return Images(jnp.asarray(shades), jnp.asarray(labels), conditional_entropy(shades[:, -1], labels))
 
@@ -156,5 +166,6 @@ def _digits() -> dict[str, Labelled]:
             "files, such as Pixels('mnist')."
         ) from None
     shades, labels = (np.asarray(found).astype(np.uint8) for found in load_digits(return_X_y=True))
+    shades = shades.reshape(-1, 8, 8)
     cuts = {"training": slice(-2 * HELD_OUT), "validation": slice(-2 * HELD_OUT, -HELD_OUT), "test": slice(-HELD_OUT, None)}
     return {name: (shades[cut], labels[cut]) for name, cut in cuts.items()}
