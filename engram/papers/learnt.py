@@ -54,7 +54,7 @@ def by_ppo(memory: str, setting: Setting, budget: Budget) -> Route:
         f"PPO(epochs={epochs}, minibatches={minibatches}, gamma=Ramp({begin}, {end}, {updates}), lam={lam}, "
         f"entropy_cost=Ramp({cost}, 0.005, {updates}))"
     )
-    step = f"linear_schedule({4e-3 if budget.units <= 64 else 2.5e-3}, 0.0, {epochs * minibatches * updates})"
+    step = f"linear_schedule(4e-3, 0.0, {epochs * minibatches * updates})"
     return Route(agent, cell, f"chain(clip_by_global_norm(0.5), adam({step}))", True)
 
 

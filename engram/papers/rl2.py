@@ -51,11 +51,11 @@ BANDIT_BUDGETS: dict[Scale, dict[tuple[int, int], Budget]] = {
 MDP_BUDGETS: dict[Scale, dict[int, Budget]] = {
     "smoke": {10: Budget(8, 4, 4, 2)},
     "laptop": {
-        10: Budget(128, 1024, 800, 2),
-        25: Budget(128, 512, 700, 1),
-        50: Budget(128, 128, 700, 1),
-        75: Budget(128, 128, 500, 1),
-        100: Budget(128, 128, 400, 1),
+        10: Budget(64, 1024, 1_000, 2),
+        25: Budget(64, 512, 800, 1),
+        50: Budget(64, 128, 400, 1),
+        75: Budget(64, 128, 400, 1),
+        100: Budget(64, 128, 400, 1),
     },
     "paper": {episodes: Budget(256, 250_000 // (10 * episodes + 1), 10_000, 1) for episodes in MDPS},
 }
