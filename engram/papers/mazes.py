@@ -203,19 +203,26 @@ LONG: dict[Scale, Maze] = {
 }
 
 
+RIVALS = {
+    "LSTM": ("LSTM(64)", (1, 10, 100, 1000)),
+    "AMRL": ("AMRL(64)", (1, 10, 100, 1000)),
+    "transformer": ("GTrXL(64, memory={}, layers=2)", (10, 100)),
+}
+"""What learns to remember as it learns to act, and the windows that it does so with."""
+
+
 def mazes(scale: Scale) -> list[Case]:
     """MemUP with a policy; and policies that learn to remember, with windows of r steps, for as many steps."""
     there = MAZES[scale]
     steps = there.passes * there.effort.batch * (there.corridor + 10)
-    cells = {"LSTM": "LSTM(64)", "AMRL": "AMRL(64)"} if scale != "smoke" else {}
     rivals = []
-    for name, cell in cells.items():
-        for window in (1, 10, 100, 1000):
+    for name, (cell, windows) in RIVALS.items() if scale != "smoke" else ():
+        for window in windows:
             config = Config(
                 task=None,
                 env=maze(there.corridor),
                 agent="PPO(epochs=4, minibatches=4)",
-                cell=cell,
+                cell=f"Chain(Perceptron(64, layers=1), {cell.format(window)})",
                 estimator=f"TBPTT({window})",
                 optimiser="chain(clip_by_global_norm(0.5), adam(1e-3))",
                 batch=32,

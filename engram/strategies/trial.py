@@ -22,7 +22,7 @@ class Played(NamedTuple):
 
 
 def score(
-    env: AbstractEnv, strategy: AbstractStrategy, episodes: int, instances: int, *, key: PRNGKeyArray, at_once: int = 1000
+    env: AbstractEnv, strategy: AbstractStrategy, episodes: int, instances: int, *, key: PRNGKeyArray, at_once: int = 5000
 ) -> Float[Array, "instances episodes"]:
     """The return of each episode of trials in worlds of their own.
 
