@@ -106,7 +106,7 @@ def windows(scale: Scale) -> list[Case]:
     """All with as many steps of as many trials abreast, and by PPO."""
     pulls, budget = {
         "smoke": (10, Budget(8, 16, 8, 2)),
-        "laptop": (500, Budget(64, 32, 600, 3)),
+        "laptop": (500, Budget(64, 128, 150, 2)),
         "paper": (500, Budget(64, 256, 1_000, 5)),
     }[scale]
     trial, cases = pulls + 1, []
