@@ -23,7 +23,7 @@ from engram.runs.segments import SegmentTrial
 from engram.runs.trial import StreamTrial
 from engram.tasks import InfluenceBalancing
 
-UNTRAINED = {"uoro/variance-width", "memup/cost"}
+UNTRAINED = {"uoro/variance-width", "memup/cost", "memup/longest"}
 ITEMS = {item.name: (paper, item) for paper in PAPERS.values() for item in paper.ITEMS}
 
 

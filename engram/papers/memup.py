@@ -2,6 +2,7 @@
 
 from engram.papers.costs import MEGABYTES, MICROSECONDS, STATES, costs
 from engram.papers.item import RETURN, Item, Unit
+from engram.papers.longest import LONGEST, longest
 from engram.papers.mazes import LONG, RMSE, ablation, distractors, mazes, solved, updates_to
 from engram.papers.supervised import SUPERVISED, lengths, pixels, supervised
 from engram.reports.grid import draw_grid
@@ -67,6 +68,19 @@ ITEMS = [
         "charts/accuracy",
         Unit("accuracy"),
         {"guess": 1 / 10},
+    ),
+    Item(
+        "memup/longest",
+        "The longest corridor mastered",
+        "Of the T-maze LNR, doubled until not all of five seeds come to 95 % of the way from no memory to the optimum, in "
+        "ten minutes for each length: a memory that tells what comes of random play, or an agent. `engram certify` does so "
+        "with any task, cell, estimator and agent.",
+        longest,
+        {"smoke": 1, "laptop": 200, "paper": 1500},
+        LONGEST,
+        Unit("steps"),
+        {},
+        across=draw_grid,
     ),
     Item(
         "memup/ablation",
