@@ -83,7 +83,10 @@ def learner(setting: Setting, budget: Budget, scale: Scale) -> Config:
 
 def rl2(setting: Setting, budget: Budget, scale: Scale) -> Case:
     """RL² in the contest of a setting."""
-    return played(f"{setting.name}: RL²", learner(setting, budget, scale), WATCHED[scale].worlds, setting.claims.get("RL²"))
+    config = learner(setting, budget, scale)
+    case = played(f"{setting.name}: RL²", config, WATCHED[scale].worlds, setting.claims.get("RL²"))
+    spent = f"{budget.seeds} of {budget.units} units, {config.steps:,} steps"
+    return case._replace(measure=lambda place: case.measure(place)._replace(note=spent))
 
 
 def curve(setting: Setting, best: str, budget: Budget, scale: Scale) -> Case:
