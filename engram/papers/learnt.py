@@ -45,21 +45,22 @@ def by_ppo(memory: str, setting: Setting, budget: Budget) -> Route:
     """
     updates, epochs, minibatches = budget.updates, 4, min(16, budget.trials)
     if isinstance(setting.env, Bandit):
-        begin, end, lam, cost = 0.7, PATIENCE[setting.episodes], 0.95, min(0.05, 0.5 / setting.env.arms)
+        end, share = PATIENCE[setting.episodes]
+        begin, lam, cost = 0.7, 0.95, min(0.05, 0.5 / setting.env.arms)
         cell = memory
     else:
-        begin, end, lam, cost = 0.5, 0.8, 0.8, 0.05
+        begin, end, share, lam, cost = 0.5, 0.8, 1.0, 0.8, 0.05
         cell = f"Chain({memory}, Perceptron({2 * budget.units}, layers=1))"
     agent = (
-        f"PPO(epochs={epochs}, minibatches={minibatches}, gamma=Ramp({begin}, {end}, {updates}), lam={lam}, "
+        f"PPO(epochs={epochs}, minibatches={minibatches}, gamma=Ramp({begin}, {end}, {round(share * updates)}), lam={lam}, "
         f"entropy_cost=Ramp({cost}, 0.005, {updates}))"
     )
     step = f"linear_schedule(4e-3, 0.0, {epochs * minibatches * updates})"
     return Route(agent, cell, f"chain(clip_by_global_norm(0.5), adam({step}))", True)
 
 
-PATIENCE = {10: 0.95, 100: 0.97, 500: 0.99}
-"""The discount at the end, by the pulls of a trial."""
+PATIENCE = {10: (0.95, 1.0), 100: (0.97, 0.5), 500: (0.99, 0.5)}
+"""The discount at the end, and in what part of the updates it comes there, by the pulls of a trial."""
 
 
 def learner(setting: Setting, budget: Budget, scale: Scale) -> Config:
