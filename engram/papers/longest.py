@@ -46,7 +46,7 @@ WAYS = {
 
 def longest(scale: Scale) -> list[Case]:
     """A memory learns to tell what will come at the junction, or an agent to turn there."""
-    size, minutes, seeds = {"smoke": (2, 0.005, 2), "laptop": (16, 10, 5), "paper": (16, 60, 5)}[scale]
+    size, minutes, seeds = {"smoke": (2, 0.0005, 2), "laptop": (16, 10, 5), "paper": (16, 60, 5)}[scale]
     ways = list(WAYS.items()) if scale != "smoke" else [("MemUP: LSTM", WAYS["MemUP: LSTM"])]
     return [_longest(name, way, size, 60 * minutes, seeds) for name, way in ways]
 
