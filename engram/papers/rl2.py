@@ -125,7 +125,7 @@ def imitation(scale: Scale) -> list[Case]:
     """A memory that learns to tell what a strategy does next, and then plays by it."""
     pulls, arms, budget = {
         "smoke": (10, 5, Budget(8, 16, 4, 2)),
-        "laptop": (100, 10, Budget(128, 64, 3_000, 3)),
+        "laptop": (100, 10, Budget(128, 64, 10_000, 3)),
         "paper": (100, 10, Budget(256, 256, 20_000, 5)),
     }[scale]
     setting = bandit(pulls, arms)
@@ -135,7 +135,7 @@ def imitation(scale: Scale) -> list[Case]:
         task=task,
         cell=f"GRU({budget.units}, input_init=Xavier(), state_init=Orthogonal())",
         estimator="BPTT()",
-        optimiser="chain(clip_by_global_norm(1.0), adam(1e-3))",
+        optimiser=f"chain(clip_by_global_norm(1.0), adam(linear_schedule(1e-3, 0.0, {budget.updates})))",
         batch=budget.trials,
         length=pulls,
         steps=budget.updates * budget.trials * pulls,
