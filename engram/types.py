@@ -11,6 +11,8 @@ from jaxtyping import Array, Float, Key, PyTree, Shaped
 
 Keys = Key[Array, "..."]
 """One key for a whole batch, or one for each of its examples."""
+Number = float | Float[Array, ""]
+"""A setting of an algorithm: an array where it changes as that learns."""
 
 
 class InputError(ValueError):

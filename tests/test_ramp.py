@@ -11,6 +11,7 @@ import pytest
 
 from engram import BPTT, GRU, PPO, InputError, LookAhead, PolicyGradient, Ramp, TMaze, actor_critic
 from engram.agents.base import AbstractAgent
+from engram.agents.ramp import settled
 from engram.envs import Ladder
 
 ENV = TMaze(2)
@@ -43,8 +44,10 @@ def test_at_each_update_it_is_the_agent_with_its_numbers(make, updates, gamma, c
         assert np.abs(found - after(other, updates)).max() > 1e-7, "it would be so with any numbers"
 
 
-def test_what_is_no_ramp_is_refused():
+def test_ramps_that_cannot_be_and_values_before_they_are_known_are_refused():
     with pytest.raises(InputError, match=r"Ramp\(updates=0\): give 1 at least"):
         Ramp(0.0, 1.0, 0)
+    with pytest.raises(InputError, match="ask agent.now"):
+        settled(Ramp(0.0, 1.0, 10))
     with pytest.raises(InputError, match="a discount is between 0 and 1"):
         PPO(Ladder(), BPTT(), STEP, gamma=Ramp(0.5, 1.1, 10))

@@ -22,9 +22,9 @@ from engram.agents.ramp import Ramp, settled
 from engram.descent import descend
 from engram.envs.base import AbstractEnv
 from engram.estimators.base import AbstractEstimator
-from engram.objectives.returns import Discount, Rewarded, discounted, gae, look_ahead, whole
+from engram.objectives.returns import Rewarded, discounted, gae, look_ahead, whole
 from engram.step import Model
-from engram.types import Carry, InputError, Outcome, Tally
+from engram.types import Carry, InputError, Number, Outcome, Tally
 
 
 class Judged(NamedTuple):
@@ -38,7 +38,7 @@ class AbstractPsi(eqx.Module):
     """How good the actions of a sequence of episodes were."""
 
     @abstractmethod
-    def __call__(self, steps: Rewarded, first: Bool[Array, " time"], gamma: Discount) -> Judged:
+    def __call__(self, steps: Rewarded, first: Bool[Array, " time"], gamma: Number) -> Judged:
         """Ψ, and what the values are to be learnt from."""
 
 
@@ -48,14 +48,14 @@ class Whole(AbstractPsi):
     Only whole episodes have a whole return: give rollouts that end where episodes do.
     """
 
-    def __call__(self, steps: Rewarded, first: Bool[Array, " time"], gamma: Discount) -> Judged:
+    def __call__(self, steps: Rewarded, first: Bool[Array, " time"], gamma: Number) -> Judged:
         return Judged(whole(steps, first), discounted(steps, gamma))
 
 
 class ToGo(AbstractPsi):
     """Ψ_t = G_t = r_t + γ r_{t+1} + …, of what came after the action."""
 
-    def __call__(self, steps: Rewarded, first: Bool[Array, " time"], gamma: Discount) -> Judged:
+    def __call__(self, steps: Rewarded, first: Bool[Array, " time"], gamma: Number) -> Judged:
         returns = discounted(steps, gamma)
         return Judged(returns, returns)
 
@@ -72,7 +72,7 @@ class Advantage(AbstractPsi):
         if not 0 <= self.lam <= 1:
             raise InputError(f"Advantage(lam={self.lam}): λ weighs one error against the next; give 0 to 1.")
 
-    def __call__(self, steps: Rewarded, first: Bool[Array, " time"], gamma: Discount) -> Judged:
+    def __call__(self, steps: Rewarded, first: Bool[Array, " time"], gamma: Number) -> Judged:
         advantage = gae(steps, gamma, self.lam)
         return Judged(advantage, advantage + steps.value[:-1])
 
@@ -89,7 +89,7 @@ class LookAhead(AbstractPsi):
         if self.count < 1:
             raise InputError(f"LookAhead({self.count}): there is the reward of 1 step at least; give count >= 1.")
 
-    def __call__(self, steps: Rewarded, first: Bool[Array, " time"], gamma: Discount) -> Judged:
+    def __call__(self, steps: Rewarded, first: Bool[Array, " time"], gamma: Number) -> Judged:
         advantage = look_ahead(steps, gamma, self.count)
         return Judged(advantage, advantage + steps.value[:-1])
 
@@ -101,7 +101,7 @@ class Immediate(AbstractPsi):
     gradient passes through it. It is right where the world takes no notice of actions, as in contextual bandits.
     """
 
-    def __call__(self, steps: Rewarded, first: Bool[Array, " time"], gamma: Discount) -> Judged:
+    def __call__(self, steps: Rewarded, first: Bool[Array, " time"], gamma: Number) -> Judged:
         return Judged(steps.reward, discounted(steps, gamma))
 
 

@@ -4,7 +4,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from engram.types import InputError
+from engram.types import InputError, Number
 
 
 class Ramp(eqx.Module):
@@ -37,7 +37,7 @@ def ends(number: float | Ramp) -> tuple[float, float]:
     return (number.begin, number.end) if isinstance(number, Ramp) else (number, number)
 
 
-def settled(number: float | Float[Array, ""] | Ramp) -> float | Float[Array, ""]:
+def settled(number: Number | Ramp) -> Number:
     """A number of an agent at one of its updates."""
     if isinstance(number, Ramp):
         raise InputError(f"{number} has no value before it is known after how many updates: ask agent.now(updates).")

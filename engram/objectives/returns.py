@@ -11,8 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-Discount = float | Float[Array, ""]
-"""γ; an array where it changes as an agent learns."""
+from engram.types import Number
 
 
 class Rewarded(NamedTuple):
@@ -30,12 +29,12 @@ class Rewarded(NamedTuple):
     value: Float[Array, " time+1"]
 
 
-def discounted(steps: Rewarded, gamma: Discount) -> Float[Array, " time"]:
+def discounted(steps: Rewarded, gamma: Number) -> Float[Array, " time"]:
     """G_t = r_t + γ r_{t+1} + … to the end of the episode; where the sequence ends before it, V stands for the rest."""
     return gae(steps, gamma, 1.0) + steps.value[:-1]
 
 
-def gae(steps: Rewarded, gamma: Discount, lam: float) -> Float[Array, " time"]:
+def gae(steps: Rewarded, gamma: Number, lam: float) -> Float[Array, " time"]:
     """Generalised advantages:
 
         δ_t = r_t + γ V_{t+1} − V_t,      A_t = δ_t + γ λ A_{t+1}
@@ -54,7 +53,7 @@ def gae(steps: Rewarded, gamma: Discount, lam: float) -> Float[Array, " time"]:
     return jax.lax.scan(one, jnp.zeros_like(error[0]), (error, steps.ended), reverse=True)[1]
 
 
-def look_ahead(steps: Rewarded, gamma: Discount, count: int) -> Float[Array, " time"]:
+def look_ahead(steps: Rewarded, gamma: Number, count: int) -> Float[Array, " time"]:
     """Advantages by `count` steps and the value that follows them:
 
         A_t = r_t + γ r_{t+1} + … + γ^{k−1} r_{t+k−1} + γ^k V_{t+k} − V_t,      k = count

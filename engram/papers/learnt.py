@@ -86,7 +86,7 @@ def rl2(setting: Setting, budget: Budget, scale: Scale) -> Case:
     """RL² in the contest of a setting."""
     config = learner(setting, budget, scale)
     case = played(f"{setting.name}: RL²", config, WATCHED[scale].worlds, setting.claims.get("RL²"))
-    spent = f"{budget.seeds} of {budget.units} units, {config.steps:,} steps"
+    spent = f"{budget.units} units, {budget.seeds} seeds, {config.steps:,} steps each"
     return case._replace(measure=lambda place: case.measure(place)._replace(note=spent))
 
 

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from engram.papers.data import permuted_pixels
+from engram.papers.data import given, permuted_pixels
 from engram.papers.item import Case, Scale, configured, examined, scores
 from engram.runs.config import Config
 from engram.runs.foreseeing import ForeseeingTrial
@@ -85,7 +85,7 @@ def _case(name: str, config: Config, held_out: int | None) -> Case:
 def pixels(scale: Scale) -> list[Case]:
     """Images of 784 pixels, and of four times as many, where there are any: otherwise small ones, enlarged."""
     cases = []
-    digits = permuted_pixels()[1].path is None
+    digits = given("mnist") is None
     for enlarged in {"smoke": (1,), "laptop": (3,) if digits else (1,), "paper": (3, 7) if digits else (1, 2)}[scale]:
         task, shown = permuted_pixels(enlarged)
         asked = Asked(task, shown.pixels, 30 if shown.pixels < 1000 else 60)
