@@ -38,6 +38,7 @@ from engram.cells import Alongside as Alongside
 from engram.cells import Chain as Chain
 from engram.cells import Chrono as Chrono
 from engram.cells import ChronoUnknown as ChronoUnknown
+from engram.cells import DeltaNet as DeltaNet
 from engram.cells import Elman as Elman
 from engram.cells import Foresight as Foresight
 from engram.cells import Forget as Forget
@@ -51,6 +52,7 @@ from engram.cells import Normal as Normal
 from engram.cells import Orthogonal as Orthogonal
 from engram.cells import Parallel as Parallel
 from engram.cells import Perceptron as Perceptron
+from engram.cells import Recent as Recent
 from engram.cells import ReLUGRU as ReLUGRU
 from engram.cells import Stateless as Stateless
 from engram.cells import Uniform as Uniform

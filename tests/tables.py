@@ -32,6 +32,7 @@ CELLS: dict[str, Callable] = {
     "AMRL-sum": lambda key: engram.AMRL(INPUTS, UNITS, "sum", key=key),
     "AMRL-plain": lambda key: engram.AMRL(INPUTS, UNITS, "max", straight_through=False, key=key),
     "GTrXL": lambda key: engram.GTrXL(INPUTS, UNITS, memory=2, layers=1, heads=1, width=6, key=key),
+    "DeltaNet": lambda key: engram.DeltaNet(INPUTS, heads=2, keys=3, values=2, key=key),
     "WeightNorm": lambda key: engram.WeightNorm(engram.GRU(INPUTS, UNITS, key=key)),
     "WeightNorm-LSTM": lambda key: engram.WeightNorm(engram.LSTM(INPUTS, UNITS, key=key)),
 }
@@ -65,6 +66,7 @@ STACKS: dict[str, Callable] = {
     "LRU-LRU": stack(engram.LRU, engram.LRU),
     "MinGRU-Elman": stack(engram.MinGRU, engram.Elman),
     "Linear-GRU": lambda key: Chain(eqx.nn.Linear(INPUTS, INPUTS, key=key), engram.GRU(INPUTS, UNITS, key=key)),
+    "Recent-DeltaNet": lambda key: Chain(engram.Recent(INPUTS), engram.DeltaNet(2 * INPUTS, 1, 3, UNITS, key=key)),
     "Alongside": lambda key: engram.Alongside(engram.GRU(INPUTS, UNITS, key=key), learns=True),
     "Parallel": lambda key: Chain(
         Parallel(engram.GRU(INPUTS, UNITS, key=key), engram.Elman(INPUTS, 3, key=key)), jnp.concatenate

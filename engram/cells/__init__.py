@@ -4,6 +4,7 @@ from engram.cells.alongside import Alongside as Alongside
 from engram.cells.amrl import AMRL as AMRL
 from engram.cells.chain import Chain as Chain
 from engram.cells.chain import Stateless as Stateless
+from engram.cells.delta_net import DeltaNet as DeltaNet
 from engram.cells.elman import Elman as Elman
 from engram.cells.elstm import ELSTM as ELSTM
 from engram.cells.foresight import Foresight as Foresight
@@ -26,6 +27,7 @@ from engram.cells.lstm import LSTM as LSTM
 from engram.cells.min_gru import MinGRU as MinGRU
 from engram.cells.parallel import Parallel as Parallel
 from engram.cells.perceptron import Perceptron as Perceptron
+from engram.cells.recent import Recent as Recent
 from engram.cells.rtu import RTU as RTU
 from engram.cells.rtu import NonlinearRTU as NonlinearRTU
 from engram.cells.srnn import SRNN as SRNN

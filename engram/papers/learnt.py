@@ -21,6 +21,10 @@ class Budget(NamedTuple):
     seeds: int
 
 
+GATED, ASSOCIATIVE = "RL²", "RL², DeltaNet"
+"""By what memory: the paper's, and one that looks up what was learnt of a state and an action."""
+
+
 class Route(NamedTuple):
     """How it learns: an agent, a cell, an optimiser, and whether policy and value share a memory."""
 
@@ -30,13 +34,17 @@ class Route(NamedTuple):
     shared: bool
 
 
-def by_trpo(memory: str) -> Route:
+def gated(budget: Budget) -> str:
+    return f"GRU({budget.units}, input_init=Xavier(), state_init=Orthogonal())"
+
+
+def by_trpo(budget: Budget) -> Route:
     """The paper's: memories with ReLU and normalised weights."""
     agent = "TRPO(radius=0.01, gamma=0.99, lam=0.3, damping=1e-5)"
-    return Route(agent, f"WeightNorm(ReLU{memory})", "adam(1e-3)", False)
+    return Route(agent, f"WeightNorm(ReLU{gated(budget)})", "adam(1e-3)", False)
 
 
-def by_ppo(memory: str, setting: Setting, budget: Budget) -> Route:
+def by_ppo(name: str, setting: Setting, budget: Budget) -> Route:
     """The economical one, in which it is learnt first what is good at once, and then what is good in the end.
 
     What comes later is chance, for who does not yet remember: the discount begins low, and grows. To explore is worth less
@@ -47,14 +55,18 @@ def by_ppo(memory: str, setting: Setting, budget: Budget) -> Route:
     if isinstance(setting.env, Bandit):
         end, share = PATIENCE[setting.episodes]
         begin, lam, cost = 0.7, 0.95, min(0.05, 0.5 / setting.env.arms)
-        cell = memory
     else:
         begin, end, share, lam, cost = 0.5, 0.8, 1.0, 0.8, 0.05
-        cell = f"Chain({memory}, Perceptron({2 * budget.units}, layers=1))"
     agent = (
         f"PPO(epochs={epochs}, minibatches={minibatches}, gamma=Ramp({begin}, {end}, {round(share * updates)}), lam={lam}, "
         f"entropy_cost=Ramp({cost}, 0.005, {updates}))"
     )
+    if name == ASSOCIATIVE:
+        cell = f"Chain(Recent(), Alongside(DeltaNet(), learns=True), Perceptron({budget.units}))"
+    elif isinstance(setting.env, Bandit):
+        cell = gated(budget)
+    else:
+        cell = f"Chain({gated(budget)}, Perceptron({2 * budget.units}, layers=1))"
     step = f"linear_schedule(4e-3, 0.0, {epochs * minibatches * updates})"
     return Route(agent, cell, f"chain(clip_by_global_norm(0.5), adam({step}))", True)
 
@@ -63,11 +75,10 @@ PATIENCE = {10: (0.95, 1.0), 100: (0.97, 0.5), 500: (0.99, 0.5)}
 """The discount at the end, and in what part of the updates it comes there, by the pulls of a trial."""
 
 
-def learner(setting: Setting, budget: Budget, scale: Scale) -> Config:
+def learner(setting: Setting, budget: Budget, scale: Scale, name: str = GATED) -> Config:
     """RL² in trials of a setting, each of which is a window of its own."""
     length = setting.episodes * prior(setting.env).horizon + 1
-    memory = f"GRU({budget.units}, input_init=Xavier(), state_init=Orthogonal())"
-    route = by_trpo(memory) if scale == "paper" else by_ppo(memory, setting, budget)
+    route = by_trpo(budget) if (scale, name) == ("paper", GATED) else by_ppo(name, setting, budget)
     return Config(
         task=None,
         env=f"Previous(Trials({express(setting.env)}, {setting.episodes}), none=False)",
@@ -82,19 +93,19 @@ def learner(setting: Setting, budget: Budget, scale: Scale) -> Config:
     )
 
 
-def rl2(setting: Setting, budget: Budget, scale: Scale) -> Case:
+def rl2(setting: Setting, budget: Budget, scale: Scale, name: str = GATED) -> Case:
     """RL² in the contest of a setting."""
-    config = learner(setting, budget, scale)
-    case = played(f"{setting.name}: RL²", config, WATCHED[scale].worlds, setting.claims.get("RL²"))
+    config = learner(setting, budget, scale, name)
+    case = played(f"{setting.name}: {name}", config, WATCHED[scale].worlds, setting.claims.get("RL²"))
     spent = f"{budget.units} units, {budget.seeds} seeds, {config.steps:,} steps each"
     return case._replace(measure=lambda place: case.measure(place)._replace(note=spent))
 
 
-def curve(setting: Setting, best: str, budget: Budget, scale: Scale) -> Case:
+def curve(setting: Setting, best: str, budget: Budget, scale: Scale, name: str = GATED) -> Case:
     """The same run as it learns: 0 is chance, and 1 what the best strategy of the paper's table has there."""
-    config = learner(setting, budget, scale)
+    config = learner(setting, budget, scale, name)
     low, high = setting.episodes * setting.env.random, setting.claims[best]
-    case = configured(f"{setting.name}: RL²", config)
+    case = configured(f"{setting.name}: {name}", config)
 
     def measure(place: Place) -> Measured:
         measured = case.measure(place)

@@ -20,7 +20,7 @@ from engram.papers.designed import (
     mdp,
 )
 from engram.papers.item import RETURN, Case, Item, Scale, Unit, examined, played, returned
-from engram.papers.learnt import NORMALISED, Budget, curve, learner, rl2
+from engram.papers.learnt import ASSOCIATIVE, GATED, NORMALISED, Budget, curve, learner, rl2
 from engram.reports.choices import draw_choices
 from engram.reports.dots import draw_dots
 from engram.runs.config import Config
@@ -48,16 +48,22 @@ BANDIT_BUDGETS: dict[Scale, dict[tuple[int, int], Budget]] = {
     },
     "paper": {(pulls, arms): Budget(256, 250_000 // (pulls + 1), 1_000, 1) for pulls, arms in BANDITS},
 }
-MDP_BUDGETS: dict[Scale, dict[int, Budget]] = {
-    "smoke": {10: Budget(8, 4, 4, 2)},
+MDP_BUDGETS: dict[Scale, dict[int, dict[str, Budget]]] = {
+    "smoke": {10: {GATED: Budget(8, 4, 4, 2), ASSOCIATIVE: Budget(8, 4, 4, 2)}},
     "laptop": {
-        10: Budget(64, 1024, 1_000, 2),
-        25: Budget(64, 512, 800, 1),
-        50: Budget(64, 128, 400, 1),
-        75: Budget(64, 128, 400, 1),
-        100: Budget(64, 128, 400, 1),
+        10: {GATED: Budget(64, 1024, 1_000, 2), ASSOCIATIVE: Budget(128, 1024, 80, 3)},
+        25: {GATED: Budget(64, 512, 800, 1), ASSOCIATIVE: Budget(128, 512, 80, 3)},
+        50: {GATED: Budget(64, 128, 400, 1), ASSOCIATIVE: Budget(128, 256, 80, 2)},
+        75: {GATED: Budget(64, 128, 400, 1), ASSOCIATIVE: Budget(128, 160, 80, 2)},
+        100: {GATED: Budget(64, 128, 400, 1), ASSOCIATIVE: Budget(128, 128, 80, 2)},
     },
-    "paper": {episodes: Budget(256, 250_000 // (10 * episodes + 1), 10_000, 1) for episodes in MDPS},
+    "paper": {
+        episodes: {
+            GATED: Budget(256, 250_000 // (10 * episodes + 1), 10_000, 1),
+            ASSOCIATIVE: Budget(256, 250_000 // (10 * episodes + 1), 1_000, 5),
+        }
+        for episodes in MDPS
+    },
 }
 
 
@@ -65,20 +71,24 @@ CHOSEN: dict[Scale, tuple[int, int]] = {"smoke": (10, 5), "laptop": (100, 10), "
 """Where it is looked at which arm is pulled."""
 
 
-def contest(setting: Setting, strategies: dict[str, list[AbstractStrategy]], budget: Budget, scale: Scale) -> list[Case]:
-    """What people designed, and then what was learnt."""
+def designed(setting: Setting, strategies: dict[str, list[AbstractStrategy]], scale: Scale) -> list[Case]:
     tried = strategies if scale != "smoke" else {name: strategies[name] for name in list(strategies)[3:5]}
-    return [*(contestant(setting, name, grid, scale) for name, grid in tried.items()), rl2(setting, budget, scale)]
+    return [contestant(setting, name, grid, scale) for name, grid in tried.items()]
 
 
 def bandits(scale: Scale) -> list[Case]:
-    budgets = BANDIT_BUDGETS[scale].items()
-    return [case for place, budget in budgets for case in contest(bandit(*place), OF_BANDITS, budget, scale)]
+    cases = []
+    for place, budget in BANDIT_BUDGETS[scale].items():
+        cases += [*designed(bandit(*place), OF_BANDITS, scale), rl2(bandit(*place), budget, scale)]
+    return cases
 
 
 def mdps(scale: Scale) -> list[Case]:
-    budgets = MDP_BUDGETS[scale].items()
-    return [case for episodes, budget in budgets for case in contest(mdp(episodes), OF_MDPS, budget, scale)]
+    cases = []
+    for trial, budgets in MDP_BUDGETS[scale].items():
+        cases += designed(mdp(trial), OF_MDPS, scale)
+        cases += [rl2(mdp(trial), budget, scale, name) for name, budget in budgets.items()]
+    return cases
 
 
 def curves(scale: Scale) -> list[Case]:
@@ -86,7 +96,10 @@ def curves(scale: Scale) -> list[Case]:
 
 
 def curves_of_mdps(scale: Scale) -> list[Case]:
-    return [curve(mdp(episodes), "OPSRL, mean 0", budget, scale) for episodes, budget in MDP_BUDGETS[scale].items()]
+    settings = [(mdp(trial), budgets) for trial, budgets in MDP_BUDGETS[scale].items()]
+    return [
+        curve(each, "OPSRL, mean 0", budget, scale, name) for each, budgets in settings for name, budget in budgets.items()
+    ]
 
 
 WINDOW = 50
