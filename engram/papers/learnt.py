@@ -71,7 +71,7 @@ def by_ppo(name: str, setting: Setting, budget: Budget) -> Route:
     return Route(agent, cell, f"chain(clip_by_global_norm(0.5), adam({step}))", True)
 
 
-PATIENCE = {10: (0.95, 1.0), 100: (0.97, 0.5), 500: (0.99, 0.5)}
+PATIENCE = {10: (0.95, 1.0), 100: (0.97, 0.5), 500: (0.97, 0.5)}
 """The discount at the end, and in what part of the updates it comes there, by the pulls of a trial."""
 
 
