@@ -129,7 +129,7 @@ def test_a_width_is_measured_once(tmp_path, monkeypatch):
     found = itertools.count()
     monkeypatch.setattr(variance, "relative_variance", lambda *_: next(found))
     case = width_case("UORO()", (2, 3), 2, RUNS)
-    place = Place(tmp_path / "case", 1, lambda: pytest.fail("nothing is trained"), print)
+    place = Place(tmp_path / "case", 1, lambda: pytest.fail("nothing is trained"), print, iter)
     rows = case.measure(place).rows
     assert [(row["units"], row["seed"], row[METRIC]) for row in rows] == [(2, 0, 0), (2, 1, 1), (3, 0, 2), (3, 1, 3)]
     assert case.measure(place).rows == rows

@@ -1,11 +1,28 @@
-"""A progress bar."""
+"""Progress bars."""
 
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+import rich.progress
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from engram.cli.console import say
 from engram.runs.listener import AbstractListener
 from engram.runs.log import Row
 from engram.runs.program import Program
+
+T = TypeVar("T")
+
+
+def track(title: str, pieces: Iterable[T]) -> Iterator[T]:
+    """Goes through pieces of work, and shows how far it is; where standard error is no terminal, the title is all."""
+    console = Console(stderr=True)
+    if console.is_terminal:
+        yield from rich.progress.track(pieces, title, console=console, transient=True)
+    else:
+        say(title)
+        yield from pieces
 
 
 class Bar(AbstractListener):

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from engram.cli.bar import Bar
+from engram.cli.bar import Bar, track
 from engram.cli.console import Json, say, show_table
 from engram.cli.train import use_devices
 from engram.papers import PAPERS
@@ -48,7 +48,7 @@ class Reproduce:
         results = []
         for item in items:
             say(f"{item.name}, {item.title}: about {item.minutes[self.scale]:g} minutes on two cores")
-            result = reproduce(item, self.scale, self.dir, devices=self.devices, listener=Bar, warn=say)
+            result = reproduce(item, self.scale, self.dir, devices=self.devices, listener=Bar, warn=say, each=track)
             show_table(item.title, *table(result), ", ".join(f"{name} {value:.4g}" for name, value in item.levels.items()))
             results.append(result)
         if self.write is not None:

@@ -61,20 +61,23 @@ def contestant(setting: Setting, name: str, candidates: Sequence[AbstractStrateg
     """The best of several strategies, chosen in other trials than those that it is scored in."""
     watched = WATCHED[scale]
 
-    def play() -> dict[str, Any]:
+    def play(place: Place) -> dict[str, Any]:
         env, episodes = setting.env, setting.episodes
         tried = min(TRIED, watched.worlds)
+
+        def worth(candidate: AbstractStrategy) -> float:
+            return float(score(env, candidate, episodes, tried, key=jax.random.key(1)).sum(1).mean())
+
         chosen = candidates[0]
         if len(candidates) > 1:
-            means = [float(score(env, each, episodes, tried, key=jax.random.key(1)).sum(1).mean()) for each in candidates]
-            chosen = candidates[int(np.argmax(means))]
+            chosen = candidates[int(np.argmax([worth(each) for each in place.each(candidates)]))]
         returns = score(env, chosen, episodes, watched.worlds, key=jax.random.key(0)).sum(1)
         means = np.asarray(returns).reshape(watched.groups, watched.trials).mean(1)
         rows = [{"update": 0, "step": 0, "seed": group, RETURN: float(mean)} for group, mean in enumerate(means)]
         return {"rows": rows, "note": express(chosen) if len(candidates) > 1 else ""}
 
     def measure(place: Place) -> Measured:
-        found = kept(place.home / "scores.json", play)
+        found = kept(place.home / "scores.json", lambda: play(place))
         return Measured(found["rows"], note=found["note"])
 
     return Case(f"{setting.name}: {name}", measure, setting.claims.get(name))

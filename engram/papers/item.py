@@ -1,7 +1,7 @@
 """What a reproduction is: measurements, the numbers that a paper claims for them, and ours beside them."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -25,12 +25,14 @@ class Place(NamedTuple):
     - `devices`: over how many devices the seeds, or else the batch, are laid.
     - `listener`: makes one who hears of a training.
     - `warn`: who is told what a person should know.
+    - `each`: goes through pieces of other work, and shows how far it is.
     """
 
     home: Path
     devices: int
     listener: Callable[[], AbstractListener]
     warn: Callable[[str], None]
+    each: Callable[[Iterable[Any]], Iterable[Any]]
 
 
 class Measured(NamedTuple):

@@ -52,14 +52,14 @@ def longest(scale: Scale) -> list[Case]:
 
 
 def _longest(name: str, way: Way, size: int, seconds: float, seeds: int) -> Case:
-    def found() -> dict[str, Any]:
-        attempts = list(certify(lambda size: _config(way, size, seeds).program(), size, seconds))
+    def found(place: Place) -> dict[str, Any]:
+        attempts = list(place.each(certify(lambda size: _config(way, size, seeds).program(), size, seconds)))
         solved = max((attempt.size for attempt in attempts if attempt.solved), default=0)
         row = {"update": attempts[-1].updates, "step": 0, "seed": 0, LONGEST: float(solved)}
         return {"rows": [row], "note": _failed(attempts[-1])}
 
     def measure(place: Place) -> Measured:
-        there = kept(place.home / "longest.json", found)
+        there = kept(place.home / "longest.json", lambda: found(place))
         return Measured(there["rows"], note=there["note"])
 
     return Case(name, measure)

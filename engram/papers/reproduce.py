@@ -8,8 +8,10 @@ import os
 import platform
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from engram.papers.item import Case, Item, Measured, Place, Scale
 from engram.papers.page import Result, crossed
@@ -30,6 +32,7 @@ def reproduce(
     devices: int = 1,
     listener: Callable[[str], AbstractListener],
     warn: Callable[[str], None] = print,
+    each: Callable[[str, Iterable[Any]], Iterable[Any]] = lambda title, pieces: pieces,
 ) -> Result:
     """Runs an item, or goes on with it, and gives its numbers; table, figure and numbers are left in the directory.
 
@@ -40,14 +43,15 @@ def reproduce(
     - `devices`: over how many devices the seeds, or else the batch, of each run are laid.
     - `listener`: who hears of the run with a title.
     - `warn`: who is told what a person should know.
+    - `each`: with a title, goes through pieces of work that is no run.
     """
     cases = item.cases(scale)
     home, runs = directory / item.name / scale, directory / (item.runs or item.name) / scale
     records, lines = [], []
     for number, case in enumerate(cases, 1):
         title = f"{item.name} {number}/{len(cases)}: {case.name}"
-        place = runs / place_of(case.name)
-        measured = case.measure(Place(place, devices, lambda title=title: listener(title), warn))
+        place = Place(runs / place_of(case.name), devices, partial(listener, title), warn, partial(each, title))
+        measured = case.measure(place)
         record = Record(case.name, {}, _in_unit(item, measured.rows), item.metric, True, item.levels)
         records.append(record)
         lines += _lines(item, case, record, measured)

@@ -185,7 +185,7 @@ def width_case(estimator: str, widths: Sequence[int], seeds: int, runs: int, ste
 
     def measure(place: Place) -> Measured:
         found: list[Row] = []
-        for width in widths:
+        for width in place.each(widths):
             found += kept(place.home / f"{width}-units.json", lambda width=width: of_width(width))
         return Measured(found)
 
