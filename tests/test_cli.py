@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from engram import InputError
+from engram.cli.bar import track
 from engram.cli.entry import COMMANDS, main, parse
 
 
@@ -233,3 +234,8 @@ def test_what_the_system_refuses_is_one_line_too(error, code, monkeypatch, capsy
     assert shown.out == ""
     assert len(shown.err.strip().splitlines()) == 1
     assert str(getattr(error, "filename", None) or "Interrupted") in shown.err
+
+
+def test_work_that_is_no_run_is_gone_through_under_its_title(capsys):
+    assert list(track("digging", iter("abc"))) == ["a", "b", "c"]
+    assert capsys.readouterr().err == "digging\n"
