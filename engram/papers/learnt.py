@@ -49,7 +49,8 @@ def by_ppo(name: str, setting: Setting, budget: Budget) -> Route:
 
     What comes later is chance, for who does not yet remember: the discount begins low, and grows. To explore is worth less
     as it learns; and where there are many arms, there is more entropy to be had, and it is bought for less. Where there are
-    states to look up in what is remembered, a layer reads it.
+    states to look up in what is remembered, a layer reads it. Who looks them up in a table is sure of itself too soon, and
+    goes on being paid for what it leaves to chance.
     """
     updates, epochs, minibatches = budget.updates, 4, min(16, budget.trials)
     if isinstance(setting.env, Bandit):
@@ -57,9 +58,10 @@ def by_ppo(name: str, setting: Setting, budget: Budget) -> Route:
         begin, lam, cost = 0.7, 0.95, min(0.05, 0.5 / setting.env.arms)
     else:
         begin, end, share, lam, cost = 0.5, 0.8, 1.0, 0.8, 0.05
+    paid = cost if name == ASSOCIATIVE else f"Ramp({cost}, 0.005, {updates})"
     agent = (
         f"PPO(epochs={epochs}, minibatches={minibatches}, gamma=Ramp({begin}, {end}, {round(share * updates)}), lam={lam}, "
-        f"entropy_cost=Ramp({cost}, 0.005, {updates}))"
+        f"entropy_cost={paid})"
     )
     if name == ASSOCIATIVE:
         cell = f"Chain(Recent(), Alongside(DeltaNet(), learns=True), Perceptron({budget.units}))"
