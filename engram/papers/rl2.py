@@ -195,8 +195,8 @@ ITEMS = [
         "rl2/mdps",
         "Tabular decision processes: episodes (table 2)",
         "The numbers of the paper's strategies are those of a prior that is not the true one: rewards of mean 0, or none "
-        "at all. Below, the same strategies with the prior that the worlds are drawn from; and at the end RL² with a memory "
-        "that the paper had not, beside what its GRU had.",
+        "at all. Below, the same strategies with the prior that the worlds are drawn from; and at the end RL² with a "
+        "memory that the paper had not, beside what its GRU had.",
         mdps,
         {"smoke": 2, "laptop": 100, "paper": 50_000},
         RETURN,
