@@ -16,7 +16,9 @@ from engram.papers.item import last_steps
 from engram.papers.mazes import updates_to
 from engram.papers.page import page, section, table
 from engram.papers.reproduce import place_of, reproduce
+from engram.reports.curves import draw_metric
 from engram.reports.dots import draw_dots
+from engram.reports.ends import draw_ends
 from engram.reports.record import Record
 from engram.runs.listener import AbstractListener
 from engram.runs.segments import SegmentTrial
@@ -131,6 +133,23 @@ def test_dots_are_parts_of_the_best():
     assert drawn[0] == [1.0, 1.0]
     assert drawn[1][0] == 0.5
     assert math.isnan(drawn[1][1])
+
+
+def test_ends_have_a_row_each():
+    rows = [{"seed": seed, "step": 5, "r": value} for seed, value in enumerate((1.0, 2.0, 6.0))]
+    picture = draw_ends([Record("A", {}, rows, "r", False, {"best": 7.0}), Record("B", {}, [], "r", False, {})], "r")
+    axes = picture.axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["A", "B", "best"]
+    drawn = {(line.get_gid(), row) for line in axes.lines for row in line.get_ydata()}
+    assert drawn == {("seed", 0), ("mean", 0), ("mean", 1)}
+    assert axes.lines[1].get_xdata() == [3.0]
+
+
+def test_what_does_not_learn_is_a_level():
+    rows = [{"seed": 0, "step": step, "r": 1.0 * step} for step in (1, 2)]
+    still = Record("still", {}, [{"seed": 0, "step": 0, "r": 1.5}], "r", False, {})
+    picture = draw_metric([Record("A", {}, rows, "r", False, {}), still], "r")
+    assert [1.5, 1.5] in [list(line.get_ydata()) for line in picture.axes[0].lines]
 
 
 def test_updates_are_counted_until_a_level():

@@ -16,8 +16,9 @@ from typing import Any
 from engram.papers.item import Case, Item, Measured, Place, Scale
 from engram.papers.page import Result, crossed
 from engram.reports.curves import draw_metric
+from engram.reports.ends import draw_ends
 from engram.reports.figures import house_style, save
-from engram.reports.record import Record, rate
+from engram.reports.record import Record, rate, series
 from engram.reports.summary import interval
 from engram.runs.checkpoint import write_atomically
 from engram.runs.listener import AbstractListener
@@ -79,7 +80,8 @@ def _draw(item: Item, records: Sequence[Record]):
     if item.draw is not None:
         return item.draw(records)
     drawn = item.drawn or item.metric
-    picture = draw_metric(records, drawn, item.along)
+    at_ends = item.along == "step" and all(len(series(record, drawn).steps) <= 1 for record in records)
+    picture = draw_ends(records, drawn) if at_ends else draw_metric(records, drawn, item.along)
     picture.axes[0].set_title(item.unit.name if drawn == item.metric else drawn.partition("/")[2])
     return picture
 

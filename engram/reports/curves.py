@@ -65,8 +65,11 @@ def draw_metric(records: Sequence[Record], metric: str, along: str = "step"):
 
 
 def _draw_run(axes, curve: Series, drawn: Pen):
+    """What has a value at step 0 alone, and does not learn, is a level."""
     steps, values = curve
     mean, low, high = band(values)
+    if list(steps) == [0]:
+        return axes.axhline(mean[0], gid="curve", **drawn.style)
     if len(values) >= FEWEST:
         axes.fill_between(steps, low, high, color=drawn.colour, alpha=0.18, linewidth=0, gid="band")
     elif len(values) > 1:
