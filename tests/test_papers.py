@@ -98,8 +98,16 @@ def test_every_claim_is_in_the_table(name, scale):
 def test_a_line_says_how_many_seeds_have_a_result():
     def seeds(count):
         ours = {"mean": 1.0, "low": None, "high": None, "count": count}
-        line = {"name": "A", "ours": ours, "claimed": None, "by_seed": {"0": 1.0, "1": 1.0, "2": None}, "ended": ""}
-        return table({"unit": "steps", "lines": [line | {"steps": 1, "steps_per_second": None}]})[1][0][2]
+        line = {
+            "name": "A",
+            "ours": ours,
+            "claimed": None,
+            "by_seed": {"0": 1.0, "1": 1.0, "2": None},
+            "ended": "",
+            "note": "",
+        }
+        result = {"across": False, "unit": "steps", "lines": [line | {"steps": 1, "steps_per_second": None}]}
+        return table(result)[1][0][2]
 
     assert seeds(3) == "3"
     assert seeds(2) == "2 of 3"
@@ -110,11 +118,11 @@ def test_a_table_has_columns_and_rows():
         ours = {"mean": mean, "low": low, "high": high}
         return {"name": name, "ours": ours, "claimed": claimed, "ended": "", "note": note}
 
-    lines = [line("10: A", 2.0, 1.9, 2.3, 2.5), line("10: B", 1.0, note="B(3)"), line("25: A", 4.0)]
+    lines = [line("10: A", 2.0, 1.9, 2.3, 2.5), line("10: B", 1.0, note="c = 3"), line("25: A", 4.0)]
     result = {"across": True, "unit": "reward", "lines": lines}
     assert table(result) == (("", "10", "25"), [("A", "2 ± 0.2 (2.5)", "4"), ("B", "1", "")])
     about = {"item": "p/i", "title": "T", "shows": "S", "levels": {}, "command": "c", "machine": "m", "date": "d"}
-    assert "10: B: B(3)." in section("p", result | about)
+    assert "| notes | 10 | 25 |\n| --- | --- | --- |\n| B | c = 3 |  |\n" in section("p", result | about)
 
 
 def test_a_page_keeps_what_was_not_run_again():

@@ -8,7 +8,6 @@ import numpy as np
 
 from engram.envs import AbstractEnv, Bandit, TabularMDP
 from engram.papers.item import RETURN, Case, Measured, Place, Scale, kept
-from engram.runs.spec import express
 from engram.strategies import (
     BEB,
     KLUCB,
@@ -74,13 +73,22 @@ def contestant(setting: Setting, name: str, candidates: Sequence[AbstractStrateg
         returns = score(env, chosen, episodes, watched.worlds, key=jax.random.key(0)).sum(1)
         means = np.asarray(returns).reshape(watched.groups, watched.trials).mean(1)
         rows = [{"update": 0, "step": 0, "seed": group, RETURN: float(mean)} for group, mean in enumerate(means)]
-        return {"rows": rows, "note": express(chosen) if len(candidates) > 1 else ""}
+        return {"rows": rows, "note": chosen_of(chosen, candidates)}
 
     def measure(place: Place) -> Measured:
         found = kept(place.home / "scores.json", lambda: play(place))
         return Measured(found["rows"], note=found["note"])
 
     return Case(f"{setting.name}: {name}", measure, setting.claims.get(name))
+
+
+def chosen_of(chosen: AbstractStrategy, candidates: Sequence[AbstractStrategy]) -> str:
+    """The numbers of a strategy that the candidates differ in, whatever it believes."""
+    told = [
+        {name: value for name, value in vars(getattr(each, "strategy", each)).items() if isinstance(value, int | float)}
+        for each in (chosen, *candidates)
+    ]
+    return ", ".join(f"{name} = {value:g}" for name, value in told[0].items() if any(each[name] != value for each in told))
 
 
 BANDIT_COLUMNS: tuple[str, ...] = (

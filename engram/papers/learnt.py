@@ -99,7 +99,7 @@ def rl2(setting: Setting, budget: Budget, scale: Scale, name: str = GATED) -> Ca
     """RL² in the contest of a setting."""
     config = learner(setting, budget, scale, name)
     case = played(f"{setting.name}: {name}", config, WATCHED[scale].worlds, setting.claims.get("RL²"))
-    spent = f"{budget.units} units, {budget.seeds} seeds, {config.steps:,} steps each"
+    spent = f"{budget.units} units, {config.steps:,} steps, seeds: {budget.seeds}"
     return case._replace(measure=lambda place: case.measure(place)._replace(note=spent))
 
 

@@ -10,12 +10,21 @@ HEADING = "## "
 
 def table(result: Result) -> Table:
     """The columns and rows of a result, as text."""
-    return _across(result) if result.get("across") else _down(result)
+    return _across(result) if result["across"] else _down(result)
 
 
 def _down(result: Result) -> Table:
     """A row for each line, without columns that are empty."""
-    columns = ("", f"paper, {result['unit']}", f"ours, {result['unit']}", "95 % interval", "seeds", "steps", "steps/s")
+    columns = (
+        "",
+        f"paper, {result['unit']}",
+        f"ours, {result['unit']}",
+        "95 % interval",
+        "seeds",
+        "steps",
+        "steps/s",
+        "notes",
+    )
     rows = [_cells(line) for line in result["lines"]]
     told = [column for column in range(len(columns)) if column == 0 or any(row[column] for row in rows)]
     return tuple(columns[column] for column in told), [tuple(row[column] for column in told) for row in rows]
@@ -32,14 +41,21 @@ def _cells(line: Result) -> tuple[str, ...]:
         str(seeds) if ours["count"] == seeds else f"{ours['count']} of {seeds}",
         f"{line['steps']:,}" if line["steps"] else "",
         "" if line["steps_per_second"] is None else f"{line['steps_per_second']:,.0f}",
+        line["note"],
     )
 
 
 def _across(result: Result) -> Table:
     """A table of both: ours, half of the interval, and in brackets the paper's."""
     columns, rows, found = crossed(result)
-    cells = {name: _cell(line) for name, line in found.items()}
-    return ("", *columns), [(row, *(cells.get((column, row), "") for column in columns)) for row in rows]
+    return ("", *columns), [(row, *(_cell(found.get((column, row))) for column in columns)) for row in rows]
+
+
+def _notes(result: Result) -> Table:
+    """What else is to be known of a table of both, as another; of other results it is a column."""
+    columns, rows, found = crossed(result) if result["across"] else ([], [], {})
+    noted = [(row, *(found.get((column, row), {"note": ""})["note"] for column in columns)) for row in rows]
+    return ("notes", *columns), [row for row in noted if any(row[1:])]
 
 
 def crossed(result: Result) -> tuple[list[str], list[str], dict[tuple[str, str], Result]]:
@@ -49,7 +65,9 @@ def crossed(result: Result) -> tuple[list[str], list[str], dict[tuple[str, str],
     return columns, rows, found
 
 
-def _cell(line: Result) -> str:
+def _cell(line: Result | None) -> str:
+    if line is None:
+        return ""
     ours = line["ours"]
     if line["ended"] or ours["mean"] is None:
         return line["ended"]
@@ -59,15 +77,14 @@ def _cell(line: Result) -> str:
 
 def section(paper: str, result: Result) -> str:
     """An item's part of the page of its paper: its table, its figure and the command that makes them."""
-    columns, rows = table(result)
+    noted = _notes(result)
     known = ", ".join(f"{name} {value:.4g}" for name, value in result["levels"].items())
     figure = f"{paper}/{result['item'].partition('/')[2]}.png"
-    notes = [f"{line['name']}: {line['note']}" for line in result["lines"] if line.get("note")]
     parts = [
         *(f"{HEADING}{result['title']}", "", result["shows"], ""),
-        *(_row(columns), _row(["---"] * len(columns)), *map(_row, rows), ""),
+        *_rows(table(result)),
         *([f"In {result['unit']}: {known}.", ""] if known else []),
-        *([f"{'; '.join(notes)}.", ""] if notes else []),
+        *(_rows(noted) if noted[1] else []),
         *(f"`{result['command']}`, {result['machine']}, {result['date']}", ""),
         *(f"![{result['title']}]({figure})", ""),
     ]
@@ -79,6 +96,11 @@ def page(title: str, titles: Sequence[str], results: Mapping[str, str], before: 
     had = {part.partition("\n")[0]: HEADING + part for part in f"\n{before}".split(f"\n{HEADING}")[1:]}
     found = [results.get(title) or had.get(title) for title in titles]
     return "\n".join([f"# {title}\n", *(part.rstrip("\n") + "\n" for part in found if part)])
+
+
+def _rows(shown: Table) -> list[str]:
+    columns, rows = shown
+    return [*(_row(cells) for cells in (columns, ["---"] * len(columns), *rows)), ""]
 
 
 def _row(cells: Sequence[str]) -> str:
