@@ -32,10 +32,6 @@ REMARKS: dict[str, str] = {
     "GRU 64, 64 copies, rollouts of 128": (
         "one seed keeps one core at its products all the time, so that two cores cannot do better than 5×"
     ),
-    "Thompson(), Bandit(10), 100 episodes": (
-        "a thousand trials, which `score` plays at once, do not fill two cores; with `at_once=5000` a trial took 0.6 of "
-        "the time on the same day"
-    ),
     "Thompson(), TabularMDP(), 10 episodes": ("two thirds of the time are posterior draws, and a third is planning"),
 }
 

@@ -137,18 +137,18 @@ def mdp(episodes: int) -> Setting:
     return Setting(str(episodes), TabularMDP(), episodes, dict(zip(MDP_COLUMNS, MDPS[episodes], strict=True)))
 
 
-STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+TRUST = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 1.0)
 DISCOUNTS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998)
 OF_BANDITS: dict[str, list[AbstractStrategy]] = {
     "Random": [Random()],
     "Gittins": [Gittins(gamma) for gamma in DISCOUNTS],
     "Thompson": [Thompson()],
     "likeliest draw": [LikeliestDraw()],
-    "UCB1": [UCB1(c) for c in STEPS],
-    "epsilon-greedy": [EpsilonGreedy(epsilon) for epsilon in (0.0, *STEPS[:5])],
+    "UCB1": [UCB1(c) for c in TRUST],
+    "epsilon-greedy": [EpsilonGreedy(epsilon) for epsilon in (0.0, 0.01, 0.02, 0.05, 0.1, 0.2)],
     "greedy": [Greedy()],
     "optimistic Thompson": [OptimisticThompson()],
-    "KL-UCB": [KLUCB(c) for c in (0.0, *STEPS)],
+    "KL-UCB": [KLUCB(c) for c in (0.0, *TRUST)],
     "information-directed": [InformationDirected()],
     "who knows the arms": [Oracle()],
 }

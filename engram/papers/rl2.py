@@ -181,7 +181,7 @@ ITEMS = [
     Item(
         "rl2/bandits",
         "Bandits: pulls, arms (table 1)",
-        "Ours, and in brackets the paper's, from 1,000 trials each. Hyper-parameters of strategies were chosen in 1,000 "
+        "Ours, and in brackets the paper's, which are of 1,000 trials. Hyper-parameters of strategies were chosen in 1,000 "
         "other trials, as the paper did; all strategies are played in the same worlds. What the paper calls OTS is the "
         "likeliest draw.",
         bandits,

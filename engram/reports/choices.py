@@ -24,6 +24,7 @@ def draw_choices(records: Sequence[Record]):
         steps, shares = curves[0].steps, np.array([curve.values.mean(axis=0) for curve in curves])
         extent = (steps[0] - 0.5, steps[-1] + 0.5, len(arms) + 0.5, 0.5)
         images.append(axes.imshow(shares, aspect="auto", vmin=0, vmax=1, extent=extent, interpolation="nearest"))
+        axes.set_yticks(range(1, len(arms) + 1, max(1, len(arms) // 5)))
         axes.grid(False)
         axes.set_title(printable(record.name), parse_math=False, fontsize="medium")
     maps[len(maps) // 2].set_ylabel("arm, by its worth")
