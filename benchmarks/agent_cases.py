@@ -140,6 +140,45 @@ def learning_to_learn(short: str) -> Table:
     )
 
 
+def milliseconds(ours: float, *_: float) -> float:
+    return 1000 * ours
+
+
+def update_of_memory(short: str) -> Table:
+    """MemUP's update."""
+    case = Side("memup", f"update{' --corridor 50' if short else ''}{short}")
+    return Table(
+        "l",
+        "An update of a memory by MemUP",
+        "Its part of a pass through 64 episodes of the T-maze LNR-1000, in which they are played, gone through and learnt "
+        "from; gradients of one step.",
+        ("engram",),
+        (Row("LSTM 256, batch 64", (case,), Target(milliseconds, 2.0, False, "{:.2f} ms")),),
+        seconds,
+        lambda found: f"{1000 * found['seconds']:.2f} ms",
+    )
+
+
+def solving(quick: bool) -> Table:
+    """MemUP and a policy, from nothing."""
+
+    def row(corridor: int, passes: int, most: float) -> Row:
+        sizes = "--units 8 --passes 1 --rollouts 1" if quick else f"--passes {passes}"
+        case = Side("memup", f"solve --corridor {corridor} {sizes}")
+        return Row(f"T-maze LNR-{corridor}", (case,), Target(float, most, False, "{:.0f} s"))
+
+    return Table(
+        "l",
+        "From nothing to a policy that remembers",
+        "A memory of 128 units by MemUP with gradients of one step, and then a policy that is shown what it holds, by PPO; "
+        "compiling included. A return of 4 is the most, 0.5 is without memory.",
+        ("engram",),
+        (row(100, 150, 60.0), row(1000, 30, 600.0)),
+        seconds,
+        lambda found: f"{found['seconds']:.0f} s, return {found['return']:.2f}",
+    )
+
+
 def products(short: str) -> Table:
     """What the machine can do."""
     return Table(

@@ -7,7 +7,9 @@ from agent_cases import (
     learning_to_learn,
     products,
     random_play,
+    solving,
     ten_agents,
+    update_of_memory,
 )
 from table import (
     Found,
@@ -47,6 +49,8 @@ def tables(quick: bool) -> list[Table]:
         against_one_by_one(short),
         learning_to_learn(short),
         products(short),
+        update_of_memory(short),
+        solving(quick),
     ]
 
 
