@@ -24,6 +24,8 @@ def update(corridor: int, units: int, batch: int, window: int, seconds: float) -
 
 
 class Silent(AbstractListener):
+    """Hears how a training goes, and says nothing."""
+
     def begin(self, program, update, updates):
         pass
 
