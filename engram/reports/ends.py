@@ -7,7 +7,7 @@ import numpy as np
 from engram.reports.curves import printable
 from engram.reports.figures import INK, MUTED, figure
 from engram.reports.record import Record, finals, levels
-from engram.reports.summary import FEWEST, interval
+from engram.reports.summary import interval
 
 
 def draw_ends(records: Sequence[Record], metric: str):
@@ -20,7 +20,7 @@ def draw_ends(records: Sequence[Record], metric: str):
         axes.plot(values, np.full(len(values), row), "o", color=MUTED, alpha=0.5, markersize=4, gid="seed")
         ours = interval(values)
         axes.plot(ours.mean, row, "|", color=INK, markersize=11, markeredgewidth=2, gid="mean")
-        if ours.count >= FEWEST:
+        if ours.low is not None and ours.high is not None:
             axes.hlines(row, ours.low, ours.high, color=INK, linewidth=1.4, gid="band")
     for row, level in enumerate(known.values(), len(records)):
         axes.vlines(level, -0.5, row, color=MUTED, linestyle=(0, (1.5, 2.5)), linewidth=1.1, gid="level")
