@@ -52,6 +52,7 @@ bench: $(READY)  ## speed and memory beside other libraries, each in its own env
 	$(BIN)/python benchmarks/run.py --only a,b,c,d,e,f
 	$(BIN)/python benchmarks/run.py --only g,h,i,j --out docs/results/speed-agents.md
 	$(BIN)/python benchmarks/run.py --only k --out docs/results/speed-strategies.md
+	$(BIN)/python benchmarks/run.py --only l --out docs/results/speed-memup.md
 
 clean:
 	rm -rf $(VENV) $(OLDEST) out benchmarks/.envs

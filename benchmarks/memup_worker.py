@@ -48,6 +48,6 @@ def solve(corridor: int, units: int, batch: int, passes: int, rollouts: int) -> 
 if __name__ == "__main__":
     cases = {
         "update": (update, {"corridor": 1000, "units": 256, "batch": 64, "window": 1, "seconds": 20.0}),
-        "solve": (solve, {"corridor": 1000, "units": 128, "batch": 64, "passes": 30, "rollouts": 30}),
+        "solve": (solve, {"corridor": 1000, "units": 128, "batch": 64, "passes": 40, "rollouts": 60}),
     }
     answer(cases, "engram", "jax")

@@ -6,7 +6,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from engram.cells.chain import Chain
 from engram.cells.delta_net import Access, DeltaNet, step
 from engram.cells.recent import Recent
 from engram.types import InputError
@@ -72,7 +71,7 @@ def test_recent_shows_the_last_inputs_the_oldest_first():
     x = jnp.arange(8.0).reshape(4, 2)
     _, seen = jax.lax.scan(cell, cell.initial(), x)
     close(seen, [[0, 0, 0, 0, 0, 1], [0, 0, 0, 1, 2, 3], [0, 1, 2, 3, 4, 5], [2, 3, 4, 5, 6, 7]])
-    assert Chain(cell, cell.__class__(6)).initial()[1].shape == (1, 6)
+    assert Recent(6).initial().shape == (1, 6)
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,11 @@ from engram import ARTBP, InputError, Learner
 from engram.cli.reproduce import find
 from engram.papers import PAPERS
 from engram.papers.item import last_steps
+from engram.papers.learnt import ASSOCIATIVE
 from engram.papers.mazes import updates_to
 from engram.papers.page import page, section, table
 from engram.papers.reproduce import place_of, reproduce
+from engram.papers.rl2 import MDP_BUDGETS
 from engram.reports.curves import draw_metric
 from engram.reports.dots import draw_dots
 from engram.reports.ends import draw_ends
@@ -85,9 +87,9 @@ def test_every_claim_is_in_the_table(name, scale):
     assert len({place_of(case.name) for case in cases}) == len(cases)
     assert item.minutes[scale] >= item.minutes["smoke"]
     ours = {"mean": 1.0, "low": None, "high": None, "count": 0}
-    line = {"name": "", "ours": ours, "by_seed": {}, "steps": 1, "ended": ""}
+    line = {"name": "", "ours": ours, "by_seed": {}, "steps": 1, "ended": "", "note": ""}
     lines = [line | {"claimed": case.claimed, "steps_per_second": None} for case in cases]
-    columns, rows = table({"unit": item.unit.name, "lines": lines})
+    columns, rows = table({"across": False, "unit": item.unit.name, "lines": lines})
     if any(case.claimed for case in cases):
         assert columns[1].startswith("paper")
         assert [row[1] for row in rows] == ["" if case.claimed is None else f"{case.claimed:.4g}" for case in cases]
@@ -151,6 +153,7 @@ def test_ends_have_a_row_each():
     drawn = {(line.get_gid(), row) for line in axes.lines for row in line.get_ydata()}
     assert drawn == {("seed", 0), ("mean", 0), ("mean", 1)}
     assert axes.lines[1].get_xdata() == [3.0]
+    assert [marks.get_gid() for marks in axes.collections] == ["band", "level"]
 
 
 def test_what_does_not_learn_is_a_level():
@@ -158,6 +161,12 @@ def test_what_does_not_learn_is_a_level():
     still = Record("still", {}, [{"seed": 0, "step": 0, "r": 1.5}], "r", False, {})
     picture = draw_metric([Record("A", {}, rows, "r", False, {}), still], "r")
     assert [1.5, 1.5] in [list(line.get_ydata()) for line in picture.axes[0].lines]
+
+
+@pytest.mark.parametrize("scale", MDP_BUDGETS)
+def test_minibatches_divide_the_trials_of_ppo(scale):
+    for budgets in MDP_BUDGETS[scale].values():
+        assert budgets[ASSOCIATIVE].trials % min(16, budgets[ASSOCIATIVE].trials) == 0
 
 
 def test_updates_are_counted_until_a_level():

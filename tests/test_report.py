@@ -190,7 +190,8 @@ def test_metrics_are_objectives_then_the_rest_then_the_rate():
 
 
 def test_levels_that_differ_between_runs_name_them():
-    found = levels([record("x", levels={"optimum": 1.0, "best": 2.0}), record("y", levels={"optimum": 3.0, "best": 2.0})])
+    runs = [record("x", levels={"optimum": 1.0, "best": 2.0}), record("y", levels={"optimum": 3.0, "best": 2.0})]
+    found = levels([*runs, record("z", metric="charts/accuracy", levels={"best": 9.0})], "losses/loss")
     assert found == {"optimum (x)": 1.0, "best": 2.0, "optimum (y)": 3.0}
 
 

@@ -13,7 +13,7 @@ NORMALISED = "charts/normalised"
 
 
 class Budget(NamedTuple):
-    """What RL² is trained with: units, trials in a rollout, updates, and seeds."""
+    """What RL² is trained with: units of the memory, or of what reads a table; trials in a rollout, updates, and seeds."""
 
     units: int
     trials: int
@@ -99,7 +99,8 @@ def rl2(setting: Setting, budget: Budget, scale: Scale, name: str = GATED) -> Ca
     """RL² in the contest of a setting."""
     config = learner(setting, budget, scale, name)
     case = played(f"{setting.name}: {name}", config, WATCHED[scale].worlds, setting.claims.get("RL²"))
-    spent = f"{budget.units} units, {config.steps:,} steps, seeds: {budget.seeds}"
+    units = "units of a readout" if name == ASSOCIATIVE else "units"
+    spent = f"{budget.units} {units}, {config.steps:,} steps each, seeds: {budget.seeds}"
     return case._replace(measure=lambda place: case.measure(place)._replace(note=spent))
 
 

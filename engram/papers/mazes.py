@@ -140,6 +140,8 @@ def solved(name: str, corridor: int, window: int, effort: Effort, passes: int, p
     """A memory, and then a policy that is shown what it holds; each seed has its own."""
     env = maze(corridor)
     memory = dataclasses.replace(remembering(env, "MemUP()", window, effort, passes), seeds=1)
+    falling = f"linear_schedule(1e-3, 0.0, {passes * -(-(corridor + 10) // window)})"
+    memory = dataclasses.replace(memory, optimiser=f"chain(clip_by_global_norm(1.0), adam({falling}))")
     steps = play.episodes * (corridor + 11)
     policy = Config(
         task=None,
@@ -193,12 +195,12 @@ class Maze(NamedTuple):
 
 MAZES: dict[Scale, Maze] = {
     "smoke": Maze(6, 1, Effort(8, 8, 1), 2, Play(4, 1, 2)),
-    "laptop": Maze(1000, 1, Effort(128, 64, 5), 30, Play(32, 1, 30)),
+    "laptop": Maze(1000, 1, Effort(128, 64, 5), 40, Play(32, 1, 60)),
     "paper": Maze(1000, 1, Effort(256, 64, 10), 300, Play(64, 1, 200)),
 }
 LONG: dict[Scale, Maze] = {
     "smoke": Maze(8, 4, Effort(8, 8, 1), 2, Play(4, 1, 2)),
-    "laptop": Maze(20_000, 20, Effort(64, 32, 3), 60, Play(16, 1, 20)),
+    "laptop": Maze(20_000, 20, Effort(64, 64, 3), 50, Play(16, 1, 40)),
     "paper": Maze(20_000, 20, Effort(256, 64, 5), 300, Play(32, 1, 100)),
 }
 

@@ -60,7 +60,7 @@ MDP_BUDGETS: dict[Scale, dict[int, dict[str, Budget]]] = {
     "paper": {
         episodes: {
             GATED: Budget(256, 250_000 // (10 * episodes + 1), 10_000, 1),
-            ASSOCIATIVE: Budget(256, 250_000 // (10 * episodes + 1), 1_000, 5),
+            ASSOCIATIVE: Budget(256, 250_000 // (10 * episodes + 1) // 16 * 16, 1_000, 5),
         }
         for episodes in MDPS
     },
@@ -71,7 +71,7 @@ CHOSEN: dict[Scale, tuple[int, int]] = {"smoke": (10, 5), "laptop": (100, 10), "
 """Where it is looked at which arm is pulled."""
 
 
-def designed(setting: Setting, strategies: dict[str, list[AbstractStrategy]], scale: Scale) -> list[Case]:
+def contestants(setting: Setting, strategies: dict[str, list[AbstractStrategy]], scale: Scale) -> list[Case]:
     tried = strategies if scale != "smoke" else {name: strategies[name] for name in list(strategies)[3:5]}
     return [contestant(setting, name, grid, scale) for name, grid in tried.items()]
 
@@ -79,15 +79,15 @@ def designed(setting: Setting, strategies: dict[str, list[AbstractStrategy]], sc
 def bandits(scale: Scale) -> list[Case]:
     cases = []
     for place, budget in BANDIT_BUDGETS[scale].items():
-        cases += [*designed(bandit(*place), OF_BANDITS, scale), rl2(bandit(*place), budget, scale)]
+        cases += [*contestants(bandit(*place), OF_BANDITS, scale), rl2(bandit(*place), budget, scale)]
     return cases
 
 
 def mdps(scale: Scale) -> list[Case]:
     cases = []
-    for trial, budgets in MDP_BUDGETS[scale].items():
-        cases += designed(mdp(trial), OF_MDPS, scale)
-        cases += [rl2(mdp(trial), budget, scale, name) for name, budget in budgets.items()]
+    for count, budgets in MDP_BUDGETS[scale].items():
+        cases += contestants(mdp(count), OF_MDPS, scale)
+        cases += [rl2(mdp(count), budget, scale, name) for name, budget in budgets.items()]
     return cases
 
 
@@ -96,7 +96,7 @@ def curves(scale: Scale) -> list[Case]:
 
 
 def curves_of_mdps(scale: Scale) -> list[Case]:
-    settings = [(mdp(trial), budgets) for trial, budgets in MDP_BUDGETS[scale].items()]
+    settings = [(mdp(count), budgets) for count, budgets in MDP_BUDGETS[scale].items()]
     return [
         curve(each, "OPSRL, mean 0", budget, scale, name) for each, budgets in settings for name, budget in budgets.items()
     ]

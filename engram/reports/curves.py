@@ -50,7 +50,7 @@ def draw_metric(records: Sequence[Record], metric: str, along: str = "step"):
     columns = 2 if len(names) > 1 and max(map(len, names)) <= LABEL // 2 else 1
     picture, axes = figure(5.4, 3.1 + 0.21 * -(-len(names) // columns))
     lines = [_draw_run(axes, curve, pen(index)) for index, curve in curves.items()]
-    known = levels([record for record in records if record.metric == metric])
+    known = levels(records, metric)
     values = np.concatenate([curve.values.ravel() for curve in curves.values()] + [np.array(list(known.values()))])
     _scale(axes, values[np.isfinite(values)])
     _draw_levels(axes, known)

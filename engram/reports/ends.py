@@ -12,7 +12,7 @@ from engram.reports.summary import interval
 
 def draw_ends(records: Sequence[Record], metric: str):
     """A figure with a row for each run: every seed, the mean of all, and its interval; and a row for each level."""
-    known = levels(records)
+    known = levels(records, metric)
     names = [record.name for record in records] + list(known)
     picture, axes = figure(5.4, 0.9 + 0.27 * len(names))
     for row, record in enumerate(records):

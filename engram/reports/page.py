@@ -85,7 +85,7 @@ def _objectives(records: Sequence[Record]) -> str:
     """What the runs were after, in words, once for each aim."""
     text = ""
     for metric, minimise in dict.fromkeys((record.metric, record.minimise) for record in records):
-        known = levels([record for record in records if record.metric == metric])
+        known = levels(records, metric)
         listed = ", ".join(f"{escape(name)} <b>{value:.4g}</b>" for name, value in known.items())
         better = "lower" if minimise else "higher"
         text += f"<p>Aim <b>{escape(metric)}</b>: {better} is better{f'; {listed}' if listed else ''}.</p>\n"

@@ -94,12 +94,12 @@ def finals(record: Record, metric: str) -> dict[int, float]:
     return {seed: tail_mean(values[seed]) for seed in sorted(values)}
 
 
-def levels(records: Iterable[Record]) -> dict[str, float]:
-    """The levels of all runs by name; where runs disagree about a name, the run that has the value stands behind it."""
+def levels(records: Iterable[Record], metric: str) -> dict[str, float]:
+    """The levels of a metric by name, of the runs whose aim it is; where they disagree, the run stands behind its name."""
     runs: dict[tuple[str, float], str] = {}
     for record in records:
         for name, value in record.levels.items():
-            if math.isfinite(value):
+            if record.metric == metric and math.isfinite(value):
                 runs.setdefault((name, value), record.name)
     names = [name for name, _ in runs]
     return {name if names.count(name) == 1 else f"{name} ({run})": value for (name, value), run in runs.items()}
