@@ -21,7 +21,7 @@ def test_equations(key):
     cell = DeltaNet(INPUTS, HEADS, KEYS, VALUES, key=key)
     cell = eqx.tree_at(lambda cell: cell.bias, cell, jax.random.normal(key, cell.bias.shape))
     x = np.asarray(jax.random.normal(key, (6, INPUTS)))
-    found = jax.lax.scan(cell, cell.initial(), jnp.asarray(x))[1]
+    found = jax.lax.scan(lambda state, now: cell(state, now), cell.initial(), jnp.asarray(x))[1]
     address, write, bias = (np.asarray(leaf) for leaf in (cell.address_weight, cell.write_weight, cell.bias))
     tables = np.zeros((HEADS, KEYS, VALUES))
 
@@ -62,14 +62,16 @@ def test_a_gate_that_is_shut_keeps_its_value(key):
 def test_where_nothing_is_seen_gradients_are_finite(key):
     cell = DeltaNet(INPUTS, HEADS, KEYS, VALUES, key=key)
     x = jnp.zeros((3, INPUTS))
-    gradient = eqx.filter_grad(lambda cell: jnp.sum(jax.lax.scan(cell, cell.initial(), x)[1] ** 2))(cell)
+    gradient = eqx.filter_grad(
+        lambda cell: jnp.sum(jax.lax.scan(lambda state, now: cell(state, now), cell.initial(), x)[1] ** 2)
+    )(cell)
     assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(gradient))
 
 
 def test_recent_shows_the_last_inputs_the_oldest_first():
     cell = Recent(2, 3)
     x = jnp.arange(8.0).reshape(4, 2)
-    _, seen = jax.lax.scan(cell, cell.initial(), x)
+    _, seen = jax.lax.scan(lambda state, now: cell(state, now), cell.initial(), x)
     close(seen, [[0, 0, 0, 0, 0, 1], [0, 0, 0, 1, 2, 3], [0, 1, 2, 3, 4, 5], [2, 3, 4, 5, 6, 7]])
     assert Recent(6).initial().shape == (1, 6)
 
