@@ -25,9 +25,9 @@ ITEMS = [
     Item(
         "memup/tmaze-long",
         "T-maze LNR-20000",
-        "The same, twenty times as long, with gradients of 20 steps.",
+        "The same, twenty times as long, and again with gradients of a single step.",
         lambda scale: [solved(f"MemUP and PPO, window {LONG[scale].window}", *LONG[scale])],
-        {"smoke": 1, "laptop": 15, "paper": 1200},
+        {"smoke": 1, "laptop": 20, "paper": 1200},
         RETURN,
         Unit("return"),
         {"optimum": 4.0, "memoryless": 0.5},
