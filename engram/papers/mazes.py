@@ -200,7 +200,7 @@ MAZES: dict[Scale, Maze] = {
 }
 LONG: dict[Scale, Maze] = {
     "smoke": Maze(8, 4, Effort(8, 8, 1), 2, Play(4, 1, 2)),
-    "laptop": Maze(20_000, 1, Effort(64, 32, 5), 24, Play(16, 1, 40)),
+    "laptop": Maze(20_000, 1, Effort(64, 64, 3), 30, Play(16, 1, 40)),
     "paper": Maze(20_000, 1, Effort(256, 64, 5), 100, Play(32, 1, 100)),
 }
 
