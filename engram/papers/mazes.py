@@ -200,7 +200,7 @@ MAZES: dict[Scale, Maze] = {
 }
 LONG: dict[Scale, Maze] = {
     "smoke": Maze(8, 4, Effort(8, 8, 1), 2, Play(4, 1, 2)),
-    "laptop": Maze(20_000, 1, Effort(64, 64, 3), 30, Play(16, 1, 40)),
+    "laptop": Maze(20_000, 1, Effort(64, 32, 3), 60, Play(16, 1, 40)),
     "paper": Maze(20_000, 1, Effort(256, 64, 5), 100, Play(32, 1, 100)),
 }
 
@@ -218,7 +218,8 @@ def mazes(scale: Scale) -> list[Case]:
     there = MAZES[scale]
     steps = there.passes * there.effort.batch * (there.corridor + 10)
     rivals = []
-    for name, (cell, windows) in RIVALS.items() if scale != "smoke" else ():
+    for name in {"smoke": (), "laptop": ("LSTM", "AMRL"), "paper": RIVALS}[scale]:
+        cell, windows = RIVALS[name]
         for window in windows:
             config = Config(
                 task=None,
