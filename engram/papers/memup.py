@@ -15,7 +15,8 @@ ITEMS = [
         "T-maze LNR-1000 (fig. 4a)",
         "What is seen in the first step is wanted after 1,000 to 1,010 more. A memory is trained by MemUP with gradients "
         "of a single step, in random play, and then a policy of two layers is shown what it holds; beside it, policies "
-        "that learn to remember, with as many steps as the memory; at the scale of the paper, a gated transformer among them.",
+        "that learn to remember, with as many steps as the memory; at the scale of the paper, a gated transformer among "
+        "them.",
         mazes,
         {"smoke": 1, "laptop": 20, "paper": 600},
         RETURN,
