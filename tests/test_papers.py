@@ -9,11 +9,12 @@ import numpy as np
 import optax
 import pytest
 
-from engram import ARTBP, InputError, Learner
+from engram import ARTBP, PPO, InputError, Learner
 from engram.cli.reproduce import find
 from engram.papers import PAPERS
+from engram.papers.designed import UNKNOWN, chosen_of, mdp
 from engram.papers.item import last_steps
-from engram.papers.learnt import ASSOCIATIVE
+from engram.papers.learnt import ASSOCIATIVE, learner
 from engram.papers.mazes import updates_to
 from engram.papers.page import page, section, table
 from engram.papers.reproduce import place_of, reproduce
@@ -25,6 +26,7 @@ from engram.reports.record import Record
 from engram.runs.listener import AbstractListener
 from engram.runs.segments import SegmentTrial
 from engram.runs.trial import StreamTrial
+from engram.strategies import BEB, UCB1, Believing
 from engram.tasks import InfluenceBalancing
 
 UNTRAINED = {"uoro/variance-width", "memup/cost", "memup/longest"}
@@ -165,8 +167,18 @@ def test_what_does_not_learn_is_a_level():
 
 @pytest.mark.parametrize("scale", MDP_BUDGETS)
 def test_minibatches_divide_the_trials_of_ppo(scale):
-    for budgets in MDP_BUDGETS[scale].values():
-        assert budgets[ASSOCIATIVE].trials % min(16, budgets[ASSOCIATIVE].trials) == 0
+    for count, budgets in MDP_BUDGETS[scale].items():
+        config = learner(mdp(count), budgets[ASSOCIATIVE], scale, ASSOCIATIVE)
+        agent = config.acting().agent
+        assert isinstance(agent, PPO)
+        assert config.batch % agent.minibatches == 0
+
+
+def test_what_was_chosen_is_what_candidates_differ_in():
+    assert chosen_of(UCB1(0.3), [UCB1(0.1), UCB1(0.3)]) == "c = 0.3"
+    assert chosen_of(UCB1(0.3), [UCB1(0.3)]) == ""
+    tried = [Believing(BEB(scale), UNKNOWN) for scale in (0.1, 0.2)]
+    assert chosen_of(tried[1], tried) == "scale = 0.2"
 
 
 def test_updates_are_counted_until_a_level():

@@ -52,8 +52,8 @@ def _across(result: Result) -> Table:
 
 
 def _notes(result: Result) -> Table:
-    """What else is to be known of a table of both, as another; of other results it is a column."""
-    columns, rows, found = crossed(result) if result["across"] else ([], [], {})
+    """What else is to be known of the cells of a table of both."""
+    columns, rows, found = crossed(result)
     noted = [(row, *(found.get((column, row), {"note": ""})["note"] for column in columns)) for row in rows]
     return ("notes", *columns), [row for row in noted if any(row[1:])]
 
@@ -77,7 +77,7 @@ def _cell(line: Result | None) -> str:
 
 def section(paper: str, result: Result) -> str:
     """An item's part of the page of its paper: its table, its figure and the command that makes them."""
-    noted = _notes(result)
+    noted = _notes(result) if result["across"] else ((), [])
     known = ", ".join(f"{name} {value:.4g}" for name, value in result["levels"].items())
     figure = f"{paper}/{result['item'].partition('/')[2]}.png"
     parts = [
