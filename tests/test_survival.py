@@ -162,7 +162,7 @@ def test_a_full_disk_ends_the_run_and_costs_nothing(tmp_path):
     script = FULL.format(
         size="400k",
         ballast=400,
-        left=60,
+        left=32,
         room=room,
         kept=tmp_path / "kept",
         train=shlex.join(command(room / "run", steps)),
