@@ -312,7 +312,7 @@ def gtrxl_in_numpy(cell, heads, memory, x):
         e = p.embed.weight @ x_t + p.embed.bias
         for block, past in zip(p.blocks, lists, strict=True):
             past.append(e)
-            seen = [normalised(block.attention_norm, e) for e in past[-memory - 1 :]]
+            seen = [normalised(block.attention.norm, e) for e in past[-memory - 1 :]]
             e = gated(block.attention_gate, e, relu(attended(block.attention, heads, size, seen)))
             hidden, last = block.feed.layers
             fed = relu(hidden.weight @ normalised(block.feed_norm, e) + hidden.bias)

@@ -7,7 +7,7 @@ import pytest
 from tables import CELLS, INPUTS, MEMORYLESS, STACKS, flat, model_of, random_window
 
 from engram.cell import pass_credit, reset, unroll
-from engram.cells import linear
+from engram.cells import linear, relative_attention
 
 MODELS = CELLS | STACKS
 
@@ -85,6 +85,12 @@ def test_the_parallel_scan_obeys_the_law_of_unroll(name, key, monkeypatch):
     """On CPUs linear cells step; here they are made to scan in parallel, as they do on accelerators."""
     monkeypatch.setattr(linear, "_solve", lambda a, b, reverse=False: linear.in_parallel(a, b, reverse=reverse))
     test_unroll_is_stepping(name, key)
+
+
+def test_attention_in_chunks_obeys_the_law_of_unroll(key, monkeypatch):
+    """The last of which the window does not fill."""
+    monkeypatch.setattr(relative_attention, "CHUNK", 3)
+    test_unroll_is_stepping("GTrXL", key)
 
 
 def test_windows_are_what_the_laws_assume(key):

@@ -5,10 +5,10 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from engram.cell import AbstractCell, require_sizes, require_vector
+from engram.cell import AbstractUnrolledCell, pass_credit, require_sizes, require_vector
+from engram.cells.relative_attention import Reach, RelativeAttention, reach
 from engram.types import InputError
 
 
@@ -19,7 +19,7 @@ class GTrXLState(NamedTuple):
     valid: Float[Array, " memory"]
 
 
-class GTrXL(AbstractCell):
+class GTrXL(AbstractUnrolledCell):
     """The gated transformer-XL: at each step every layer attends to its inputs of the last `memory` steps, and its own.
 
         Y = gate(E, ReLU(attention(LN([past, E])))),  E′ = gate(Y, ReLU(feed(LN(Y))))                 for each layer
@@ -86,12 +86,33 @@ class GTrXL(AbstractCell):
         valid = jnp.concatenate([state.valid[1:], jnp.ones_like(state.valid[:1])])
         return GTrXLState(past, valid), now
 
+    def unroll(
+        self,
+        state: GTrXLState,
+        first: Bool[Array, "time batch"],
+        x: Float[Array, "time batch inputs"],
+        flow: Float[Array, "time batch"],
+    ) -> tuple[GTrXLState, Float[Array, "time batch units"]]:
+        require_vector(self, x[0, 0], self.embed.weight.shape[1])
+        seen = reach(state.valid, first, flow)
+        now, inputs = jax.vmap(jax.vmap(self.embed))(jnp.swapaxes(x, 0, 1)), []
+        for layer, block in enumerate(self.blocks):
+            inputs.append(now)
+            now = block.window(state.past[:, layer], now, seen)
+        past = jnp.concatenate([state.past, jnp.stack(inputs, 1)], 2)[:, :, -self.memory :]
+        valid = jnp.concatenate([state.valid, jnp.ones_like(first.T, state.valid.dtype)], 1)[:, -self.memory :]
+        kept, last = seen.part(len(first), self.memory), seen.part(self.memory + len(first) - 1, 1)
+        same, credit = kept.same(last)[:, 0], kept.credit(last)[:, 0]
+        past = jnp.where(same[:, None, :, None], past, 0)
+        by_step = jax.vmap(pass_credit)  # each kept step has its own factor
+        past = jax.vmap(jax.vmap(by_step, in_axes=(0, None)))(past, credit)
+        return GTrXLState(past, jax.vmap(by_step)(jnp.where(same, valid, 0), credit)), jnp.swapaxes(now, 0, 1)
+
 
 class Block(eqx.Module):
     """One layer: attention and a perceptron, each behind a normalisation and before a gate."""
 
-    attention_norm: eqx.nn.LayerNorm
-    attention: "RelativeAttention"
+    attention: RelativeAttention
     attention_gate: "Gate"
     feed_norm: eqx.nn.LayerNorm
     feed: eqx.nn.MLP
@@ -99,54 +120,24 @@ class Block(eqx.Module):
 
     def __init__(self, size: int, heads: int, width: int, gate_bias: float, *, key: PRNGKeyArray):
         keys = jax.random.split(key, 4)
-        self.attention_norm, self.feed_norm = eqx.nn.LayerNorm(size), eqx.nn.LayerNorm(size)
-        self.attention = RelativeAttention(size, heads, key=keys[0])
+        self.attention, self.feed_norm = RelativeAttention(size, heads, key=keys[0]), eqx.nn.LayerNorm(size)
         self.attention_gate, self.feed_gate = (Gate(size, gate_bias, key=key) for key in keys[1:3])
         self.feed = eqx.nn.MLP(size, size, width, 1, jax.nn.relu, key=keys[3])
 
     def __call__(
         self, now: Float[Array, " units"], past: Float[Array, "memory units"], valid: Float[Array, " memory"]
     ) -> Float[Array, " units"]:
-        seen = jax.vmap(self.attention_norm)(jnp.concatenate([past, now[None]]))
-        now = self.attention_gate(now, jax.nn.relu(self.attention(seen, valid)))
+        return self._fed(now, self.attention(jnp.concatenate([past, now[None]]), valid))
+
+    def window(
+        self, past: Float[Array, "batch memory units"], now: Float[Array, "batch time units"], reach: Reach
+    ) -> Float[Array, "batch time units"]:
+        """The same for all steps of a window."""
+        return jax.vmap(jax.vmap(self._fed))(now, self.attention.window(past, now, reach))
+
+    def _fed(self, now, attended):
+        now = self.attention_gate(now, jax.nn.relu(attended))
         return self.feed_gate(now, jax.nn.relu(self.feed(self.feed_norm(now))))
-
-
-class RelativeAttention(eqx.Module):
-    """Attention of the last step to all, by content and by distance."""
-
-    weight: Float[Array, "units 3 heads head"]
-    position_weight: Float[Array, "units heads head"]
-    content_bias: Float[Array, "heads head"]
-    position_bias: Float[Array, "heads head"]
-    out: eqx.nn.Linear
-
-    def __init__(self, size: int, heads: int, *, key: PRNGKeyArray):
-        weight_key, position_key, out_key = jax.random.split(key, 3)
-        head, scale = size // heads, size**-0.5
-        self.weight = jax.random.normal(weight_key, (size, 3, heads, head)) * scale
-        self.position_weight = jax.random.normal(position_key, (size, heads, head)) * scale
-        self.content_bias = jnp.zeros((heads, head))
-        self.position_bias = jnp.zeros((heads, head))
-        self.out = eqx.nn.Linear(size, size, use_bias=False, key=out_key)
-
-    def __call__(self, seen: Float[Array, "steps units"], valid: Float[Array, " memory"]) -> Float[Array, " units"]:
-        steps, size = seen.shape
-        q = jnp.tensordot(seen[-1], self.weight[:, 0], 1)
-        k, v = jnp.tensordot(seen, self.weight[:, 1], 1), jnp.tensordot(seen, self.weight[:, 2], 1)
-        p = jnp.tensordot(jnp.asarray(sinusoids(steps, size)[::-1], seen.dtype), self.position_weight, 1)
-        by_content = jnp.einsum("hd,jhd->hj", q + self.content_bias, k)
-        by_distance = jnp.einsum("hd,jhd->hj", q + self.position_bias, p)
-        score = (by_content + by_distance) * q.shape[-1] ** -0.5
-        seen_at_all = jnp.concatenate([valid, jnp.ones_like(valid[:1])])[None] > 0
-        attention = jax.nn.softmax(jnp.where(seen_at_all, score, jnp.finfo(score.dtype).min))
-        return self.out(jnp.einsum("hj,jhd->hd", attention, v).reshape(size))
-
-
-def sinusoids(steps: int, size: int) -> Float[np.ndarray, "steps units"]:
-    """The distances 0, 1, ... as sines and cosines, of wavelengths from 2π to 2π · 10⁴."""
-    angles = np.arange(steps)[:, None] * 10_000.0 ** (-np.arange(0, size, 2) / size)
-    return np.concatenate([np.sin(angles), np.cos(angles)], axis=1)[:, :size]
 
 
 class Gate(eqx.Module):

@@ -1,0 +1,185 @@
+"""Attention to a bounded past, by content and by distance: of one step, and of all steps of a window at once."""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+CHUNK = 32  # steps of a window that attend at once: all scores of a long one would not fit a cache, nor memories
+
+
+class Reach(NamedTuple):
+    """What each step of a window sees of the past and of the window, and how much credit goes that way.
+
+    - `episode`: of which episode a step is; −1 where there was none.
+    - `cut`: how many factors of 0 credit has met until here.
+    - `level`: the sum of the logarithms of all other factors until here.
+    """
+
+    episode: Int[Array, "batch seen"]
+    cut: Int[Array, "batch seen"]
+    level: Float[Array, "batch seen"]
+
+    def credit(self, later: "Reach") -> Float[Array, "batch later seen"]:
+        """The factor on the credit that passes from later steps back to these."""
+        factor = jnp.exp(later.level[:, :, None] - self.level[:, None])
+        return jnp.where(later.cut[:, :, None] == self.cut[:, None], factor, 0.0)
+
+    def same(self, later: "Reach") -> Bool[Array, "batch later seen"]:
+        """Whether a later step is of the same episode."""
+        return later.episode[:, :, None] == self.episode[:, None]
+
+    def part(self, start: Int[Array, ""] | int, size: int) -> "Reach":
+        """Some of the steps."""
+        return jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, size, 1), self)
+
+
+def reach(valid: Float[Array, "batch past"], first: Bool[Array, "time batch"], flow: Float[Array, "time batch"]) -> Reach:
+    """What steps see that follow on a past; `first` and `flow` as in `engram.cell.unroll`."""
+    before = jnp.zeros(valid.shape)
+    episode = jnp.where(valid > 0, 0, -1), jnp.cumsum(first.T, 1)
+    cut = before.astype(int), jnp.cumsum((flow == 0).T, 1)
+    level = before.astype(flow.dtype), jnp.cumsum(jnp.log(jnp.where(flow == 0, 1, flow)).T, 1)
+    return Reach(*(jnp.concatenate([old, new], 1) for old, new in (episode, cut, level)))
+
+
+class RelativeAttention(eqx.Module):
+    """Normalises all that is seen, and attends to it.
+
+        softmax_j((q + u) · k_j + (q + v) · p_{t−j}) / √d,   p of the distance t − j
+
+    Reference: Dai et al., *Transformer-XL*, ACL 2019, section 3.3.
+    """
+
+    norm: eqx.nn.LayerNorm
+    weight: Float[Array, "units 3 heads head"]
+    position_weight: Float[Array, "units heads head"]
+    content_bias: Float[Array, "heads head"]
+    position_bias: Float[Array, "heads head"]
+    out: eqx.nn.Linear
+
+    def __init__(self, size: int, heads: int, *, key: PRNGKeyArray):
+        weight_key, position_key, out_key = jax.random.split(key, 3)
+        head, scale = size // heads, size**-0.5
+        self.norm = eqx.nn.LayerNorm(size)
+        self.weight = jax.random.normal(weight_key, (size, 3, heads, head)) * scale
+        self.position_weight = jax.random.normal(position_key, (size, heads, head)) * scale
+        self.content_bias = jnp.zeros((heads, head))
+        self.position_bias = jnp.zeros((heads, head))
+        self.out = eqx.nn.Linear(size, size, use_bias=False, key=out_key)
+
+    def __call__(self, seen: Float[Array, "steps units"], valid: Float[Array, " memory"]) -> Float[Array, " units"]:
+        """What the last step sees of all. The query is brought to the units, and not every key to the heads."""
+        steps, size = seen.shape
+        normal = jax.vmap(self.norm)(seen)
+        q = jnp.tensordot(normal[-1], self.weight[:, 0], 1)
+        asked = jnp.einsum("hd,uhd->hu", q + self.content_bias, self.weight[:, 1])
+        by_distance = jnp.einsum("hd,jhd->hj", q + self.position_bias, self.positions(steps))
+        score = (asked @ normal.T + by_distance) * q.shape[-1] ** -0.5
+        seen_at_all = jnp.concatenate([valid, jnp.ones_like(valid[:1])])[None] > 0
+        attention = jax.nn.softmax(jnp.where(seen_at_all, score, jnp.finfo(score.dtype).min))
+        return self.out(jnp.einsum("hu,uhd->hd", attention @ normal, self.weight[:, 2]).reshape(size))
+
+    def window(
+        self, past: Float[Array, "batch memory units"], now: Float[Array, "batch time units"], reach: Reach
+    ) -> Float[Array, "batch time units"]:
+        """What each step of a window sees of the `memory` steps before it and of itself.
+
+        Weights have the credit of every pair of steps whole, as at each step keys and values are made anew from what is
+        kept; what is kept has what passes through the states between them.
+        """
+        memory, (batch, steps, size) = past.shape[1], now.shape
+        chunk = min(CHUNK, steps)
+        missing = -steps % chunk
+        seen = jnp.pad(jnp.concatenate([past, now], 1), ((0, 0), (0, missing), (0, 0)))
+        reach = jax.tree.map(lambda leaf: jnp.pad(leaf, ((0, 0), (0, missing)), mode="edge"), reach)
+        q = jnp.tensordot(jax.vmap(jax.vmap(self.norm))(seen[:, memory:]), self.weight[:, 0], 1)
+        paths = self._keys_and_values(jax.lax.stop_gradient(seen)), jax.lax.stop_gradient(self)._keys_and_values(seen)
+        positions = self.positions(memory + 1)
+
+        @jax.checkpoint
+        def attended(start):
+            def cut(leaf, size):
+                return jax.lax.dynamic_slice_in_dim(leaf, start, size, 1)
+
+            asking = cut(q, chunk)
+            (k, v), (k_kept, v_kept) = jax.tree.map(lambda leaf: cut(leaf, memory + chunk), paths)
+            there, here = reach.part(start, memory + chunk), reach.part(start + memory, chunk)
+            credit = there.credit(here)[:, None]
+            by_content = _scores(asking + self.content_bias, k, k_kept, credit)
+            by_distance = _shifted(jnp.einsum("bthd,mhd->bhtm", asking + self.position_bias, positions))
+            score = (by_content + by_distance) * asking.shape[-1] ** -0.5
+            offset = np.arange(memory + chunk) - np.arange(chunk)[:, None]
+            visible = there.same(here)[:, None] & (offset >= 0) & (offset <= memory)
+            attention = jax.nn.softmax(jnp.where(visible, score, jnp.finfo(score.dtype).min))
+            return _mixed(attention, v, v_kept, credit)
+
+        heads = jax.lax.map(attended, jnp.arange(0, steps, chunk))
+        return jnp.moveaxis(heads, 0, 1).reshape(batch, -1, size)[:, :steps] @ self.out.weight.T
+
+    def _keys_and_values(self, seen):
+        normal = jax.vmap(jax.vmap(self.norm))(seen)
+        return jnp.tensordot(normal, self.weight[:, 1], 1), jnp.tensordot(normal, self.weight[:, 2], 1)
+
+    def positions(self, steps: int) -> Float[Array, "steps heads head"]:
+        """Of the distances steps − 1, ..., 1, 0."""
+        size = len(self.weight)
+        return jnp.tensordot(jnp.asarray(sinusoids(steps, size)[::-1], self.weight.dtype), self.position_weight, 1)
+
+
+def sinusoids(steps: int, size: int) -> Float[np.ndarray, "steps units"]:
+    """The distances 0, 1, ... as sines and cosines, of wavelengths from 2π to 2π · 10⁴."""
+    angles = np.arange(steps)[:, None] * 10_000.0 ** (-np.arange(0, size, 2) / size)
+    return np.concatenate([np.sin(angles), np.cos(angles)], axis=1)[:, :size]
+
+
+def _shifted(score):
+    """From scores by distance, the largest first, to scores by step: row t moves t columns to the right."""
+    rows, columns = score.shape[-2:]
+    flat = jnp.pad(score, ((0, 0), (0, 0), (0, 0), (0, rows))).reshape(*score.shape[:-2], -1)
+    return flat[..., :-rows].reshape(*score.shape[:-1], columns + rows - 1)
+
+
+@jax.custom_vjp
+def _scores(q, k, k_kept, credit):
+    """The products q · k, whose credit goes to k, and times a factor for each pair to k_kept, which is equal to k."""
+    del k_kept, credit
+    return jnp.einsum("bthd,bjhd->bhtj", q, k)
+
+
+def _scores_fwd(q, k, k_kept, credit):
+    return _scores(q, k, k_kept, credit), (q, k, credit)
+
+
+def _scores_bwd(saved, d):
+    q, k, credit = saved
+    d_q = jnp.einsum("bhtj,bjhd->bthd", d, k)
+    d_k, d_kept = (jnp.einsum("bhtj,bthd->bjhd", part, q) for part in (d, d * credit))
+    return d_q, d_k, d_kept, jnp.zeros_like(credit)
+
+
+_scores.defvjp(_scores_fwd, _scores_bwd)
+
+
+@jax.custom_vjp
+def _mixed(attention, v, v_kept, credit):
+    """Σ_j attention_j v_j; its credit goes to v, and times a factor for each pair to v_kept, which is equal to v."""
+    del v_kept, credit
+    return jnp.einsum("bhtj,bjhd->bthd", attention, v)
+
+
+def _mixed_fwd(attention, v, v_kept, credit):
+    return _mixed(attention, v, v_kept, credit), (attention, v, credit)
+
+
+def _mixed_bwd(saved, d):
+    attention, v, credit = saved
+    d_attention = jnp.einsum("bthd,bjhd->bhtj", d, v)
+    d_v, d_kept = (jnp.einsum("bhtj,bthd->bjhd", part, d) for part in (attention, attention * credit))
+    return d_attention, d_v, d_kept, jnp.zeros_like(credit)
+
+
+_mixed.defvjp(_mixed_fwd, _mixed_bwd)
