@@ -100,7 +100,7 @@ class MemUP(eqx.Module):
     Each update is on a window of the episodes of a batch, one after the other; the state of the memory is carried from each
     to the next. The gradient of a window is an ordinary estimator's: with `BPTT()`, credit passes through the window and no
     further, as in the paper, where it has r = 1 to 60 steps. What is chosen is constant: no credit goes to what was
-    remembered there, nor through c_k.
+    remembered there.
 
     A detector goes through the episodes first. Where nothing surprises it more than anything else, what is asked is
     arbitrary; the metric `constant` says how often.
@@ -111,7 +111,7 @@ class MemUP(eqx.Module):
     - `estimator`, `optimiser`: as of a `Learner`.
     - `choice`: of the steps to come.
     - `every`: the steps of a block, at whose end the memory is asked about steps to come.
-    - `present`: whether it is asked, at each step, about that step too. By this alone learns a context with parameters.
+    - `present`: whether it is asked, at each step, about that step too.
     - `detector`: of what is surprising.
 
     Reference: Sorokin et al., *Explain my surprise: learning efficient long-term memory by predicting uncertain outcomes*,
@@ -145,8 +145,6 @@ class MemUP(eqx.Module):
         """The state before the first update."""
         if not isinstance(model, Foresight):
             raise InputError(f"{type(model).__name__} is no Foresight: give Foresight(memory, head).")
-        if not self.present and jax.tree.leaves(eqx.filter(model.recurrent.context, eqx.is_inexact_array)):
-            raise InputError("MemUP(present=False): the context would learn nothing; leave it out, or give present=True.")
         optimiser = self.optimiser.init(eqx.filter(model, eqx.is_inexact_array))
         key, detector_key = jax.random.split(key)
         known = self.detector.init(self.episodes, model, detector_key)

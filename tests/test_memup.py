@@ -185,6 +185,14 @@ def test_a_pass_goes_through_all_windows(key):
     assert jnp.isfinite(outcome.loss)
 
 
+def test_a_context_stays_as_it_was_drawn(key):
+    up = learner()
+    before = up.init(foresight(EPISODES, key), key=key)
+    after, _ = up.update(before, 3, STEPS)
+    assert jnp.array_equal(flat(before.model.recurrent.context), flat(after.model.recurrent.context))
+    assert not jnp.array_equal(flat(before.model.memory), flat(after.model.memory))
+
+
 def test_what_cannot_be_is_refused(key):
     with pytest.raises(InputError, match="an episode has"):
         learner(Surprising(STEPS + 1))
@@ -192,8 +200,6 @@ def test_what_cannot_be_is_refused(key):
         learner(Surprising(0), present=False)
     with pytest.raises(InputError, match="no multiple"):
         learner(every=2).windows(3)
-    with pytest.raises(InputError, match="context would learn nothing"):
-        learner(present=False).init(foresight(EPISODES, key), key=key)
     with pytest.raises(InputError, match="no Foresight"):
         learner().init(GRU(2, 2, key=key), key=key)
     with pytest.raises(InputError, match="targets=-1"):

@@ -15,6 +15,8 @@ from engram.types import Told
 class Apart(AbstractCompositeCell):
     """Two cells, of which one is told what is seen of a step, and the other what is asked of it; the output is a pair.
 
+    No credit goes to the other, which is to stay as it was drawn.
+
     **Arguments:**
 
     - `memory`, `context`: the cells, as of a `Foresight`.
@@ -35,14 +37,14 @@ class Apart(AbstractCompositeCell):
 
     def __call__(self, state: State, x: Told) -> tuple[State, Any]:
         memory, remembered = self.memory(state[0], x.seen)
-        context, surroundings = self.context(state[1], x.asked)
+        context, surroundings = jax.lax.stop_gradient(self.context(state[1], x.asked))
         return (memory, context), (remembered, surroundings)
 
     def unroll(
         self, state: State, first: Bool[Array, "time batch"], x: Told, flow: Float[Array, "time batch"]
     ) -> tuple[State, Any]:
         memory, remembered = unroll(self.memory, state[0], first, x.seen, flow)
-        context, surroundings = unroll(self.context, state[1], first, x.asked, flow)
+        context, surroundings = jax.lax.stop_gradient(unroll(self.context, state[1], first, x.asked, flow))
         return (memory, context), (remembered, surroundings)
 
 
@@ -58,7 +60,8 @@ class Foresight(AbstractUnrolledCell):
 
     - `memory`: g, a cell.
     - `head`: from what is remembered, the context and a to what a loss compares, such as a `Head`.
-    - `context`: a cell that tells what surrounds step k, where a alone does not say what is asked; by default nothing.
+    - `context`: a cell that tells what surrounds step k, where a alone does not say what is asked; by default nothing. It
+      stays as it was drawn: the head learns to read it.
 
     Reference: Sorokin et al., *Explain my surprise*, NeurIPS 2022, section 2, where the head is called a predictor.
     """
