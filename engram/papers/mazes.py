@@ -54,19 +54,19 @@ WAYS = {"MemUP": "MemUP()", "Rnd-Pred": "MemUP(AtRandom())", "Default": "MemUP(S
 
 
 def ablation(scale: Scale) -> list[Case]:
-    """As many updates with each window, and at least so many passes."""
-    corridors, windows, effort, updates, passes = {
-        "smoke": ((6,), (1,), Effort(4, 4, 2), 4, 1),
-        "laptop": ((100, 1000), (1, 5, 10, 50, 100), Effort(64, 32, 6), 3_000, 100),
-        "paper": ((100, 1000), (1, 5, 10, 50, 100), Effort(256, 64, 6), 30_000, 300),
+    """As many updates with each window as a corridor asks for, or as many as there are in so many steps of episodes."""
+    corridors, windows, effort, updates_of_step, most = {
+        "smoke": ((6,), (1,), Effort(4, 4, 2), 3, 16),
+        "laptop": ((100, 1000), (1, 5, 10, 50, 100), Effort(64, 32, 6), 200, 400_000),
+        "paper": ((100, 1000), (1, 5, 10, 50, 100), Effort(256, 64, 6), 300, 30_000_000),
     }[scale]
     cases = []
     for corridor in corridors:
         for way, objective in list(WAYS.items())[: 1 if scale == "smoke" else None]:
             for length in windows:
-                windows_of_pass = -(-(corridor + 10) // length)
-                least = max(2, passes * 100 // corridor)
-                config = remembering(maze(corridor), objective, length, effort, max(least, -(-updates // windows_of_pass)))
+                updates_of_pass = -(-(corridor + 10) // length)
+                passes = min(updates_of_step * corridor // updates_of_pass, most // (corridor + 10))
+                config = remembering(maze(corridor), objective, length, effort, passes)
                 cases.append(_told(f"{corridor}, window {length}: {way}", config))
     return cases
 

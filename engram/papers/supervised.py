@@ -1,7 +1,7 @@
 """MemUP on supervised tasks, beside who learns as usual."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from engram.papers.data import given, permuted_pixels
@@ -12,14 +12,28 @@ from engram.runs.log import Row
 from engram.runs.saved import Saved
 from engram.runs.trial import StreamTrial
 
-ADAM = "chain(clip_by_global_norm(1.0), adam(1e-3))"
+
+class Effort(NamedTuple):
+    """The units of a cell, the layers of a transformer, the episodes that are gone through together, the passes, the seeds,
+    and what the rate of Adam falls from, to 0.
+    """
+
+    units: int
+    layers: int
+    batch: int
+    passes: int
+    seeds: int
+    rate: float
 
 
-class Rival(NamedTuple):
-    """A cell that learns as usual, and the window that its credit passes through; none is the whole episode."""
-
-    cell: str
-    window: int | None
+SMOKE, PAPER = Effort(8, 1, 4, 2, 1, 1e-3), Effort(128, 4, 128, 20_000, 3, 1e-3)
+COPYING: dict[Scale, Effort] = {"smoke": SMOKE, "laptop": Effort(64, 2, 16, 8_000, 3, 2e-3), "paper": PAPER}
+ADDING: dict[Scale, Effort] = {"smoke": SMOKE, "laptop": Effort(64, 2, 128, 1_000, 3, 1e-3), "paper": PAPER}
+PIXELS: dict[Scale, Effort] = {"smoke": SMOKE, "laptop": Effort(64, 2, 32, 4_000, 3, 1e-3), "paper": PAPER}
+SURE = "LSTM({}, gates=Forget(4.0))"
+"""An LSTM that at first forgets 2 % of what it holds with each step."""
+SHARE = 8
+"""A transformer takes so many times as long for an episode, and goes through so many times fewer."""
 
 
 class Asked(NamedTuple):
@@ -36,48 +50,72 @@ def lengths(scale: Scale, task: str, extra: int = 0) -> list[Asked]:
     return [Asked(task.format(length - extra), length, 10 if length < 1000 else 20) for length in steps]
 
 
-def supervised(scale: Scale, tasks: Sequence[Asked], targets: int, held_out: int | None = None) -> list[Case]:
+def supervised(
+    scale: Scale,
+    tasks: Sequence[Asked],
+    efforts: Mapping[Scale, Effort],
+    targets: int,
+    memories: Sequence[str],
+    held_out: int | None = None,
+) -> list[Case]:
     """MemUP; and who learns as usual, through whole episodes, and through the r + K steps that MemUP stores.
 
     **Arguments:**
 
     - `targets`: K.
+    - `memories`: cells, of so many units as {}; the first also learns as usual.
     - `held_out`: of so many episodes that training never sees is what is measured; if `None`, of those that it sees, each
       of which is new.
     """
-    units, batch, passes, seeds = {"smoke": (8, 4, 2, 1), "laptop": (128, 64, 400, 3), "paper": (128, 128, 4_000, 3)}[scale]
-    cases = []
+    effort, cases = efforts[scale], []
     for task, length, window in tasks:
-        common: dict[str, Any] = {"task": task, "batch": batch, "seed": 0, "seeds": seeds, "estimator": "BPTT()"}
-        memup = Config(
-            **common,
-            objective=f"MemUP(Surprising({targets}), every={window})",
-            cell=f"LSTM({units})",
-            context=f"LSTM({units})",
-            optimiser=ADAM,
-            length=window,
-            steps=1,
-        )
-        steps = passes * memup.steps_of_update
-        configs = {f"{length}: MemUP, window {window}": dataclasses.replace(memup, steps=steps)}
-        for name, rival in _rivals(units, length, window + targets).items():
-            through = memup.episode if rival.window is None else rival.window
-            configs[f"{length}: {name}"] = Config(**common, cell=rival.cell, optimiser=ADAM, length=through, steps=steps)
-        cases += [_case(name, config, held_out) for name, config in configs.items()]
+        common: dict[str, Any] = {"task": task, "batch": effort.batch, "seed": 0, "seeds": effort.seeds, "steps": 1}
+        for memory in memories:
+            config = Config(
+                **common,
+                objective=f"MemUP(Surprising({targets}), every={window})",
+                cell=memory.format(effort.units),
+                context=f"LSTM({effort.units})",
+                estimator="BPTT()",
+                optimiser=_adam(effort.rate, effort.passes * -(-length // window)),
+                length=window,
+            )
+            name = f"{length}: MemUP, {memory.partition('(')[0]}, window {window}"
+            cases.append(_case(name, config, length, effort.passes, held_out))
+        for name, through, cell, passes in _rivals(memories[0], effort, length, window + targets):
+            optimiser = _adam(effort.rate, passes * -(-length // through))
+            config = Config(**common, cell=cell, estimator="BPTT()", optimiser=optimiser, length=through)
+            cases.append(_case(f"{length}: {name}", config, length, passes, held_out))
     return cases if scale != "smoke" else cases[:2]
 
 
-def _case(name: str, config: Config, held_out: int | None) -> Case:
-    config = dataclasses.replace(config, log_every=max(1, config.updates // 100))
+def _rivals(memory: str, effort: Effort, length: int, window: int) -> list[tuple[str, int, str, int]]:
+    """Who learns as usual: its name, the steps that its credit passes through, its cell and its passes."""
+    transformer, fewer = f"GTrXL({{}}, memory={{memory}}, layers={effort.layers})", -(-effort.passes // SHARE)
+    cells = {"LSTM": (memory, effort.passes), "SRNN": ("SRNN({})", effort.passes), "transformer": (transformer, fewer)}
+    return [
+        (f"{name}, {said}", through, cell.format(effort.units, memory=through), passes)
+        for name, (cell, passes) in cells.items()
+        for said, through in (("full", length), (f"window {window}", window))
+    ]
+
+
+def _adam(rate: float, updates: int) -> str:
+    return f"chain(clip_by_global_norm(1.0), adam(linear_schedule({rate}, 0.0, {updates})))"
+
+
+def _case(name: str, config: Config, length: int, passes: int, held_out: int | None) -> Case:
+    """So many passes through episodes of a length."""
+    updates_of_pass = 1 if config.objective else -(-length // config.length)
+    updates = passes * updates_of_pass
+    config = dataclasses.replace(config, steps=updates * config.steps_of_update, log_every=max(1, updates // 100))
     if held_out is None:
         return configured(name, config)
-
-    updates = 1 if config.objective else -(-config.episode // config.length)
 
     def examine(saved: Saved) -> list[Row]:
         trial = saved.program.trial.held_out()
         assert isinstance(trial, ForeseeingTrial | StreamTrial)
-        return scores(dataclasses.replace(trial, batch=held_out), updates)(saved)
+        return scores(dataclasses.replace(trial, batch=held_out), updates_of_pass)(saved)
 
     return examined(name, config.program, config.updates, config.record, examine, times=10)
 
@@ -89,23 +127,13 @@ def pixels(scale: Scale) -> list[Case]:
     for enlarged in {"smoke": (1,), "laptop": (3,) if digits else (1,), "paper": (3, 7) if digits else (1, 2)}[scale]:
         task, shown = permuted_pixels(enlarged)
         asked = Asked(task, shown.pixels, 30 if shown.pixels < 1000 else 60)
-        cases += supervised(scale, [asked], 1, held_out=min(1000, len(shown.held["test"].labels)))
+        held_out = min(1000, len(shown.held["test"].labels))
+        cases += supervised(scale, [asked], PIXELS, 1, ("LSTM({})",), held_out)
     return cases
-
-
-def _rivals(units: int, length: int, window: int) -> dict[str, Rival]:
-    transformer = f"GTrXL({units}, memory={{}}, layers=4)"
-    return {
-        "LSTM, full": Rival(f"LSTM({units})", None),
-        f"LSTM, window {window}": Rival(f"LSTM({units})", window),
-        "SRNN, full": Rival(f"SRNN({units})", None),
-        f"SRNN, window {window}": Rival(f"SRNN({units})", window),
-        "transformer, full": Rival(transformer.format(length), None),
-        f"transformer, window {window}": Rival(transformer.format(window), window),
-    }
 
 
 SUPERVISED = (
     "MemUP with gradients through 10 steps, 20 where episodes have a thousand; beside it who learns as usual, through "
-    "whole episodes, and through as many steps as MemUP stores. All with as many steps of episodes."
+    "whole episodes, and through as many steps as MemUP stores. All go through as many episodes, but for the transformer, "
+    f"which goes through one in {SHARE}."
 )
