@@ -1,6 +1,6 @@
 """What is measured of agents and strategies, beside what, and what is aimed at."""
 
-from table import Row, Side, Table, Target, ratio, seconds, steps_per_second, thousands
+from table import Row, Side, Table, Target, in_seconds, inverse_ratio, ratio, seconds, steps_per_second, thousands
 
 AGENTS = (
     "Steps of the environment in a second (thousands), acting and learning included. PPO with 64 units of memory, 64 "
@@ -177,6 +177,21 @@ def solving(quick: bool) -> Table:
         seconds,
         lambda found: f"{found['seconds']:.0f} s, return {found['return']:.2f}",
         once=True,
+    )
+
+
+def attending(quick: bool) -> Table:
+    """A transformer's window."""
+    sizes = " --units 8 --layers 1 --batch 2 --steps 10 --seconds 0.1" if quick else ""
+    sides = tuple(Side("memup", f"attention --stepwise {stepwise}{sizes}") for stepwise in (0, 1))
+    return Table(
+        "l",
+        "A gradient of a transformer",
+        "GTrXL with 4 layers of 128 units, that attends to all of a window of 120 steps; 64 of them.",
+        ("at once", "step by step"),
+        (Row("GTrXL", sides, Target(inverse_ratio, 10.0, True, "{:.1f}×")),),
+        seconds,
+        in_seconds,
     )
 
 

@@ -4,6 +4,7 @@ from agent_cases import (
     against_memorax,
     against_one_by_one,
     against_sb3,
+    attending,
     learning_to_learn,
     products,
     random_play,
@@ -51,6 +52,7 @@ def tables(quick: bool) -> list[Table]:
         products(short),
         update_of_memory(short),
         solving(quick),
+        attending(quick),
     ]
 
 
