@@ -10,6 +10,7 @@ from tables import flat
 
 import engram
 from engram import InputError
+from engram.objectives import surprise
 from engram.objectives.detectors import Slow, Spread, gone_through
 from engram.objectives.play import RandomPlay
 from engram.objectives.quantiles import midpoints, quantile_loss
@@ -44,6 +45,16 @@ def test_scores_are_drawn_by_surprise(key):
     weights = np.exp(np.array([0, 0, 3]) / (1.5 * sigma))
     assert np.allclose(shares(Surprising(1, 1.5), surprise), [0, *(weights / weights.sum())], atol=0.03)
     assert shares(Surprising(1, 0.0), surprise).tolist() == [0, 0, 0, 1]
+
+
+def test_steps_that_follow_on_each_other_choose_apart(key, monkeypatch):
+    def same():
+        steps = AtRandom(1)(jnp.ones(1000), jnp.ones(1000, bool), key).steps[:500, 0]
+        return float(jnp.mean(steps[1:] == steps[:-1]))
+
+    assert same() < 0.05
+    monkeypatch.setattr(surprise, "DRAWS", 1)
+    assert same() > 0.9
 
 
 def test_a_slow_model_follows(key):

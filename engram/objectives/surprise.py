@@ -11,6 +11,8 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from engram.types import InputError
 
+DRAWS = 16  # of the noise of an episode: steps that follow on each other choose by different ones
+
 
 class Chosen(NamedTuple):
     """Steps to be asked about at each step of an episode, and whether each of them is (1 or 0)."""
@@ -32,23 +34,30 @@ class AbstractChoice(eqx.Module):
     @abstractmethod
     def scores(
         self, surprise: Float[Array, " time"], counts: Bool[Array, " time"], key: PRNGKeyArray
-    ) -> Float[Array, " time"]:
-        """The scores of the steps of an episode, of which some count."""
+    ) -> Float[Array, " time draws"]:
+        """The scores of the steps of an episode, of which some count, in one or several draws."""
 
     def __call__(self, surprise: Float[Array, " time"], counts: Bool[Array, " time"], key: PRNGKeyArray) -> Chosen:
-        """What is asked about at each step of an episode; of its steps, those that count."""
-        scores = jnp.where(counts, self.scores(surprise, counts, key), -jnp.inf)
-        place = jnp.arange(self.targets)
+        """What is asked about at each step of an episode; of its steps, those that count. The draws are used in turns."""
+        scores = jnp.where(counts[:, None], self.scores(surprise, counts, key), -jnp.inf)
+        draws, place = scores.shape[1], jnp.arange(self.targets)
 
-        def insert(best, now):
-            above = jnp.sum(best[0] >= now[0])
-            best = jax.tree.map(
-                lambda old, new: jnp.where(place < above, old, jnp.where(place == above, new, jnp.roll(old, 1))), best, now
+        @jax.vmap
+        def insert(best, score, step):
+            above = jnp.sum(best[0] >= score)
+            return jax.tree.map(
+                lambda old, new: jnp.where(place < above, old, jnp.where(place == above, new, jnp.roll(old, 1))),
+                best,
+                (score, step),
             )
-            return best, best
 
-        none = (jnp.full(self.targets, -jnp.inf, scores.dtype), jnp.zeros(self.targets, int))
-        found, steps = jax.lax.scan(insert, none, (scores, jnp.arange(len(scores))), reverse=True)[1]
+        def one(best, now):
+            score, step = now
+            best = insert(best, score, jnp.full(draws, step))
+            return best, jax.tree.map(lambda leaf: leaf[step % draws], best)
+
+        none = jnp.full((draws, self.targets), -jnp.inf, scores.dtype), jnp.zeros((draws, self.targets), int)
+        found, steps = jax.lax.scan(one, none, (scores, jnp.arange(len(scores))), reverse=True)[1]
         return Chosen(steps, jnp.isfinite(found).astype(surprise.dtype))
 
 
@@ -64,8 +73,8 @@ class AtRandom(AbstractChoice):
 
     def scores(
         self, surprise: Float[Array, " time"], counts: Bool[Array, " time"], key: PRNGKeyArray
-    ) -> Float[Array, " time"]:
-        return jax.random.gumbel(key, surprise.shape)
+    ) -> Float[Array, " time draws"]:
+        return jax.random.gumbel(key, (*surprise.shape, DRAWS))
 
 
 class Surprising(AbstractChoice):
@@ -94,10 +103,11 @@ class Surprising(AbstractChoice):
 
     def scores(
         self, surprise: Float[Array, " time"], counts: Bool[Array, " time"], key: PRNGKeyArray
-    ) -> Float[Array, " time"]:
+    ) -> Float[Array, " time draws"]:
         if self.temperature == 0:
-            return surprise
-        return surprise / (self.temperature * spread(surprise, counts)) + jax.random.gumbel(key, surprise.shape)
+            return surprise[:, None]
+        scaled = surprise / (self.temperature * spread(surprise, counts))
+        return scaled[:, None] + jax.random.gumbel(key, (*surprise.shape, DRAWS))
 
 
 def spread(surprise: Float[Array, " time"], counts: Bool[Array, " time"]) -> Float[Array, ""]:
