@@ -39,10 +39,10 @@ class Reach(NamedTuple):
 
 def reach(valid: Float[Array, "batch past"], first: Bool[Array, "time batch"], flow: Float[Array, "time batch"]) -> Reach:
     """What steps see that follow on a past; `first` and `flow` as in `engram.cell.unroll`."""
-    before = jnp.zeros(valid.shape)
+    before, flow = jnp.zeros_like(valid), flow.astype(valid.dtype)
     episode = jnp.where(valid > 0, 0, -1), jnp.cumsum(first.T, 1)
     cut = before.astype(int), jnp.cumsum((flow == 0).T, 1)
-    level = before.astype(flow.dtype), jnp.cumsum(jnp.log(jnp.where(flow == 0, 1, flow)).T, 1)
+    level = before, jnp.cumsum(jnp.log(jnp.where(flow == 0, 1, flow)).T, 1)
     return Reach(*(jnp.concatenate([old, new], 1) for old, new in (episode, cut, level)))
 
 
