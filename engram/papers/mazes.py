@@ -93,9 +93,9 @@ def _root(said: Any) -> float:
 def distractors(scale: Scale) -> list[Case]:
     """Targets against distractors, in corridors of 100.
 
-    Surprising is what may come out in several ways for who knows the step alone, so that the reward that can be told is asked
-    about as often after it was learnt as before. As the others never can, what is left of the error is what was learnt of
-    them by heart: it falls with the rate, and with more episodes at once.
+    Surprising is what may come out in several ways for who knows the step alone: the reward that can be told is asked
+    about as often after it was learnt as before. What is left of its error is what was learnt of the others by heart; it
+    falls with the rate, and with more episodes at once.
     """
     counts, targets, effort, updates = {
         "smoke": ((1,), (1,), Effort(4, 4, 2), 200),

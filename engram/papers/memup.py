@@ -4,7 +4,7 @@ from engram.papers.costs import MEGABYTES, MICROSECONDS, STATES, costs
 from engram.papers.item import RETURN, Item, Unit
 from engram.papers.longest import LONGEST, longest
 from engram.papers.mazes import LONG, RMSE, ablation, distractors, mazes, solved, updates_to
-from engram.papers.supervised import ADDING, COPYING, SUPERVISED, SURE, lengths, pixels, supervised
+from engram.papers.supervised import SUPERVISED, adding, copying, pixels
 from engram.reports.grid import draw_grid
 
 TITLE = "MemUP: memory trained on surprises"
@@ -38,7 +38,7 @@ ITEMS = [
             f"memup/{name}",
             title,
             SUPERVISED,
-            lambda scale, task=task: supervised(scale, lengths(scale, task, 20), COPYING, 10, (SURE, "LRU({})")),
+            lambda scale, task=task: copying(scale, task),
             {"smoke": 1, "laptop": 120, "paper": 3000},
             "charts/accuracy",
             Unit("accuracy"),
@@ -53,7 +53,7 @@ ITEMS = [
         "memup/adding",
         "Adding (fig. 2)",
         SUPERVISED,
-        lambda scale: supervised(scale, lengths(scale, "Adding({})"), ADDING, 1, ("LSTM({})",)),
+        adding,
         {"smoke": 1, "laptop": 120, "paper": 3000},
         "charts/squared_error",
         Unit("squared error"),

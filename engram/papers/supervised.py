@@ -1,7 +1,7 @@
 """MemUP on supervised tasks, beside who learns as usual."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from engram.papers.data import given, permuted_pixels
@@ -30,8 +30,10 @@ SMOKE, PAPER = Effort(8, 1, 4, 2, 1, 1e-3), Effort(128, 4, 128, 20_000, 3, 1e-3)
 COPYING: dict[Scale, Effort] = {"smoke": SMOKE, "laptop": Effort(64, 2, 16, 8_000, 3, 2e-3), "paper": PAPER}
 ADDING: dict[Scale, Effort] = {"smoke": SMOKE, "laptop": Effort(64, 2, 128, 1_000, 3, 1e-3), "paper": PAPER}
 PIXELS: dict[Scale, Effort] = {"smoke": SMOKE, "laptop": Effort(64, 2, 32, 4_000, 3, 1e-3), "paper": PAPER}
-SURE = "LSTM({}, gates=Forget(4.0))"
-"""An LSTM that at first forgets 2 % of what it holds with each step."""
+FAR, TOGETHER = 500, 128
+"""Of so many steps an episode is long: MemUP then goes through so many together, for the many updates of a pass would learn
+by heart what came of fewer.
+"""
 SHARE = 8
 """A transformer takes so many times as long for an episode, and goes through so many times fewer."""
 
@@ -51,12 +53,7 @@ def lengths(scale: Scale, task: str, extra: int = 0) -> list[Asked]:
 
 
 def supervised(
-    scale: Scale,
-    tasks: Sequence[Asked],
-    efforts: Mapping[Scale, Effort],
-    targets: int,
-    memories: Sequence[str],
-    held_out: int | None = None,
+    scale: Scale, asked: Asked, effort: Effort, targets: int, memories: Sequence[str], held_out: int | None = None
 ) -> list[Case]:
     """MemUP; and who learns as usual, through whole episodes, and through the r + K steps that MemUP stores.
 
@@ -67,25 +64,27 @@ def supervised(
     - `held_out`: of so many episodes that training never sees is what is measured; if `None`, of those that it sees, each
       of which is new.
     """
-    effort, cases = efforts[scale], []
-    for task, length, window in tasks:
-        common: dict[str, Any] = {"task": task, "batch": effort.batch, "seed": 0, "seeds": effort.seeds, "steps": 1}
-        for memory in memories:
-            config = Config(
-                **common,
-                objective=f"MemUP(Surprising({targets}), every={window})",
-                cell=memory.format(effort.units),
-                context=f"LSTM({effort.units})",
-                estimator="BPTT()",
-                optimiser=_adam(effort.rate, effort.passes * -(-length // window)),
-                length=window,
-            )
-            name = f"{length}: MemUP, {memory.partition('(')[0]}, window {window}"
-            cases.append(_case(name, config, length, effort.passes, held_out))
-        for name, through, cell, passes in _rivals(memories[0], effort, length, window + targets):
-            optimiser = _adam(effort.rate, passes * -(-length // through))
-            config = Config(**common, cell=cell, estimator="BPTT()", optimiser=optimiser, length=through)
-            cases.append(_case(f"{length}: {name}", config, length, passes, held_out))
+    task, length, window = asked
+    common: dict[str, Any] = {"task": task, "seed": 0, "seeds": effort.seeds, "steps": 1, "estimator": "BPTT()"}
+    cases = []
+    batch = max(effort.batch, TOGETHER) if length >= FAR else effort.batch
+    passes = effort.passes * effort.batch // batch
+    for memory in memories:
+        config = Config(
+            **common,
+            objective=f"MemUP(Surprising({targets}), every={window})",
+            cell=memory.format(effort.units),
+            context=f"LSTM({effort.units})",
+            optimiser=_adam(effort.rate, passes * -(-length // window)),
+            batch=batch,
+            length=window,
+        )
+        name = f"{length}: MemUP, {memory.partition('(')[0]}, window {window}"
+        cases.append(_case(name, config, length, passes, held_out))
+    for name, through, cell, passes in _rivals(memories[0], effort, length, window + targets):
+        optimiser = _adam(effort.rate, passes * -(-length // through))
+        config = Config(**common, cell=cell, optimiser=optimiser, batch=effort.batch, length=through)
+        cases.append(_case(f"{length}: {name}", config, length, passes, held_out))
     return cases if scale != "smoke" else cases[:2]
 
 
@@ -120,6 +119,25 @@ def _case(name: str, config: Config, length: int, passes: int, held_out: int | N
     return examined(name, config.program, config.updates, config.record, examine, times=10)
 
 
+def copying(scale: Scale, task: str) -> list[Case]:
+    """By an LSTM that at first forgets 2 % of what it holds with each step, and by linear units; where episodes are long,
+    by such as are made to hold for long.
+    """
+    cases = []
+    for asked in lengths(scale, task, 20):
+        near = "LSTM({}, gates=Forget(4.0))", "LRU({})"
+        far = f"LSTM({{}}, gates=Chrono({asked.length}))", "LRU({}, r_min=0.9, r_max=0.9999, max_phase=0.314)"
+        cases += supervised(scale, asked, COPYING[scale], 10, near if asked.length < FAR else far)
+    return cases
+
+
+def adding(scale: Scale) -> list[Case]:
+    """By an LSTM as it is."""
+    return [
+        case for asked in lengths(scale, "Adding({})") for case in supervised(scale, asked, ADDING[scale], 1, ("LSTM({})",))
+    ]
+
+
 def pixels(scale: Scale) -> list[Case]:
     """Images of 784 pixels, and of four times as many, where there are any: otherwise small ones, enlarged."""
     cases = []
@@ -128,7 +146,7 @@ def pixels(scale: Scale) -> list[Case]:
         task, shown = permuted_pixels(enlarged)
         asked = Asked(task, shown.pixels, 30 if shown.pixels < 1000 else 60)
         held_out = min(1000, len(shown.held["test"].labels))
-        cases += supervised(scale, [asked], PIXELS, 1, ("LSTM({})",), held_out)
+        cases += supervised(scale, asked, PIXELS[scale], 1, ("LSTM({})",), held_out)
     return cases
 
 
