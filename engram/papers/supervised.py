@@ -28,8 +28,8 @@ class Effort(NamedTuple):
 
 SMOKE, PAPER = Effort(8, 1, 4, 2, 1, 1e-3), Effort(128, 4, 128, 20_000, 3, 1e-3)
 COPYING: dict[Scale, Effort] = {"smoke": SMOKE, "laptop": Effort(64, 2, 16, 8_000, 3, 2e-3), "paper": PAPER}
-ADDING: dict[Scale, Effort] = {"smoke": SMOKE, "laptop": Effort(64, 2, 128, 1_000, 3, 1e-3), "paper": PAPER}
-PIXELS: dict[Scale, Effort] = {"smoke": SMOKE, "laptop": Effort(64, 2, 32, 4_000, 3, 1e-3), "paper": PAPER}
+ADDING: dict[Scale, Effort] = {"smoke": SMOKE, "laptop": Effort(64, 2, 128, 500, 3, 1e-3), "paper": PAPER}
+PIXELS: dict[Scale, Effort] = {"smoke": SMOKE, "laptop": Effort(64, 2, 32, 2_000, 3, 1e-3), "paper": PAPER}
 FAR, TOGETHER = 500, 128
 """Of so many steps an episode is long: MemUP then goes through so many together, for the many updates of a pass would learn
 by heart what came of fewer.
