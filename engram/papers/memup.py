@@ -43,6 +43,7 @@ ITEMS = [
             "charts/accuracy",
             Unit("accuracy"),
             {"optimum": 1.0, "guess": 1 / 8},
+            across=draw_grid,
         )
         for name, title, task in (
             ("copy", "Copy, each answer at a signal (fig. 2)", "SignalledCopy({})"),
@@ -58,6 +59,7 @@ ITEMS = [
         "charts/squared_error",
         Unit("squared error"),
         {"optimum": 0.0, "the answer 1": 1 / 6},
+        across=draw_grid,
     ),
     Item(
         "memup/pixels",
@@ -69,6 +71,7 @@ ITEMS = [
         "charts/accuracy",
         Unit("accuracy"),
         {"guess": 1 / 10},
+        across=draw_grid,
     ),
     Item(
         "memup/longest",

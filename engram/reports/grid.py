@@ -10,7 +10,7 @@ from engram.reports.figures import figure
 
 def draw_grid(columns: Sequence[str], scores: Mapping[str, Sequence[float]], title: str):
     """A figure of scores over columns and rows, darker where they are larger; a dash where there is none."""
-    picture, axes = figure(1.6 + 0.9 * len(columns), 1.2 + 0.45 * len(scores))
+    picture, axes = figure(1.9 + 0.9 * len(columns), 1.2 + 0.45 * len(scores))
     values = np.array(list(scores.values()), float)
     known = values[np.isfinite(values)]
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
@@ -18,7 +18,7 @@ def draw_grid(columns: Sequence[str], scores: Mapping[str, Sequence[float]], tit
     for (row, column), value in np.ndenumerate(values):
         axes.text(column, row, f"{value:,.4g}" if np.isfinite(value) else "–", ha="center", va="center")
     axes.set_xticks(range(len(columns)), [printable(name, 18) for name in columns], fontsize="small")
-    axes.set_yticks(range(len(scores)), [printable(name, 18) for name in scores], fontsize="small")
+    axes.set_yticks(range(len(scores)), [printable(name, 24) for name in scores], fontsize="small")
     axes.grid(False)
     axes.set_title(printable(title), parse_math=False)
     return picture
