@@ -30,7 +30,7 @@ SMOKE, PAPER = Effort(8, 1, 4, 2, 1, 1e-3), Effort(128, 4, 128, 20_000, 3, 1e-3)
 COPYING: dict[Scale, Effort] = {"smoke": SMOKE, "laptop": Effort(64, 2, 16, 8_000, 3, 2e-3), "paper": PAPER}
 ADDING: dict[Scale, Effort] = {"smoke": SMOKE, "laptop": Effort(64, 2, 128, 500, 3, 1e-3), "paper": PAPER}
 PIXELS: dict[Scale, Effort] = {"smoke": SMOKE, "laptop": Effort(64, 2, 32, 2_000, 3, 1e-3), "paper": PAPER}
-FAR, TOGETHER = 500, 128
+FAR, TOGETHER = 500, 64
 """Of so many steps an episode is long: MemUP then goes through so many together, for the many updates of a pass would learn
 by heart what came of fewer.
 """
@@ -120,13 +120,17 @@ def _case(name: str, config: Config, length: int, passes: int, held_out: int | N
 
 
 def copying(scale: Scale, task: str) -> list[Case]:
-    """By an LSTM that at first forgets 2 % of what it holds with each step, and by linear units; where episodes are long,
-    by such as are made to hold for long.
+    """By an LSTM that at first forgets 2 % of what it holds with each step, by linear units and by a GRU; over hundreds of
+    steps, by such as are made to hold for long.
     """
     cases = []
     for asked in lengths(scale, task, 20):
-        near = "LSTM({}, gates=Forget(4.0))", "LRU({})"
-        far = f"LSTM({{}}, gates=Chrono({asked.length}))", "LRU({}, r_min=0.9, r_max=0.9999, max_phase=0.314)"
+        near = "LSTM({}, gates=Forget(4.0))", "LRU({})", "GRU({})"
+        far = (
+            f"LSTM({{}}, gates=Chrono({asked.length}))",
+            "LRU({}, r_min=0.9, r_max=0.9999, max_phase=0.314)",
+            "GRU({}, gates=Forget(5.0))",
+        )
         cases += supervised(scale, asked, COPYING[scale], 10, near if asked.length < FAR else far)
     return cases
 
