@@ -189,7 +189,7 @@ def attending(quick: bool) -> Table:
         "A gradient of a transformer",
         "GTrXL with 4 layers of 128 units, that attends to all of a window of 120 steps; 64 of them.",
         ("at once", "step by step"),
-        (Row("GTrXL", sides, Target(inverse_ratio, 10.0, True, "{:.1f}×")),),
+        (Row("GTrXL", sides, Target(inverse_ratio, 5.0, True, "{:.1f}×")),),
         seconds,
         in_seconds,
     )

@@ -3,9 +3,8 @@
 from typing import Any, NamedTuple
 
 from engram.papers.item import Case, configured
+from engram.papers.optimisers import adam
 from engram.runs.config import Config
-
-ADAM = "chain(clip_by_global_norm(1.0), adam(1e-3))"
 
 
 class Effort(NamedTuple):
@@ -22,7 +21,7 @@ def acting(name: str, effort: Effort, length: int, **expressions: Any) -> Case:
         "task": None,
         "cell": "LSTM(64)",
         "estimator": "BPTT()",
-        "optimiser": ADAM,
+        "optimiser": adam("1e-3"),
         "batch": 32,
     } | expressions
     fields |= {"length": length, "steps": effort.updates * fields["batch"] * length}

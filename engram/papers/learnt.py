@@ -5,6 +5,7 @@ from typing import NamedTuple
 from engram.envs import Bandit
 from engram.papers.designed import WATCHED, Setting
 from engram.papers.item import Case, Measured, Place, Scale, configured, played
+from engram.papers.optimisers import adam, falling
 from engram.runs.config import Config
 from engram.runs.spec import express
 from engram.strategies.base import prior
@@ -69,8 +70,8 @@ def by_ppo(name: str, setting: Setting, budget: Budget) -> Route:
         cell = gated(budget)
     else:
         cell = f"Chain({gated(budget)}, Perceptron({2 * budget.units}, layers=1))"
-    step = f"linear_schedule(4e-3, 0.0, {epochs * minibatches * updates})"
-    return Route(agent, cell, f"chain(clip_by_global_norm(0.5), adam({step}))", True)
+    step = falling("4e-3", epochs * minibatches * updates)
+    return Route(agent, cell, adam(step, 0.5), True)
 
 
 PATIENCE = {10: (0.95, 1.0), 100: (0.97, 0.5), 500: (0.97, 0.5)}

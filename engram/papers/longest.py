@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from engram.papers.item import Case, Measured, Place, Scale, kept
 from engram.papers.mazes import maze
+from engram.papers.optimisers import adam
 from engram.runs.certify import Attempt, certify
 from engram.runs.config import Config
 
@@ -75,7 +76,7 @@ def _config(way: Way, corridor: int, seeds: int) -> Config:
         objective=way.objective,
         cell=way.cell,
         estimator=way.estimator,
-        optimiser="chain(clip_by_global_norm(1.0), adam(1e-3))",
+        optimiser=adam("1e-3"),
         batch=32,
         length=way.window or 1,
         steps=1,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from engram.papers.item import RETURN, Case, Measured, Place, Scale, configured, examined, kept, played
+from engram.papers.optimisers import adam, falling
 from engram.reports.record import Record
 from engram.runs.config import Config
 from engram.runs.log import Row
@@ -38,7 +39,7 @@ def remembering(env: str, objective: str, length: int, effort: Effort, passes: i
         objective=objective,
         cell=f"Chain(Perceptron(64, layers=1), LSTM({effort.units}))",
         estimator="BPTT()",
-        optimiser=f"chain(clip_by_global_norm(1.0), adam({rate}))",
+        optimiser=adam(rate),
         batch=effort.batch,
         length=length,
         steps=1,
@@ -106,15 +107,11 @@ def distractors(scale: Scale) -> list[Case]:
     return [
         configured(
             f"{count} distractors: {target} targets",
-            remembering(maze(100, count), asked.format(target), 1, effort, passes, _falling(updates)),
+            remembering(maze(100, count), asked.format(target), 1, effort, passes, falling("1e-3", updates)),
         )
         for count in counts
         for target in targets
     ]
-
-
-def _falling(updates: int) -> str:
-    return f"linear_schedule(1e-3, 0.0, {updates})"
 
 
 def updates_to(level: float, updates_of_pass: int) -> Callable[[Record, str], dict[int, float]]:
@@ -149,7 +146,7 @@ class Play(NamedTuple):
 def solved(name: str, corridor: int, window: int, effort: Effort, passes: int, play: Play) -> Case:
     """A memory, and then a policy that is shown what it holds; each seed has its own."""
     env = maze(corridor)
-    rate = _falling(passes * -(-(corridor + 10) // window))
+    rate = falling("1e-3", passes * -(-(corridor + 10) // window))
     memory = dataclasses.replace(remembering(env, "MemUP()", window, effort, passes, rate), seeds=1)
     steps = play.episodes * (corridor + 11)
     policy = Config(
@@ -158,7 +155,7 @@ def solved(name: str, corridor: int, window: int, effort: Effort, passes: int, p
         agent=POLICY,
         cell="Perceptron(64, layers=2)",
         estimator="BPTT()",
-        optimiser="chain(clip_by_global_norm(0.5), adam(1e-3))",
+        optimiser=adam("1e-3", 0.5),
         batch=play.copies,
         length=steps,
         steps=play.updates * play.copies * steps,
@@ -236,7 +233,7 @@ def mazes(scale: Scale) -> list[Case]:
                 agent="PPO(epochs=4, minibatches=4)",
                 cell=f"Chain(Perceptron(64, layers=1), {cell.format(window)})",
                 estimator=f"TBPTT({window})",
-                optimiser="chain(clip_by_global_norm(0.5), adam(1e-3))",
+                optimiser=adam("1e-3", 0.5),
                 batch=32,
                 length=max(window, 100),
                 steps=steps,

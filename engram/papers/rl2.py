@@ -21,6 +21,7 @@ from engram.papers.designed import (
 )
 from engram.papers.item import RETURN, Case, Item, Scale, Unit, examined, played, returned
 from engram.papers.learnt import ASSOCIATIVE, GATED, NORMALISED, Budget, curve, learner, rl2
+from engram.papers.optimisers import adam, falling
 from engram.reports.choices import draw_choices
 from engram.reports.dots import draw_dots
 from engram.runs.config import Config
@@ -148,7 +149,7 @@ def imitation(scale: Scale) -> list[Case]:
         task=task,
         cell=f"GRU({budget.units}, input_init=Xavier(), state_init=Orthogonal())",
         estimator="BPTT()",
-        optimiser=f"chain(clip_by_global_norm(1.0), adam(linear_schedule(1e-3, 0.0, {budget.updates})))",
+        optimiser=adam(falling("1e-3", budget.updates)),
         batch=budget.trials,
         length=pulls,
         steps=budget.updates * budget.trials * pulls,

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from engram.papers.data import given, permuted_pixels
 from engram.papers.item import Case, Scale, configured, examined, scores
+from engram.papers.optimisers import adam, falling
 from engram.runs.config import Config
 from engram.runs.foreseeing import ForeseeingTrial
 from engram.runs.log import Row
@@ -23,13 +24,13 @@ class Effort(NamedTuple):
     batch: int
     passes: int
     seeds: int
-    rate: float
+    rate: str
 
 
-SMOKE, PAPER = Effort(8, 1, 4, 2, 1, 1e-3), Effort(128, 4, 128, 20_000, 3, 1e-3)
-COPYING: dict[Scale, Effort] = {"smoke": SMOKE, "laptop": Effort(64, 2, 16, 8_000, 3, 2e-3), "paper": PAPER}
-ADDING: dict[Scale, Effort] = {"smoke": SMOKE, "laptop": Effort(64, 2, 128, 500, 3, 1e-3), "paper": PAPER}
-PIXELS: dict[Scale, Effort] = {"smoke": SMOKE, "laptop": Effort(64, 2, 32, 2_000, 3, 1e-3), "paper": PAPER}
+SMOKE, PAPER = Effort(8, 1, 4, 2, 1, "0.001"), Effort(128, 4, 128, 20_000, 3, "0.001")
+COPYING: dict[Scale, Effort] = {"smoke": SMOKE, "laptop": Effort(64, 2, 16, 8_000, 3, "0.002"), "paper": PAPER}
+ADDING: dict[Scale, Effort] = {"smoke": SMOKE, "laptop": Effort(64, 2, 128, 500, 3, "0.001"), "paper": PAPER}
+PIXELS: dict[Scale, Effort] = {"smoke": SMOKE, "laptop": Effort(64, 2, 32, 2_000, 3, "0.001"), "paper": PAPER}
 FAR, TOGETHER = 500, 64
 """Of so many steps an episode is long: MemUP then goes through so many together, for the many updates of a pass would learn
 by heart what came of fewer.
@@ -75,16 +76,16 @@ def supervised(
             objective=f"MemUP(Surprising({targets}), every={window})",
             cell=memory.format(effort.units),
             context=f"LSTM({effort.units})",
-            optimiser=_adam(effort.rate, passes * -(-length // window)),
+            optimiser=adam(falling(effort.rate, passes * -(-length // window))),
             batch=batch,
             length=window,
         )
         name = f"{length}: MemUP, {memory.partition('(')[0]}, window {window}"
         cases.append(_case(name, config, length, passes, held_out))
-    for name, through, cell, passes in _rivals(memories[0], effort, length, window + targets):
-        optimiser = _adam(effort.rate, passes * -(-length // through))
+    for name, through, cell, of_way in _rivals(memories[0], effort, length, window + targets):
+        optimiser = adam(falling(effort.rate, of_way * -(-length // through)))
         config = Config(**common, cell=cell, optimiser=optimiser, batch=effort.batch, length=through)
-        cases.append(_case(f"{length}: {name}", config, length, passes, held_out))
+        cases.append(_case(f"{length}: {name}", config, length, of_way, held_out))
     return cases if scale != "smoke" else cases[:2]
 
 
@@ -97,10 +98,6 @@ def _rivals(memory: str, effort: Effort, length: int, window: int) -> list[tuple
         for name, (cell, passes) in cells.items()
         for said, through in (("full", length), (f"window {window}", window))
     ]
-
-
-def _adam(rate: float, updates: int) -> str:
-    return f"chain(clip_by_global_norm(1.0), adam(linear_schedule({rate}, 0.0, {updates})))"
 
 
 def _case(name: str, config: Config, length: int, passes: int, held_out: int | None) -> Case:
