@@ -13,11 +13,12 @@ from report_runs import HOSTILE, comparison, record, rows
 
 from engram.reports.curves import POINTS, draw_metric, pen, printable
 from engram.reports.figures import house_style
+from engram.reports.numbers import duration, number
 from engram.reports.page import write_page
 from engram.reports.record import Series, finals, levels, metrics, rate, seconds, series, thin
 from engram.reports.summary import band, interval, tail_mean
 from engram.reports.svg import inline_svg
-from engram.reports.tables import duration, number, results_table
+from engram.reports.tables import results_table
 from engram.types import InputError
 
 
@@ -197,7 +198,7 @@ def test_levels_that_differ_between_runs_name_them():
 
 def test_numbers_and_durations_as_people_read_them():
     assert [number(x) for x in (0.05, 12.0, -0.123456, 1234.5, 41_000.4, 3e15, 0.0)] == [
-        "0.05000", "12.00", "-0.1235", "1,234", "41,000", "3.000e+15", "0.000"]  # fmt: skip
+        "0.05", "12", "-0.1235", "1,234", "41,000", "3e+15", "0"]  # fmt: skip
     assert [duration(x) for x in (0.25, 59.9, 123, 3600, 4_000_000)] == [
         "0.2 s", "59.9 s", "2 min 03 s", "1 h 00 min", "1,111 h 06 min"]  # fmt: skip
 
@@ -217,14 +218,14 @@ def test_the_table_says_what_the_statistics_say():
         for seed, value in enumerate((0.0, 0.0, 3.0))
     ]
     assert cells([record(lines=lines)]) == [[
-        "1.000 <small>[0.000, 3.000]</small>", "0.000 <small>seed 0</small>", "3", "500", "2,000", "1 min 15 s",
+        "1 <small>[0, 3]</small>", "0 <small>seed 0</small>", "3", "500", "2,000", "1 min 15 s",
     ]]  # fmt: skip
-    assert cells([record(lines=lines, minimise=False)])[0][1] == "3.000 <small>seed 2</small>"
+    assert cells([record(lines=lines, minimise=False)])[0][1] == "3 <small>seed 2</small>"
 
 
 def test_seeds_that_came_to_nothing_are_counted():
     lines = [{"update": 1, "step": 1, "seed": seed, "losses/loss": value} for seed, value in enumerate((1.0, None, 3.0))]
-    assert cells([record(lines=lines)])[0][0] == "2.000 <small>2 of 3 seeds</small>"
+    assert cells([record(lines=lines)])[0][0] == "2 <small>2 of 3 seeds</small>"
 
 
 def test_what_a_run_lacks_is_a_dash_that_sorts_last():

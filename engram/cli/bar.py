@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from engram.cli.console import say
+from engram.reports.numbers import number
 from engram.runs.listener import AbstractListener
 from engram.runs.log import Row
 from engram.runs.program import Program
@@ -63,7 +64,7 @@ class Bar(AbstractListener):
         values = [value for value in last if value is not None]
         if values:
             name = self._metric.partition("/")[2]
-            self._bar.update(self._task, value=f"{name} {sum(values) / len(values):.4g}")
+            self._bar.update(self._task, value=f"{name} {number(sum(values) / len(values))}")
 
     def end(self) -> None:
         if self._bar.live.is_started:

@@ -8,6 +8,7 @@ from rich.live import Live
 from rich.text import Text
 
 from engram.cli.console import Json, show_table
+from engram.reports.numbers import number
 from engram.runs.certify import Attempt, certify
 from engram.runs.config import Config
 from engram.types import InputError
@@ -82,7 +83,7 @@ class Certify:
                 f"{one.size:,}",
                 "yes" if one.solved else "no",
                 " ".join(f"{value:.0%}" for value in one.mastery),
-                *(f"{sum(values) / len(values):.4g}" for values in zip(*one.standings, strict=True)),
+                *(number(sum(values) / len(values)) for values in zip(*one.standings, strict=True)),
                 f"{one.updates:,}",
                 f"{one.seconds:.0f}",
             )

@@ -10,6 +10,7 @@ import tyro
 
 from engram.cli.console import Json, say, show_table
 from engram.cli.scores import show_interval, show_scores
+from engram.reports.numbers import number
 from engram.reports.summary import interval
 from engram.runs.acting import ActingTrial
 from engram.runs.log import means
@@ -55,7 +56,7 @@ class Evaluate:
         """What episodes bring: a line for each seed, whose interval is over its episodes, and what all seeds say."""
         played = saved.episodes(self.episodes)
         each = {seed: interval(np.asarray(one.returns)) for seed, one in played.items()}
-        rows = [(str(seed), f"{one.mean:.4g}", show_interval(one), f"{one.count:,}") for seed, one in each.items()]
+        rows = [(str(seed), number(one.mean), show_interval(one), f"{one.count:,}") for seed, one in each.items()]
         show_table(title, ("seed", "return", "95 % interval", "episodes"), rows, "")
         metrics = {
             "charts/episodic_return": {seed: one.mean for seed, one in each.items()},

@@ -15,6 +15,7 @@ from engram.papers import PAPERS
 from engram.papers.item import Item, Scale
 from engram.papers.page import page, section, table
 from engram.papers.reproduce import reproduce
+from engram.reports.numbers import number
 from engram.runs.checkpoint import write_atomically
 from engram.types import InputError
 
@@ -49,7 +50,8 @@ class Reproduce:
         for item in items:
             say(f"{item.name}, {item.title}: about {item.minutes[self.scale]:g} minutes on two cores")
             result = reproduce(item, self.scale, self.dir, devices=self.devices, listener=Bar, warn=say, each=track)
-            show_table(item.title, *table(result), ", ".join(f"{name} {value:.4g}" for name, value in item.levels.items()))
+            levels = ", ".join(f"{name} {number(value)}" for name, value in item.levels.items())
+            show_table(item.title, *table(result), levels)
             results.append(result)
         if self.write is not None:
             write_page(paper, self.scale, self.dir, self.write)

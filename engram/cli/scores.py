@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from engram.cli.console import show_table
+from engram.reports.numbers import number
 from engram.reports.summary import Interval, interval
 from engram.runs.trial import Aim
 
@@ -16,11 +17,11 @@ def show_scores(title: str, scores: Mapping[str, Mapping[int, float | None]], ai
         name: interval([math.nan if value is None else value for value in by_seed.values()])
         for name, by_seed in scores.items()
     }
-    levels = [f"{name} {value:.4g}" for name, value in aim.levels.items()]
+    levels = [f"{name} {number(value)}" for name, value in aim.levels.items()]
     show_table(
         title,
         ("metric", "mean", "95 % interval", "seeds"),
-        [(name, f"{one.mean:.4g}", show_interval(one), str(one.count)) for name, one in intervals.items()],
+        [(name, number(one.mean), show_interval(one), str(one.count)) for name, one in intervals.items()],
         f"{aim.metric}: {' · '.join(levels)}" if levels else "",
     )
     found = {name: dataclasses.asdict(one) | {"by_seed": dict(scores[name])} for name, one in intervals.items()}
@@ -29,4 +30,4 @@ def show_scores(title: str, scores: Mapping[str, Mapping[int, float | None]], ai
 
 def show_interval(found: Interval) -> str:
     """An interval, as text."""
-    return "" if found.low is None or found.high is None else f"{found.low:.4g} to {found.high:.4g}"
+    return "" if found.low is None or found.high is None else f"{number(found.low)} to {number(found.high)}"

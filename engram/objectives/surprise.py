@@ -83,7 +83,8 @@ class Surprising(AbstractChoice):
         p(k) ∝ exp(s_k / (τ σ)),  k ≥ t, without replacement;      σ the deviation of s within the episode
 
     by the K largest of s_k / (τ σ) + G_k, with independent standard Gumbel numbers G; an episode has 16 sets of
-    them, used in turns. τ = 0 takes the K most surprising ones. Nothing is asked of the future with K = 0: what the paper calls Default.
+    them, used in turns. τ = 0 takes the K most surprising ones. Nothing is asked of the future with K = 0: what the
+    paper calls Default.
 
     **Arguments:**
 

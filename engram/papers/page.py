@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from engram.reports.numbers import number
+
 Result = dict[str, Any]
 Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
 HEADING = "## "
@@ -32,11 +34,11 @@ def _down(result: Result) -> Table:
 
 def _cells(line: Result) -> tuple[str, ...]:
     ours, seeds = line["ours"], len(line["by_seed"])
-    between = "" if ours["low"] is None else f"{ours['low']:.4g} to {ours['high']:.4g}"
+    between = "" if ours["low"] is None else f"{number(ours['low'])} to {number(ours['high'])}"
     return (
         line["name"],
-        "" if line["claimed"] is None else f"{line['claimed']:.4g}",
-        line["ended"] or ("" if ours["mean"] is None else f"{ours['mean']:.4g}"),
+        "" if line["claimed"] is None else number(line["claimed"]),
+        line["ended"] or ("" if ours["mean"] is None else number(ours["mean"])),
         between,
         str(seeds) if ours["count"] == seeds else f"{ours['count']} of {seeds}",
         f"{line['steps']:,}" if line["steps"] else "",
@@ -71,14 +73,14 @@ def _cell(line: Result | None) -> str:
     ours = line["ours"]
     if line["ended"] or ours["mean"] is None:
         return line["ended"]
-    apart = "" if ours["low"] is None else f" ± {(ours['high'] - ours['low']) / 2:.2g}"
-    return f"{ours['mean']:.4g}{apart}" + ("" if line["claimed"] is None else f" ({line['claimed']:.4g})")
+    apart = "" if ours["low"] is None else f" ± {number((ours['high'] - ours['low']) / 2, 2)}"
+    return f"{number(ours['mean'])}{apart}" + ("" if line["claimed"] is None else f" ({number(line['claimed'])})")
 
 
 def section(paper: str, result: Result) -> str:
     """An item's part of the page of its paper: its table, its figure and the command that makes them."""
     noted = _notes(result) if result["across"] else ((), [])
-    known = ", ".join(f"{name} {value:.4g}" for name, value in result["levels"].items())
+    known = ", ".join(f"{name} {number(value)}" for name, value in result["levels"].items())
     figure = f"{paper}/{result['item'].partition('/')[2]}.png"
     parts = [
         *(f"{HEADING}{result['title']}", "", result["shows"], ""),

@@ -6,6 +6,7 @@ import numpy as np
 
 from engram.reports.curves import printable
 from engram.reports.figures import figure
+from engram.reports.numbers import number
 
 
 def draw_grid(columns: Sequence[str], scores: Mapping[str, Sequence[float]], title: str):
@@ -16,7 +17,7 @@ def draw_grid(columns: Sequence[str], scores: Mapping[str, Sequence[float]], tit
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
     axes.imshow(values, aspect="auto", cmap="Blues", vmin=low, vmax=high + (high - low) / 3 + 1e-12)
     for (row, column), value in np.ndenumerate(values):
-        axes.text(column, row, f"{value:,.4g}" if np.isfinite(value) else "–", ha="center", va="center")
+        axes.text(column, row, number(value) if np.isfinite(value) else "–", ha="center", va="center")
     axes.set_xticks(range(len(columns)), [printable(name, 18) for name in columns], fontsize="small")
     axes.set_yticks(range(len(scores)), [printable(name, 24) for name in scores], fontsize="small")
     axes.grid(False)

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from engram.reports.curves import COLOURS, POINTS, draw_metric
 from engram.reports.figures import INK, MUTED, house_style, save
+from engram.reports.numbers import number
 from engram.reports.record import RATE, Record, levels, metrics
 from engram.reports.svg import inline_svg
 from engram.reports.tables import colour_variable, configuration_table, results_table
@@ -86,7 +87,7 @@ def _objectives(records: Sequence[Record]) -> str:
     text = ""
     for metric, minimise in dict.fromkeys((record.metric, record.minimise) for record in records):
         known = levels(records, metric)
-        listed = ", ".join(f"{escape(name)} <b>{value:.4g}</b>" for name, value in known.items())
+        listed = ", ".join(f"{escape(name)} <b>{number(value)}</b>" for name, value in known.items())
         better = "lower" if minimise else "higher"
         text += f"<p>Aim <b>{escape(metric)}</b>: {better} is better{f'; {listed}' if listed else ''}.</p>\n"
     return text

@@ -7,6 +7,7 @@ from html import escape
 from typing import Any, NamedTuple
 
 from engram.reports.curves import COLOURS, pen
+from engram.reports.numbers import duration, number
 from engram.reports.record import RATE, Record, finals, metrics, rate, seconds
 from engram.reports.summary import interval
 
@@ -74,22 +75,6 @@ def swatch(index: int) -> str:
 def colour_variable(index: int) -> str:
     """The CSS variable by which a page may change the colour of a run."""
     return f"--run-{index % len(COLOURS)}"
-
-
-def number(value: float) -> str:
-    """Four significant digits, and whole numbers from a thousand on."""
-    if 1e3 <= abs(value) < 1e12:
-        return f"{value:,.0f}"
-    return f"{value:#.4g}"
-
-
-def duration(seconds: float) -> str:
-    """A length of time in the two largest units that say something."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours:,} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
 
 
 def _metric_columns(records: Sequence[Record]) -> list[Column]:
