@@ -93,6 +93,7 @@ from engram.objectives import AbstractChoice as AbstractChoice
 from engram.objectives import AbstractDetector as AbstractDetector
 from engram.objectives import AbstractEpisodes as AbstractEpisodes
 from engram.objectives import AtRandom as AtRandom
+from engram.objectives import Gaussian as Gaussian
 from engram.objectives import OfTask as OfTask
 from engram.objectives import RandomPlay as RandomPlay
 from engram.objectives import Slow as Slow
@@ -104,6 +105,8 @@ from engram.reports.diagnosis import Diagnosis as Diagnosis
 from engram.reports.diagnosis import diagnose as diagnose
 from engram.reports.diagnosis import reach as reach
 from engram.runs.acting import ActingTrial as ActingTrial
+from engram.runs.certify import Attempt as Attempt
+from engram.runs.certify import certify as certify
 from engram.runs.config import Config as Config
 from engram.runs.loop import Options as Options
 from engram.runs.loop import train as train

@@ -41,23 +41,28 @@ class Questions(NamedTuple):
 class Foretell(AbstractStep):
     """The step of a `Foresight`: its memory goes through a block, and is asked what will come, and what comes now.
 
+    A block of one step is that step, so that an estimator sees the memory as the cell that it is.
+
     **Arguments:**
 
     - `episodes`: what charges it.
+    - `every`: the steps of a block.
     - `present`: whether it is asked about its own steps too.
     """
 
     episodes: AbstractEpisodes
+    every: int
     present: bool
 
     def encode(self, model: Foresight, data: Window) -> Any:
         del model
-        return data.inputs
+        return data.inputs if self.every > 1 else jax.tree.map(lambda leaf: leaf[0], data.inputs)
 
     def memory(self, model: Foresight) -> AbstractCell:
-        return Strided(model.recurrent)
+        return Strided(model.recurrent) if self.every > 1 else model.recurrent
 
     def charge(self, model: Foresight, output: Any, data: Window) -> tuple[Float[Array, ""], Metrics]:
+        output = output if self.every > 1 else jax.tree.map(lambda leaf: leaf[None], output)
         questions, (remembered, surroundings) = data.targets, output
         last = jax.tree.map(lambda leaf: leaf[-1], remembered)
 
@@ -103,7 +108,11 @@ class MemUP(eqx.Module):
     remembered there.
 
     A detector goes through the episodes first. Where nothing surprises it more than anything else, what is asked is
-    arbitrary; the metric `constant` says how often.
+    arbitrary; the metric `constant` says how often. The other metrics of a pass are of the model that goes through them,
+    before anything is learnt from them: with `Slow`, the one that follows. Steps whose surprise is NaN are not asked about.
+
+    With blocks of one step, any estimator will do that takes the memory and the context; with longer ones, a forward
+    estimator treats all that the cell holds as one, whatever its structure.
 
     **Arguments:**
 
@@ -127,8 +136,11 @@ class MemUP(eqx.Module):
     detector: AbstractDetector = Slow()
 
     def __check_init__(self):
-        if self.every < 1:
-            raise InputError(f"MemUP(every={self.every}): a block has 1 step at least; give every >= 1.")
+        if not 1 <= self.every <= self.episodes.steps:
+            raise InputError(
+                f"MemUP(every={self.every}): it is asked at the end of so many steps, of which an episode has "
+                f"{self.episodes.steps}; give 1 to {self.episodes.steps}."
+            )
         if not self.present and not self.choice.targets:
             raise InputError("MemUP(present=False) with no targets asks nothing: give Surprising(targets) of 1 at least.")
         if self.choice.targets > self.episodes.steps:
@@ -139,7 +151,7 @@ class MemUP(eqx.Module):
 
     @property
     def step(self) -> Foretell:
-        return Foretell(self.episodes, self.present)
+        return Foretell(self.episodes, self.every, self.present)
 
     def init(self, model: AbstractCell, *, key: PRNGKeyArray) -> Foreseeing:
         """The state before the first update."""
@@ -157,9 +169,9 @@ class MemUP(eqx.Module):
         return -(-self.episodes.steps // length)
 
     def update(self, state: Foreseeing, batch: int, length: int) -> tuple[Foreseeing, Outcome]:
-        """A pass through fresh episodes: an update for each window of so many steps."""
+        """A pass through fresh episodes, which are looked at for NaN first: an update for each window of so many steps."""
         key, draw_key, choice_key, pass_key = jax.random.split(state.key, 4)
-        recording = self._padded(self.episodes.draw(batch, draw_key), length)
+        recording = self._padded(self.episodes.draw(batch, draw_key).checked(), length)
         state, prepared, said = self.prepare(state, recording, choice_key)
         state, outcome = self.learn(state, prepared, length, pass_key)
         return dataclasses.replace(state, key=key), Outcome(outcome.loss, outcome.metrics | said)
@@ -178,10 +190,10 @@ class MemUP(eqx.Module):
         """What is worth knowing about a model's errors: the mean, and that of the episodes' last steps."""
         error, counts = errors.error, recording.counts.astype(errors.error.dtype)
         last = jnp.sum(recording.counts, axis=1) - 1
-        final = jnp.take_along_axis(error, last[:, None], axis=1)
+        final, there = jnp.take_along_axis(error, last[:, None], axis=1)[:, 0], (last >= 0).astype(error.dtype)
         return errors.metrics | {
             "surprise": Tally(jnp.sum(error), jnp.sum(counts)),
-            "last_surprise": Tally(jnp.sum(final), jnp.asarray(final.size, final.dtype)),
+            "last_surprise": Tally(jnp.sum(there * final), jnp.sum(there)),
         }
 
     def learn(self, state: Foreseeing, prepared: Prepared, length: int, key: PRNGKeyArray) -> tuple[Foreseeing, Outcome]:
@@ -197,6 +209,7 @@ class MemUP(eqx.Module):
             window = self.window(prepared, start, length)
             gradient, carry, outcome = self.estimator.gradient(self.step, state.model, carry, window, key)
             model, optimiser = descend(self.optimiser, state.model, state.optimiser, gradient, outcome.loss)
+            model = eqx.tree_at(_context, model, _context(state.model))  # which an optimiser may shrink
             known = self.detector.follow(state.known, model)
             state = Foreseeing(model, optimiser, known, state.key, state.updates + 1)
             return (eqx.filter(state, eqx.is_array), carry), outcome
@@ -229,9 +242,13 @@ class MemUP(eqx.Module):
         return jax.tree.map(lambda leaf: jnp.pad(leaf, [(0, 0), (0, extra)] + [(0, 0)] * (leaf.ndim - 2)), recording)
 
 
+def _context(model: Foresight) -> AbstractCell:
+    return model.recurrent.context
+
+
 def _constant(surprise: Float[Array, "batch time"], counts: Bool[Array, "batch time"]) -> Tally:
     """How often nothing in an episode is more surprising than anything else, so that what is asked is arbitrary."""
     most = jnp.where(counts, surprise, -jnp.inf).max(axis=1)
     least = jnp.where(counts, surprise, jnp.inf).min(axis=1)
-    same = (most == least).astype(surprise.dtype)
+    same = ((least <= most) & (most - least <= 1e-6 * jnp.abs(most))).astype(surprise.dtype)
     return Tally(jnp.sum(same), jnp.sum(jnp.ones_like(same)))

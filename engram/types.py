@@ -59,14 +59,23 @@ class Window(eqx.Module):
                         f"Window.{where} has shape {leaf.shape}, which does not agree with Window.first, "
                         f"{self.first.shape}, along the {name} axis (axis {axis})."
                     )
-            if not isinstance(leaf, Tracer) and jnp.issubdtype(leaf.dtype, jnp.inexact):
-                bad = np.argwhere(~np.isfinite(np.asarray(leaf)))
-                if len(bad):
-                    raise InputError(
-                        f"Window.{where} is NaN or infinite at {len(bad)} places, first at [batch, time, ...] = "
-                        f"{bad[0].tolist()}: clean the data before training on it."
-                    )
+        require_finite("Window.inputs", self.inputs)
+        require_finite("Window.targets", self.targets)
         return self
+
+
+def require_finite(name: str, data: PyTree[Array]) -> None:
+    """Makes sure that no value is NaN or infinite, where there are values, outside of compiled programs: they come to the
+    host.
+    """
+    for path, leaf in jax.tree.leaves_with_path(data):
+        if not isinstance(leaf, Tracer) and jnp.issubdtype(leaf.dtype, jnp.inexact):
+            bad = np.argwhere(~np.isfinite(np.asarray(leaf)))
+            if len(bad):
+                raise InputError(
+                    f"{name}{jax.tree_util.keystr(path)} is NaN or infinite at {len(bad)} places, first at "
+                    f"[batch, time, ...] = {bad[0].tolist()}: clean the data before training on it."
+                )
 
 
 class Told(NamedTuple):

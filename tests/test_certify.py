@@ -10,6 +10,8 @@ import pytest
 import engram
 from engram import Config, InputError
 from engram.cli.certify import Certify
+from engram.papers.longest import WAYS
+from engram.papers.longest import _config as way_config
 from engram.runs import certify as certified
 from engram.runs.certify import Standing, certify, standing
 
@@ -33,7 +35,7 @@ def test_a_size_is_doubled_until_it_is_not_solved(monkeypatch):
         return config(task=f"Recall({size})").program()
 
     monkeypatch.setattr(
-        certified, "standing", lambda trial, model, key: Standing(jnp.float32(trial.learner.task.delay < 4), 0.0, 1.0)
+        certified, "standing", lambda trial, model, key, size: Standing(jnp.float32(trial.learner.task.delay < 4), 0.0, 1.0)
     )
     heard = []
     found = list(certify(program, 2, 1e-3, heard=heard.append))
@@ -48,7 +50,7 @@ def test_mastery_is_nothing_without_memory_and_one_at_the_optimum(key):
     trial = config(task="SignalledCopy(3, symbols=4, length=2)").trial()
     model = trial.make(key)
     blind = eqx.tree_at(lambda model: model.layers[-1].layer.weight, model, replace_fn=jnp.zeros_like)
-    assert standing(trial, blind, key).mastery < 0
+    assert standing(trial, blind, key, 3).mastery < 0
 
     class Knows(engram.AbstractCell):
         """Counts the steps, and remembers the first two symbols."""
@@ -62,24 +64,47 @@ def test_mastery_is_nothing_without_memory_and_one_at_the_optimum(key):
             answer = jnp.where(time >= 5, data[(time - 5) % 2], 4)
             return (data, (time + 1) % 7), 50 * jax.nn.one_hot(answer, 5)
 
-    assert jnp.isclose(standing(trial, Knows(), key).mastery, 1, atol=1e-3)
+    assert jnp.isclose(standing(trial, Knows(), key, 3).mastery, 1, atol=1e-3)
 
 
 def test_mastery_of_who_tells_what_comes_is_the_share_that_is_told(key):
     trial = config(episodes="RandomPlay(TMaze(4))", objective="MemUP()", length=1).trial()
     model = trial.make(key)
     silent = jax.tree.map(lambda leaf: jnp.zeros_like(leaf) if eqx.is_inexact_array(leaf) else leaf, model)
-    assert -0.1 < standing(trial, silent, key).mastery <= 0
+    assert -0.1 < standing(trial, silent, key, 4).mastery <= 0
 
 
 def test_mastery_of_an_agent_is_that_of_its_returns(key):
     trial = config(env="TMaze(4)", agent="PPO()").trial()
-    found = standing(trial, trial.make(key), key)
+    found = standing(trial, trial.make(key), key, 4)
     assert found[1:] == (0.5, 4.0)
     assert -0.3 < found.mastery < 0.3
-    nowhere = config(env="CartPole(dt=0.1)", agent="PPO()").trial()
-    with pytest.raises(InputError, match="states both"):
-        standing(nowhere, nowhere.make(key), key)
+
+
+def test_a_stream_is_followed_until_what_is_to_be_remembered_was_asked(key):
+    trial = config(task="Recall(1000)", batch=2, length=1).trial()
+    model = trial.make(key)
+    loud = eqx.tree_at(lambda model: model.layers[-1].layer.bias, model, replace_fn=lambda bias: bias.at[0].add(9))
+    assert standing(trial, loud, key, 1000).mastery < -1
+
+
+def test_where_there_is_no_scale_nothing_is_certified(key):
+    for fields in (
+        {"env": "CartPole(dt=0.1)", "agent": "PPO()"},
+        {"episodes": "Gaussian(RandomPlay(TMaze(4)))", "objective": "MemUP()", "length": 1},
+    ):
+        nowhere = config(**fields).trial()
+        with pytest.raises(InputError, match="states both"):
+            standing(nowhere, nowhere.make(key), key, 4)
+    flat = config(env="Ladder(4, cost=0.01)", agent="PPO()").program()
+    with pytest.raises(InputError, match="nothing to remember"):
+        next(certify(lambda size: flat, 4, 1e-3))
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_each_way_of_the_longest_memory_has_a_scale(name, key):
+    trial = way_config(WAYS[name], 8, 2).program().trial.held_out()
+    assert isinstance(eqx.filter_eval_shape(standing, trial, trial.make(key), key, 8), Standing)
 
 
 def test_the_command_says_what_it_found():

@@ -16,6 +16,7 @@ from data_files import idx, story, write_mnist, write_ptb
 import engram
 from engram import BPTT, LSTM, AbstractTask, Chain, Config, InputError, Learner, Pixels, Recall, Saved, Text, load
 from engram.cli.evaluate import Evaluate
+from engram.objectives import OfTask
 from engram.runs.program import Program
 from engram.runs.spec import build
 from engram.runs.trial import StreamTrial
@@ -93,6 +94,11 @@ class TestText:
             assert (np.asarray(inputs).sum(-1) == 1).all()
             assert (np.asarray(first) == ((places == 0) | (np.arange(steps) == 0))).all()
 
+    def test_episodes_are_other_passages_with_each_key(self, home, key):
+        episodes = OfTask(Text(str(home / "story.txt")), 9)
+        drawn = [np.asarray(episodes.draw(2, key).told.seen) for key in jax.random.split(key, 8)]
+        assert len({one.tobytes() for one in drawn}) > 4
+
     def test_a_pass_sees_each_symbol_once(self, home, key):
         task = Text(str(home / "story.txt")).held_out()
         last = len(task.passage.symbols) - 1
@@ -163,6 +169,12 @@ class TestPixels:
             assert (np.asarray(window.targets.label[b])[asked] == labels[4 * b : 4 * b + 4]).all()
             assert np.flatnonzero(window.first[b]).tolist() == [0, 12, 24, 36, 48]
         assert window.inputs[2, 48, 0] == pytest.approx(shades[0, 0, 0] / 255)
+
+    def test_episodes_of_held_out_images_are_others_with_each_key(self, home, key):
+        episodes = OfTask(Pixels(str(home / "mnist")).held_out())
+        drawn = [np.asarray(episodes.draw(3, key).told.seen) for key in jax.random.split(key, 8)]
+        assert len({one.tobytes() for one in drawn}) > 2
+        assert all(len({image.tobytes() for image in one}) == 3 for one in drawn)
 
     def test_training_draws_every_image_and_no_other(self, home, key):
         files = home / "mnist"

@@ -8,11 +8,12 @@ import optax
 import pytest
 
 import engram
-from engram import BPTT, GRU, AgentPlay, InputError
+from engram import BPTT, GRU, AgentPlay, Gaussian, InputError
 from engram.cells.foresight import Foresight, Head
 from engram.memup import MemUP
 from engram.objectives.episodes import OfTask
 from engram.objectives.play import RandomPlay
+from engram.objectives.surprise import Surprising
 from engram.tasks import SignalledCopy
 
 EPISODES = OfTask(SignalledCopy(3, symbols=3, length=2))
@@ -78,7 +79,7 @@ class Keeps(engram.AbstractCell):
 
 def test_what_is_stored_is_what_was_drawn(key, tmp_path):
     there = tmp_path / "there"
-    engram.store(EPISODES, there, 5, key=key, at_once=2)
+    engram.store(EPISODES, str(there), 5, key=key, at_once=2)
     stored = engram.Stored(EPISODES, str(there))
     assert (stored.count, stored.steps, stored.sizes) == (5, EPISODES.steps, EPISODES.sizes)
     first = jax.tree.map(lambda leaf: leaf[:2], EPISODES.draw(2, jax.random.fold_in(key, 0)))
@@ -91,6 +92,72 @@ def test_what_is_stored_is_what_was_drawn(key, tmp_path):
     up = MemUP(stored, BPTT(), optax.sgd(0.1))
     _, outcome = eqx.filter_jit(lambda state: up.update(state, 2, 4))(up.init(model, key=key))
     assert jnp.isfinite(outcome.loss)
+
+
+def test_what_nothing_can_be_learnt_from_is_not_stored(key, tmp_path):
+    def torn(change):
+        class Torn(OfTask):
+            def draw(self, count, key):
+                return change(super().draw(count, key))
+
+        return Torn(SignalledCopy(3, symbols=3, length=2))
+
+    nan = torn(lambda one: eqx.tree_at(lambda one: one.told.seen, one, one.told.seen.at[0, 1].set(jnp.nan)))
+    with pytest.raises(InputError, match=r"told\.seen is NaN"):
+        engram.store(nan, tmp_path / "nan", 5, key=key)
+    empty = torn(lambda one: eqx.tree_at(lambda one: one.counts, one, one.counts.at[0].set(False)))
+    with pytest.raises(InputError, match="no step that counts"):
+        engram.store(empty, tmp_path / "empty", 5, key=key)
+
+
+def test_episodes_have_as_many_steps_as_is_said(key):
+    with pytest.raises(InputError, match="steps=0"):
+        RandomPlay(engram.TMaze(4), 0)
+    with pytest.raises(InputError, match=r"steps=99.*has 7"):
+        OfTask(SignalledCopy(3, symbols=4, length=2), 99)
+    assert OfTask(SignalledCopy(3, symbols=4, length=2), 5).draw(2, key).counts.shape == (2, 5)
+
+
+def test_numbers_are_charged_by_how_likely_they_are(key):
+    episodes = Gaussian(RandomPlay(engram.TMaze(4)), floor=0.2)
+    assert episodes.sizes == (*RandomPlay(engram.TMaze(4)).sizes[:2], 2)
+    said = jnp.array([1.5, 0.3])
+    deviation = 0.2 + jax.nn.softplus(0.3)
+    loss, metrics = episodes.loss(said, jnp.array(4.0))
+    expected = -jax.scipy.stats.norm.logpdf(4.0, 1.5, deviation) - 0.5 * jnp.log(2 * jnp.pi)
+    assert jnp.allclose(loss, expected)
+    assert jnp.allclose(metrics["squared_error"].mean, 6.25)
+    assert jnp.allclose(metrics["deviation"].mean, deviation)
+    with pytest.raises(InputError, match="floor=0"):
+        Gaussian(RandomPlay(engram.TMaze(4)), 0.0)
+    with pytest.raises(InputError, match="asks for something else"):
+        Gaussian(EPISODES)
+
+
+class Blind(engram.AbstractCell):
+    """Remembers nothing."""
+
+    def initial(self):
+        return jnp.zeros(())
+
+    def __call__(self, state, x):
+        return state, jnp.zeros(1)
+
+
+def test_who_tells_how_sure_it_is_learns_the_spread_of_what_comes(key):
+    """Who remembers nothing is right or wrong at the end by chance: 4 or −3."""
+    episodes = Gaussian(RandomPlay(engram.TMaze(2)))
+    _, asked, said = episodes.sizes
+    up = MemUP(episodes, BPTT(), optax.adam(1e-2), Surprising(0))
+    state = up.init(Foresight(Blind(), Head(1, 0, asked, 16, said, key=key)), key=key)
+    update = eqx.filter_jit(lambda state: up.update(state, 64, episodes.steps))
+    with jax.numpy_dtype_promotion("standard"):
+        for _ in range(150):
+            state, _ = update(state)
+    recording = episodes.draw(1, key)
+    output = state.model.head(jnp.zeros(1), jnp.zeros(0), recording.told.asked[0, -1])
+    assert abs(output[0] - 0.5) < 1.0
+    assert abs(0.1 + jax.nn.softplus(output[1]) - 3.5) < 0.7
 
 
 def test_a_store_that_is_not_whole_is_refused(key, tmp_path):

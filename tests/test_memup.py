@@ -8,15 +8,15 @@ import jax.numpy as jnp
 import optax
 import pytest
 from foresights import EPISODES, STEPS, TASK, foresight, learner, prepared
-from tables import flat
+from tables import CELLS, INPUTS, flat
 
 import engram
 from engram import BPTT, GRU, InputError
-from engram.cell import reset, unroll
-from engram.cells.foresight import Foresight
+from engram.cell import output_size, reset, unroll
+from engram.cells.foresight import Foresight, Head
 from engram.cells.strided import Strided
 from engram.memup import MemUP, Prepared
-from engram.objectives.detectors import Slow
+from engram.objectives.detectors import Slow, gone_through
 from engram.objectives.episodes import OfTask, Recording
 from engram.objectives.play import RandomPlay
 from engram.objectives.surprise import Chosen, Surprising
@@ -109,6 +109,41 @@ def test_all_of_the_future_is_the_sum_of_all_predictions(estimator, key):
     assert not jnp.allclose(flat(found), flat(wrong), rtol=1e-2)
 
 
+@pytest.mark.parametrize("name", CELLS)
+def test_a_memory_is_any_cell(name, key):
+    up = learner(Surprising(STEPS), present=False)
+    cell, head_key = CELLS[name](key), jax.random.fold_in(key, 1)
+    seen, asked, said = EPISODES.sizes
+    read = engram.Chain(eqx.nn.Linear(seen, INPUTS, key=head_key), cell)
+    model = Foresight(read, Head(output_size(cell, INPUTS), 0, asked, 5, said, key=head_key))
+    _, told = prepared(up, model, key)
+    found = gradient(up, model, told, 0, STEPS, key)[0]
+    _, expected = predicted(up, model, told, jnp.triu(jnp.ones((STEPS, STEPS))))
+    assert jnp.allclose(flat(found), flat(expected), rtol=1e-8, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("cell", "estimator"),
+    [
+        (engram.GRU, engram.SnAp(1)),
+        (engram.Leaky, engram.RFLO()),
+        (engram.Elman, engram.KFRTRL()),
+        (engram.RTU, engram.RTRL()),
+    ],
+)
+def test_an_estimator_knows_the_memory_that_is_asked_after_each_step(cell, estimator, key):
+    seen, asked, said = EPISODES.sizes
+    memory = cell(seen, 4, key=key)
+    model = Foresight(memory, Head(output_size(memory, seen), 0, asked, 5, said, key=key))
+    up = learner(Surprising(1), estimator)
+    _, told = prepared(up, model, key)
+    found, carry, _ = gradient(up, model, told, 0, 3, key)
+    assert jnp.abs(flat(found)).max() > 0
+    if cell is engram.RTU:  # one trace for each parameter and part of its unit, and not for each unit
+        kept = sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(carry, eqx.is_inexact_array)))
+        assert kept < 2 * 4 * flat(memory).size
+
+
 def test_nothing_but_the_present_is_ordinary_training(key):
     up = learner(Surprising(0))
     model = foresight(EPISODES, key)
@@ -185,12 +220,32 @@ def test_a_pass_goes_through_all_windows(key):
     assert jnp.isfinite(outcome.loss)
 
 
-def test_a_context_stays_as_it_was_drawn(key):
-    up = learner()
+@pytest.mark.parametrize("optimiser", [optax.sgd(0.1), optax.chain(optax.add_decayed_weights(1.0), optax.sgd(0.1))])
+def test_a_context_stays_as_it_was_drawn(optimiser, key):
+    up = MemUP(EPISODES, BPTT(), optimiser)
     before = up.init(foresight(EPISODES, key), key=key)
     after, _ = up.update(before, 3, STEPS)
     assert jnp.array_equal(flat(before.model.recurrent.context), flat(after.model.recurrent.context))
     assert not jnp.array_equal(flat(before.model.memory), flat(after.model.memory))
+
+
+def test_episodes_with_nan_are_refused(key):
+    class Torn(OfTask):
+        def draw(self, count, key):
+            recording = super().draw(count, key)
+            return eqx.tree_at(lambda one: one.told.asked, recording, recording.told.asked.at[1, 2].set(jnp.nan))
+
+    up = learner(episodes=Torn(TASK))
+    with pytest.raises(InputError, match=r"told\.asked is NaN or infinite.*\[1, 2, 0\]"):
+        up.update(up.init(foresight(EPISODES, key), key=key), 3, STEPS)
+
+
+def test_episodes_of_no_step_have_no_last_one(key):
+    up, recording = learner(), EPISODES.draw(3, key)
+    empty = eqx.tree_at(lambda recording: recording.counts, recording, recording.counts.at[1].set(False))
+    model = foresight(EPISODES, key)
+    said = up.metrics(empty, gone_through(EPISODES, model, empty))["last_surprise"]
+    assert said.count == 2
 
 
 def test_what_cannot_be_is_refused(key):
@@ -198,6 +253,9 @@ def test_what_cannot_be_is_refused(key):
         learner(Surprising(STEPS + 1))
     with pytest.raises(InputError, match="asks nothing"):
         learner(Surprising(0), present=False)
+    for every in (0, STEPS + 1):
+        with pytest.raises(InputError, match=f"every={every}"):
+            learner(every=every)
     with pytest.raises(InputError, match="no multiple"):
         learner(every=2).windows(3)
     with pytest.raises(InputError, match="no Foresight"):

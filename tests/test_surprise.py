@@ -57,6 +57,16 @@ def test_steps_that_follow_on_each_other_choose_apart(key, monkeypatch):
     assert same() > 0.9
 
 
+@pytest.mark.parametrize("choice", [Surprising(2), Surprising(2, temperature=0.1), AtRandom(2)])
+def test_a_step_whose_surprise_is_unknown_is_not_asked_about(choice, key):
+    surprise = jnp.array([0.0, 1.0, 5.0, jnp.nan, 2.0])
+    chosen = choice(surprise, jnp.ones(5, bool), key)
+    assert chosen.weight.tolist() == [[1, 1], [1, 1], [1, 1], [1, 0], [1, 0]]
+    assert not jnp.any((chosen.steps == 3) & (chosen.weight == 1))
+    if choice == Surprising(2):
+        assert chosen.steps[0].tolist() == [2, 4]
+
+
 def test_a_slow_model_follows(key):
     model = foresight(EPISODES, key)
     moved = jax.tree.map(lambda leaf: leaf + 1 if eqx.is_inexact_array(leaf) else leaf, model)

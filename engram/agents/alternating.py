@@ -38,7 +38,9 @@ class Alternating(AbstractAgent):
     so that what a policy reads changes slowly. Where it `learns` from those who read it, end to end, it is one memory: both
     change it, and d plays no part.
 
-    The steps of the episodes that the memory goes through are played beside the rollouts, and not counted with them.
+    The memory has the agent's estimator, and its optimiser with a state of its own: a rate that falls does so by the
+    updates of the memory, one for each window of a pass. The steps of the episodes that it goes through are played beside
+    the rollouts, and not counted with them.
 
     **Arguments:**
 

@@ -6,6 +6,7 @@ from engram.objectives.detectors import Spread as Spread
 from engram.objectives.episodes import AbstractEpisodes as AbstractEpisodes
 from engram.objectives.episodes import OfTask as OfTask
 from engram.objectives.episodes import Recording as Recording
+from engram.objectives.gaussian import Gaussian as Gaussian
 from engram.objectives.play import AbstractPlay as AbstractPlay
 from engram.objectives.play import RandomPlay as RandomPlay
 from engram.objectives.stored import Stored as Stored

@@ -195,7 +195,7 @@ class Spread(AbstractDetector):
         asked, target = jax.tree.map(
             lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), (recording.told.asked, recording.targets)
         )
-        chances = counts / counts.sum()
+        chances = counts / jnp.maximum(counts.sum(), 1)
         static = eqx.filter(known, eqx.is_array, inverse=True)
 
         def loss(network, chosen):

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
 from engram.tasks.base import AbstractTask, Part
-from engram.types import InputError, Tally, Told
+from engram.types import InputError, Tally, Told, require_finite
 
 
 class Recording(eqx.Module):
@@ -24,6 +24,12 @@ class Recording(eqx.Module):
     told: Told
     targets: PyTree[Array]
     counts: Bool[Array, "*batch time"]
+
+    def checked(self) -> "Recording":
+        """This recording, after making sure that no value is NaN or infinite, where there are values."""
+        require_finite("Recording.told", self.told)
+        require_finite("Recording.targets", self.targets)
+        return self
 
 
 class AbstractEpisodes(eqx.Module):
@@ -72,6 +78,8 @@ class OfTask(AbstractEpisodes):
 
     def __init__(self, task: AbstractTask, steps: int | None = None):
         self.task, self.steps = task, known_steps(steps, task.steps, task)
+        if task.steps is not None and self.steps > task.steps:
+            raise InputError(f"OfTask(steps={steps}): an episode of {type(task).__name__} has {task.steps}; give no more.")
 
     @property
     def sizes(self) -> tuple[int, int, int]:
@@ -86,7 +94,7 @@ class OfTask(AbstractEpisodes):
         return OfTask(self.task.held_out(part), self.steps)
 
     def draw(self, count: int, key: PRNGKeyArray) -> Recording:
-        _, window = self.task.window(self.task.sources(count, key), self.steps)
+        _, window = self.task.window(self.task.anywhere(count, key), self.steps)
         return Recording(Told(window.inputs, window.inputs), window.targets, jnp.ones(window.first.shape, bool))
 
     def loss(self, output: Any, target: Any) -> tuple[Float[Array, ""], dict[str, Tally]]:
@@ -97,7 +105,7 @@ def known_steps(given: int | None, known: int | None, of: Any) -> int:
     """How many steps an episode has."""
     if given is None and known is None:
         raise InputError(f"How long episodes of {type(of).__name__} are is not known: give steps=.")
-    steps = given or known
+    steps = known if given is None else given
     assert steps is not None
     if steps < 1:
         raise InputError(f"steps={given}: an episode has 1 step at least; give steps >= 1.")

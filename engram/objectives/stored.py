@@ -17,7 +17,7 @@ from engram.types import InputError, Tally
 HEADER = "episodes.json"
 
 
-def store(episodes: AbstractEpisodes, path: Path, count: int, *, key: PRNGKeyArray, at_once: int = 64) -> None:
+def store(episodes: AbstractEpisodes, path: Path | str, count: int, *, key: PRNGKeyArray, at_once: int = 64) -> None:
     """Draws so many episodes, and keeps them in a directory that is made for it: an array a file, and what they are.
 
     **Arguments:**
@@ -27,13 +27,17 @@ def store(episodes: AbstractEpisodes, path: Path, count: int, *, key: PRNGKeyArr
     """
     if count < 1 or at_once < 1:
         raise InputError(f"store(count={count}, at_once={at_once}): give 1 at least of each.")
+    path = Path(path)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise InputError(f"'{path}' is there already, and not empty: give another path.")
     draw = eqx.filter_jit(lambda episodes, key: episodes.draw(at_once, key))
     path.mkdir(parents=True, exist_ok=True)
     arrays: list[np.memmap] = []
     for begin in range(0, count, at_once):
-        drawn = [np.asarray(leaf) for leaf in jax.tree.leaves(draw(episodes, jax.random.fold_in(key, begin)))]
+        recording = draw(episodes, jax.random.fold_in(key, begin)).checked()
+        if not recording.counts.any(axis=1).all():
+            raise InputError(f"Of the episodes of {type(episodes).__name__} one has no step that counts: leave it out.")
+        drawn = [np.asarray(leaf) for leaf in jax.tree.leaves(recording)]
         if not arrays:
             arrays = [
                 np.lib.format.open_memmap(_file(path, index), "w+", leaf.dtype, (count, *leaf.shape[1:]))
@@ -48,7 +52,8 @@ def store(episodes: AbstractEpisodes, path: Path, count: int, *, key: PRNGKeyArr
 
 
 class Stored(AbstractEpisodes):
-    """Episodes that `store` has kept, drawn with replacement. They stay on disk, and only what is drawn is read.
+    """Episodes that `store` has kept, drawn with replacement. They stay on disk, and only what is drawn is read. What is
+    held out is not of them, but drawn afresh from where they came from.
 
     **Arguments:**
 

@@ -38,8 +38,11 @@ class AbstractChoice(eqx.Module):
         """The scores of the steps of an episode, of which some count, in one or several draws."""
 
     def __call__(self, surprise: Float[Array, " time"], counts: Bool[Array, " time"], key: PRNGKeyArray) -> Chosen:
-        """What is asked about at each step of an episode; of its steps, those that count. The draws are used in turns."""
-        scores = jnp.where(counts[:, None], self.scores(surprise, counts, key), -jnp.inf)
+        """What is asked about at each step of an episode, of its steps that count, and whose surprise is a number. The
+        draws are used in turns.
+        """
+        known = counts & ~jnp.isnan(surprise)
+        scores = jnp.where(known[:, None], self.scores(surprise, known, key), -jnp.inf)
         draws, place = scores.shape[1], jnp.arange(self.targets)
 
         @jax.vmap

@@ -73,7 +73,7 @@ def ablation(scale: Scale) -> list[Case]:
 
 
 def _told(name: str, config: Config) -> Case:
-    """The error at the last step of 100 episodes at the end of training, as its root mean square."""
+    """The error at the last step of 100 episodes or more at the end of training, as its root mean square."""
 
     def examine(saved: Saved) -> list[Row]:
         update = saved.facts["update"]

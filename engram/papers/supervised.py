@@ -49,7 +49,7 @@ class Asked(NamedTuple):
 
 def lengths(scale: Scale, task: str, extra: int = 0) -> list[Asked]:
     """A task at each length that the paper has, in the place of {} in its expression, but for the steps that it adds."""
-    steps = {"smoke": (8 + extra,), "laptop": (120, 520), "paper": (120, 520, 1020, 5020)}[scale]
+    steps = {"smoke": (12 + extra,), "laptop": (120, 520), "paper": (120, 520, 1020, 5020)}[scale]
     return [Asked(task.format(length - extra), length, 10 if length < 1000 else 20) for length in steps]
 
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
 from engram.agents.acting import episodes
+from engram.objectives import AbstractPlay
 from engram.objectives.detectors import gone_through
 from engram.runs.acting import ActingTrial
 from engram.runs.foreseeing import ForeseeingTrial
@@ -72,8 +74,8 @@ def certify(
     **Arguments:**
 
     - `program`: what is trained, from the size.
-    - `size`: the first one.
-    - `seconds`: how long each size may be trained.
+    - `size`: the first one: how many steps are to be remembered.
+    - `seconds`: how long each size may be trained. An update that has begun is ended.
     - `level`: the mastery that every seed must have.
     - `heard`: hears how it goes, after each look at the seeds.
     """
@@ -92,7 +94,7 @@ def certify(
 
 
 def _attempt(program: Program, size: int, seconds: float, level: float, heard: Callable[[Attempt], None]) -> Attempt:
-    score = eqx.filter_jit(standing)
+    score = eqx.filter_jit(partial(standing, size=size))
     trial = program.trial.held_out()
     running, took, updates, step = program.init(), 0.0, 0, 1
     program.compile()
@@ -104,6 +106,11 @@ def _attempt(program: Program, size: int, seconds: float, level: float, heard: C
         took += spent
         models = [(program.model(running, index), evaluation_key(seed)) for index, seed in enumerate(program.seeds)]
         found = tuple(Standing(*map(float, score(trial, *each))) for each in models)
+        if any(one.memoryless == one.optimum for one in found):
+            raise InputError(
+                f"With memory and without it the best there is has {found[0].optimum:.4g}: there is nothing to remember, "
+                f"and nothing to certify; give another task or environment."
+            )
         masters = all(standing.mastery >= level for standing in found)
         attempt = Attempt(size, took, updates, found, bool(sound.all()) and masters)
         heard(attempt)
@@ -113,21 +120,22 @@ def _attempt(program: Program, size: int, seconds: float, level: float, heard: C
         step = max(1, int(step * min(LOOK, seconds - took) / max(spent, 1e-3)))
 
 
-def standing(trial: AbstractTrial, model: Model, key: PRNGKeyArray) -> Standing:
+def standing(trial: AbstractTrial, model: Model, key: PRNGKeyArray, size: int) -> Standing:
     """What a model scores on fresh data, and what can be had.
 
-    Where that is not known, of who tells what comes of random play, it is the error at the last step of an episode: the
-    variance of what comes then is what can be had without memory, and 0 with it.
+    Who tells what comes of random play is scored by the error at the last step of an episode: the variance of what comes
+    then is what can be had without memory, and 0 with it. A task without episodes goes on for many times the steps that
+    are to be remembered.
     """
     match trial:
         case ActingTrial():
             score = jnp.mean(episodes(trial.agent.env, model, key, PLAYED).returns)
-        case ForeseeingTrial() if not trial.aim.levels:
+        case ForeseeingTrial() if isinstance(trial.learner.episodes, AbstractPlay):
             return _of_last_steps(trial, model, key)
         case ForeseeingTrial():
             score = trial.evaluate(model, key, -(-PLAYED // trial.batch))[trial.aim.metric].mean
         case StreamTrial():
-            steps = trial.learner.task.steps or trial.length
+            steps = trial.learner.task.steps or 2 * size
             score = trial.evaluate(model, key, -(-PLAYED * steps // trial.steps))[trial.aim.metric].mean
         case _:
             raise InputError(f"{type(trial).__name__} has no scale from no memory to the optimum.")

@@ -272,7 +272,7 @@ class Session:
             remedy = "" if self.options.on_nan == "restore" else "go on from there with --on-nan restore, or "
             raise DivergedError(
                 f"{what}. The checkpoint of update {self.saved:,} is good: {remedy}begin in another --dir with smaller "
-                f"steps, or a clipped gradient.",
+                f"steps, or a clipped gradient, or with data in which nothing is NaN.",
                 self.update + done + 1,
             )
         self.halved += ~sound

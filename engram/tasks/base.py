@@ -73,6 +73,10 @@ class AbstractTask(eqx.Module):
         """The sources of a batch of sequences."""
         return jax.vmap(self.begin)(jax.random.split(key, batch))
 
+    def anywhere(self, batch: int, key: PRNGKeyArray) -> Source:
+        """The sources of sequences that begin elsewhere with each key, where those of a batch begin at the same places."""
+        return self.sources(batch, key)
+
     def window(self, sources: Source, length: int) -> tuple[Source, Window]:
         """The next `length` steps of each sequence, axes `[batch, time]`."""
 

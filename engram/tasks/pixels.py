@@ -126,6 +126,10 @@ class Pixels(AbstractTask):
         places = np.arange(batch) * len(self.images.labels) // batch
         return drawn._replace(image=jnp.asarray(places, int)) if self.in_order else drawn
 
+    def anywhere(self, batch: int, key: PRNGKeyArray) -> Place:
+        sources, count = self.sources(batch, key), len(self.images.labels)
+        return sources._replace(image=(sources.image + jax.random.randint(key, (), 0, count)) % count)
+
     def emit(self, source: Place) -> tuple[Place, Window]:
         draw_key, key = jax.random.split(source.key)
         asked = source.pixel == self.pixels - 1

@@ -110,6 +110,10 @@ class Text(AbstractTask):
             )
         return Place(jnp.asarray(np.arange(batch) * self._last // batch, int), jnp.ones(batch, bool))
 
+    def anywhere(self, batch: int, key: PRNGKeyArray) -> Place:
+        sources = self.sources(batch, key)
+        return sources._replace(position=(sources.position + jax.random.randint(key, (), 0, self._last)) % self._last)
+
     def emit(self, source: Place) -> tuple[Place, Window]:
         symbol, target = (self.passage.symbols[source.position + ahead].astype(int) for ahead in (0, 1))
         position = (source.position + 1) % self._last
