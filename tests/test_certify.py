@@ -88,6 +88,12 @@ def test_a_stream_is_followed_until_what_is_to_be_remembered_was_asked(key):
     assert standing(trial, loud, key, 1000).mastery < -1
 
 
+def test_where_there_is_nothing_to_remember_nothing_is_certified(monkeypatch):
+    monkeypatch.setattr(certified, "standing", lambda trial, model, key, size: Standing(jnp.float32(0.3), 0.5, 0.5))
+    with pytest.raises(InputError, match="nothing to remember"):
+        next(certify(lambda size: config(task=f"Recall({size})").program(), 4, 1e-3))
+
+
 def test_where_there_is_no_scale_nothing_is_certified(key):
     for fields in (
         {"env": "CartPole(dt=0.1)", "agent": "PPO()"},
@@ -96,9 +102,6 @@ def test_where_there_is_no_scale_nothing_is_certified(key):
         nowhere = config(**fields).trial()
         with pytest.raises(InputError, match="states both"):
             standing(nowhere, nowhere.make(key), key, 4)
-    flat = config(env="Ladder(4, cost=0.01)", agent="PPO()").program()
-    with pytest.raises(InputError, match="nothing to remember"):
-        next(certify(lambda size: flat, 4, 1e-3))
 
 
 @pytest.mark.parametrize("name", WAYS)
