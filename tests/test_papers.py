@@ -22,6 +22,7 @@ from engram.papers.rl2 import MDP_BUDGETS
 from engram.reports.curves import draw_metric
 from engram.reports.dots import draw_dots
 from engram.reports.ends import draw_ends
+from engram.reports.numbers import number
 from engram.reports.record import Record
 from engram.runs.listener import AbstractListener
 from engram.runs.segments import SegmentTrial
@@ -94,7 +95,7 @@ def test_every_claim_is_in_the_table(name, scale):
     columns, rows = table({"across": False, "unit": item.unit.name, "lines": lines})
     if any(case.claimed for case in cases):
         assert columns[1].startswith("paper")
-        assert [row[1] for row in rows] == ["" if case.claimed is None else f"{case.claimed:.4g}" for case in cases]
+        assert [row[1] for row in rows] == ["" if case.claimed is None else number(case.claimed) for case in cases]
     else:
         assert columns[1].startswith("ours")
 
@@ -231,8 +232,8 @@ class TestSegments:
             return state, gradient.theta, length
 
         state, gradients, lengths = trial.init(jax.random.key(0)), [], []
-        for number in range(1000):
-            state, gradient, length = one(state, jax.random.fold_in(jax.random.key(1), number))
+        for draw in range(1000):
+            state, gradient, length = one(state, jax.random.fold_in(jax.random.key(1), draw))
             gradients.append(float(gradient))
             lengths.append(int(length))
         exact = truncated_gradients([sum(lengths)])
