@@ -1,6 +1,8 @@
 """Chance: how a stream draws, and what chance costs to predict."""
 
+import functools
 import math
+import operator
 
 import jax
 import jax.numpy as jnp
@@ -59,6 +61,23 @@ def threefry(first: Words, second: Words, left: Words, right: Words) -> tuple[Wo
         left = left + keys[(turn + 1) % 3]
         right = right + keys[(turn + 2) % 3] + jnp.uint32(turn + 1)
     return left, right
+
+
+def distinct(count: int, total: int, key: PRNGKeyArray) -> Int[Array, " count"]:
+    """So many different integers in {0, ..., total − 1}, every set of them as likely as any other, in no certain order.
+
+    With r_i uniform in {0, ..., n − k + i}, the i-th is r_i, or n − k + i where r_i is among those before it. There is
+    nothing to sort, which on a CPU takes thirty times as long for 9 of 94.
+
+    Reference: Bentley and Floyd, *Programming pearls: a sample of brilliance*, 1987.
+    """
+    drawn = jnp.concatenate(words(key, -(-count // 2)))
+    chosen: list[Int[Array, ""]] = []
+    for last, word in zip(range(total - count, total), drawn[:count], strict=True):
+        number = below(last + 1, word)
+        taken = functools.reduce(operator.or_, [number == other for other in chosen], jnp.array(False))
+        chosen.append(jnp.where(taken, last, number))
+    return jnp.array(chosen, int)
 
 
 def log_gamma(key: PRNGKeyArray, shape: Float[Array, "*size"]) -> Float[Array, "*size"]:

@@ -8,7 +8,7 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from engram.chance import below
+from engram.chance import below, distinct
 from engram.envs.base import AbstractEnv, Feedback
 from engram.envs.text import track
 from engram.types import InputError
@@ -25,14 +25,14 @@ class Walk(NamedTuple):
     - `length`: of this corridor: the last of its steps has the choice.
     - `hint`: which way is right, −1 or 1.
     - `noise`: which is shown, −1 or 1.
-    - `choices`: whether there is a choice at each step.
+    - `distracting`: the steps that look like choices, but are none; in any order.
     """
 
     time: Int[Array, ""]
     length: Int[Array, ""]
     hint: Float[Array, ""]
     noise: Float[Array, ""]
-    choices: Bool[Array, " steps"]
+    distracting: Int[Array, " distractors"]
 
 
 class TMaze(AbstractEnv):
@@ -108,7 +108,7 @@ class TMaze(AbstractEnv):
     def reset(self, key: PRNGKeyArray) -> Walk:
         words = jax.random.key_data(key)
         length = self.corridor + below(self.extra + 1, words[0])
-        return Walk(jnp.zeros((), int), length, _sign(words[1]), self._noise(words[1]), self._choices(key))
+        return Walk(jnp.zeros((), int), length, _sign(words[1]), self._noise(words[1]), self._distracting(key))
 
     def observe(self, state: Walk) -> Float[Array, "3"]:
         there = state.time < state.length
@@ -132,21 +132,13 @@ class TMaze(AbstractEnv):
     def _noise(self, word):
         return _sign(word >> 1) if self.noise else jnp.zeros(())
 
-    def _choices(self, key):
-        """Where the distractors are."""
-        if not self.distractors:
-            return jnp.zeros(0, bool)
-        steps = jnp.arange(EARLIEST, self.corridor - 1)
-        chosen = jax.random.choice(key, steps, (self.distractors,), replace=False)
-        return jnp.zeros(self.corridor, bool).at[chosen].set(True)
+    def _distracting(self, key):
+        return EARLIEST + distinct(self.distractors, self.corridor - 1 - EARLIEST, key)
 
     def _junction(self, state: Walk) -> Float[Array, ""]:
         last = (state.time == state.length - 1).astype(float)
-        if not self.distractors:
-            return last
-        before = jnp.arange(self.corridor) <= state.time
-        here = (state.time < self.corridor) & state.choices[jnp.minimum(state.time, self.corridor - 1)]
-        return jnp.where(here, (before & state.choices).sum().astype(float) / (self.distractors + 1), last)
+        place = jnp.sum(state.distracting <= state.time).astype(float) / (self.distractors + 1)
+        return jnp.where((state.distracting == state.time).any(), place, last)
 
 
 def _sign(word):

@@ -136,6 +136,29 @@ def timed(name: str, program: Callable[[int], Program], seconds: float, record: 
     return Case(name, measure)
 
 
+def until(
+    name: str,
+    program: Callable[[int], Program],
+    updates: int,
+    record: Mapping[str, Any],
+    reached: Callable[[Sequence[Row]], bool],
+    look: int,
+) -> Case:
+    """A case whose rows are the log of a run that ends, after at most so many updates, once its rows say that all is
+    reached; they are looked at every `look` updates.
+    """
+
+    def measure(place: Place) -> Measured:
+        running, log = program(place.devices), place.home / "metrics.jsonl"
+        rows, ended = read_rows(log), ""
+        while not ended and not reached(rows) and (done := rows[-1]["update"] if rows else 0) < updates:
+            ended = _train(place, running, min(updates, done + look), record)
+            rows = read_rows(log)
+        return Measured(rows, ended)
+
+    return Case(name, measure)
+
+
 def examined(
     name: str,
     program: Callable[[int], Program],

@@ -3,7 +3,7 @@
 from engram.papers.costs import MEGABYTES, MICROSECONDS, STATES, costs
 from engram.papers.item import RETURN, Item, Unit
 from engram.papers.longest import LONGEST, longest
-from engram.papers.mazes import LONG, RMSE, ablation, distractors, mazes, solved, updates_to
+from engram.papers.mazes import ERROR, LONG, RMSE, TOLD, ablation, distractors, mazes, solved, updates_to
 from engram.papers.supervised import SUPERVISED, adding, copying, pixels
 from engram.reports.grid import draw_grid
 
@@ -102,14 +102,15 @@ ITEMS = [
     Item(
         "memup/distractors",
         "Surprises that nobody can tell (fig. 5)",
-        "Updates until the error at the step that can be told is below 0.1, in corridors of 100, by how many steps are "
-        "rewarded at random, and by how many are asked about. Seeds that never get there count with all their updates.",
+        "Updates until the error at the step that can be told is below 0.1, as its root mean square, in corridors of 100, "
+        "by how many steps are rewarded at random, and by how many are asked about. Seeds that never get there count with "
+        "all their updates. An update is of one step of 2,048 episodes.",
         distractors,
-        {"smoke": 1, "laptop": 150, "paper": 600},
-        "charts/last_surprise",
+        {"smoke": 1, "laptop": 90, "paper": 3000},
+        ERROR,
         Unit("updates"),
         {},
-        final=updates_to(0.01, 100),
+        final=updates_to(TOLD, 100),
         across=draw_grid,
     ),
     *(
