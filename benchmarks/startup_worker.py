@@ -32,7 +32,7 @@ def importing(module: str) -> dict[str, float]:
 
 def diagnose(cache: str) -> dict[str, float]:
     """`engram diagnose`, as it comes, with an empty compilation cache (cold) or with that of a run before (warm)."""
-    command = ["-m", "engram.cli", "diagnose"]
+    command = ["-m", "engram", "diagnose"]
     with tempfile.TemporaryDirectory() as directory:
         if cache == "warm":
             process_seconds(command, directory)

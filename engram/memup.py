@@ -26,7 +26,7 @@ class Questions(NamedTuple):
 
     - `asked`, `context`, `target`: of the steps to come, leaves `[questions, ...]`.
     - `weight`: whether each of them counts (1 or 0).
-    - `present`: what came of the steps of the block, leaves `[block, ...]`.
+    - `surroundings`, `present`: the context of the steps of the block, and what came of them, leaves `[block, ...]`.
     - `counts`: whether each of them counts (1 or 0).
     """
 
@@ -34,6 +34,7 @@ class Questions(NamedTuple):
     context: Any
     target: Any
     weight: Float[Array, "*steps questions"]
+    surroundings: Any
     present: Any
     counts: Float[Array, "*steps block"]
 
@@ -56,20 +57,19 @@ class Foretell(AbstractStep):
 
     def encode(self, model: Foresight, data: Window) -> Any:
         del model
-        return data.inputs if self.every > 1 else jax.tree.map(lambda leaf: leaf[0], data.inputs)
+        return data.inputs.seen if self.every > 1 else jax.tree.map(lambda leaf: leaf[0], data.inputs.seen)
 
     def memory(self, model: Foresight) -> AbstractCell:
-        return Strided(model.recurrent) if self.every > 1 else model.recurrent
+        return Strided(model.memory) if self.every > 1 else model.memory
 
     def charge(self, model: Foresight, output: Any, data: Window) -> tuple[Float[Array, ""], Metrics]:
-        output = output if self.every > 1 else jax.tree.map(lambda leaf: leaf[None], output)
-        questions, (remembered, surroundings) = data.targets, output
+        remembered = output if self.every > 1 else jax.tree.map(lambda leaf: leaf[None], output)
         last = jax.tree.map(lambda leaf: leaf[-1], remembered)
 
         def charged(weight, remembered, context, asked, target):
             return weight * self.episodes.loss(model.head(remembered, context, asked), target)[0]
 
-        asked, context, target, weight, present, counts = questions
+        asked, context, target, weight, surroundings, present, counts = data.targets
         future = jax.vmap(charged, in_axes=(0, None, 0, 0, 0))(weight, last, context, asked, target)
         metrics = {"losses/future": Tally(jnp.sum(future), jnp.sum(weight))}
         if not self.present:
@@ -111,7 +111,7 @@ class MemUP(eqx.Module):
     arbitrary; the metric `constant` says how often. The other metrics of a pass are of the model that goes through them,
     before anything is learnt from them: with `Slow`, the one that follows. Steps whose surprise is NaN are not asked about.
 
-    With blocks of one step, any estimator will do that takes the memory and the context; with longer ones, a forward
+    With blocks of one step, any estimator will do that takes the memory; with longer ones, a forward
     estimator treats all that the cell holds as one, whatever its structure.
 
     **Arguments:**
@@ -209,7 +209,7 @@ class MemUP(eqx.Module):
             window = self.window(prepared, start, length)
             gradient, carry, outcome = self.estimator.gradient(self.step, state.model, carry, window, key)
             model, optimiser = descend(self.optimiser, state.model, state.optimiser, gradient, outcome.loss)
-            model = eqx.tree_at(_context, model, _context(state.model))  # which an optimiser may shrink
+            model = dataclasses.replace(model, context=state.model.context)  # which an optimiser may shrink
             known = self.detector.follow(state.known, model)
             state = Foreseeing(model, optimiser, known, state.key, state.updates + 1)
             return (eqx.filter(state, eqx.is_array), carry), outcome
@@ -229,10 +229,10 @@ class MemUP(eqx.Module):
             steps, weight = chosen.steps[ends], chosen.weight[ends]
             there = (recording.told.asked, context, recording.targets)
             asked, around, target = jax.tree.map(lambda leaf: leaf[steps], there)
-            now = jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, length), recording)
-            now = jax.tree.map(lambda leaf: leaf.reshape(blocks, self.every, *leaf.shape[1:]), now)
-            questions = Questions(asked, around, target, weight, now.targets, now.counts.astype(weight.dtype))
-            return Window(ends < self.every, now.told, questions)
+            here = jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, length), (recording, context))
+            now, near = jax.tree.map(lambda leaf: leaf.reshape(blocks, self.every, *leaf.shape[1:]), here)
+            counts = now.counts.astype(weight.dtype)
+            return Window(ends < self.every, now.told, Questions(asked, around, target, weight, near, now.targets, counts))
 
         return jax.vmap(one)(prepared.recording, prepared.chosen, prepared.context)
 
@@ -240,10 +240,6 @@ class MemUP(eqx.Module):
         """Episodes of a whole number of windows."""
         extra = self.windows(length) * length - recording.counts.shape[1]
         return jax.tree.map(lambda leaf: jnp.pad(leaf, [(0, 0), (0, extra)] + [(0, 0)] * (leaf.ndim - 2)), recording)
-
-
-def _context(model: Foresight) -> AbstractCell:
-    return model.recurrent.context
 
 
 def _constant(surprise: Float[Array, "batch time"], counts: Bool[Array, "batch time"]) -> Tally:

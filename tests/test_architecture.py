@@ -21,6 +21,7 @@ FLOORS = [
     {"reports"},
     {"papers"},
     {"cli"},
+    {"__main__"},
 ]
 HEIGHT = {room: height for height, floor in enumerate(FLOORS) for room in floor}
 

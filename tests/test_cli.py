@@ -18,7 +18,7 @@ from engram.cli.entry import COMMANDS, main, parse
 def engram(*arguments, cwd=None):
     environment = os.environ | {"JAX_ENABLE_X64": "0"}
     return subprocess.run(
-        [sys.executable, "-m", "engram.cli", *arguments],
+        [sys.executable, "-m", "engram", *arguments],
         capture_output=True,
         text=True,
         cwd=cwd,

@@ -53,7 +53,7 @@ def shell(tmp_path):
     bin_, home, here = (tmp_path / name for name in ("bin", "home", "here"))
     for directory in (bin_, home, here, home / ".zfunc"):
         directory.mkdir()
-    (bin_ / "engram").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m engram.cli "$@"\n')
+    (bin_ / "engram").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m engram "$@"\n')
     (bin_ / "engram").chmod(0o755)
     variables = {"PATH": f"{bin_}:{os.environ['PATH']}", "HOME": str(home)}
     variables["JAX_COMPILATION_CACHE_DIR"] = str(cache_directory())

@@ -11,7 +11,7 @@ import sys
 from tensorboardX.proto.event_pb2 import Event
 
 RUN = (
-    *(sys.executable, "-m", "engram.cli", "train", "--task", "Recall(2)", "--cell", "GRU(4)", "--batch", "2"),
+    *(sys.executable, "-m", "engram", "train", "--task", "Recall(2)", "--cell", "GRU(4)", "--batch", "2"),
     *("--length", "3", "--seeds", "2", "--log-every", "5"),
 )
 

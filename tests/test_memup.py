@@ -225,7 +225,7 @@ def test_a_context_stays_as_it_was_drawn(optimiser, key):
     up = MemUP(EPISODES, BPTT(), optimiser)
     before = up.init(foresight(EPISODES, key), key=key)
     after, _ = up.update(before, 3, STEPS)
-    assert jnp.array_equal(flat(before.model.recurrent.context), flat(after.model.recurrent.context))
+    assert jnp.array_equal(flat(before.model.context), flat(after.model.context))
     assert not jnp.array_equal(flat(before.model.memory), flat(after.model.memory))
 
 

@@ -17,7 +17,7 @@ import pytest
 from engram.runs.checkpoint import DIGEST, Checkpoints
 from engram.runs.checkpoint import facts as facts_of
 
-ENGRAM = (sys.executable, "-m", "engram.cli")
+ENGRAM = (sys.executable, "-m", "engram")
 RUN = (
     "--task",
     "Recall(3)",

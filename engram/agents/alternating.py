@@ -113,7 +113,7 @@ class Alternating(AbstractAgent):
     def remember(self, model: AbstractCell, memory: Foreseeing) -> tuple[Foreseeing, dict[str, Tally]]:
         """The memory after its passes through episodes, and what they had to say."""
         if read(model).learns:
-            memory = eqx.tree_at(lambda memory: memory.model.recurrent.memory, memory, read(model).memory)
+            memory = eqx.tree_at(lambda memory: memory.model.memory, memory, read(model).memory)
         objective = self.objective(model)
         arrays, static = eqx.partition(memory, eqx.is_array)
 

@@ -7,45 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from engram.cell import AbstractCell, AbstractCompositeCell, AbstractUnrolledCell, State, require_sizes, unroll
+from engram.cell import AbstractCell, AbstractUnrolledCell, State, require_sizes, unroll
 from engram.cells.chain import Stateless
 from engram.types import Told
-
-
-class Apart(AbstractCompositeCell):
-    """Two cells, of which one is told what is seen of a step, and the other what is asked of it; the output is a pair.
-
-    No credit goes to the other, which is to stay as it was drawn.
-
-    **Arguments:**
-
-    - `memory`, `context`: the cells, as of a `Foresight`.
-    """
-
-    memory: AbstractCell
-    context: AbstractCell
-
-    def initial(self) -> State:
-        return self.memory.initial(), self.context.initial()
-
-    @property
-    def parts(self) -> tuple[AbstractCell, ...]:
-        return self.memory, self.context
-
-    def inputs(self, state: State, x: Told) -> tuple[Any, ...]:
-        return tuple(x)
-
-    def __call__(self, state: State, x: Told) -> tuple[State, Any]:
-        memory, remembered = self.memory(state[0], x.seen)
-        context, surroundings = jax.lax.stop_gradient(self.context(state[1], x.asked))
-        return (memory, context), (remembered, surroundings)
-
-    def unroll(
-        self, state: State, first: Bool[Array, "time batch"], x: Told, flow: Float[Array, "time batch"]
-    ) -> tuple[State, Any]:
-        memory, remembered = unroll(self.memory, state[0], first, x.seen, flow)
-        context, surroundings = jax.lax.stop_gradient(unroll(self.context, state[1], first, x.asked, flow))
-        return (memory, context), (remembered, surroundings)
 
 
 class Foresight(AbstractUnrolledCell):
@@ -66,29 +30,35 @@ class Foresight(AbstractUnrolledCell):
     Reference: Sorokin et al., *Explain my surprise*, NeurIPS 2022, section 2, where the head is called a predictor.
     """
 
-    recurrent: Apart
+    memory: AbstractCell
     head: Any
+    context: AbstractCell
 
     def __init__(self, memory: AbstractCell, head: Any, context: AbstractCell | None = None):
-        self.recurrent = Apart(memory, Stateless(_nothing) if context is None else context)
-        self.head = head
-
-    @property
-    def memory(self) -> AbstractCell:
-        return self.recurrent.memory
+        self.memory, self.head = memory, head
+        self.context = Stateless(_nothing) if context is None else context
 
     def initial(self) -> State:
-        return self.recurrent.initial()
+        return self.memory.initial(), self.context.initial()
 
     def __call__(self, state: State, x: Told) -> tuple[State, Any]:
-        state, known = self.recurrent(state, x)
-        return state, self.head(*known, x.asked)
+        memory, remembered = self.memory(state[0], x.seen)
+        context, surroundings = self.context(state[1], x.asked)
+        return (memory, context), self.head(remembered, jax.lax.stop_gradient(surroundings), x.asked)
 
     def unroll(
         self, state: State, first: Bool[Array, "time batch"], x: Told, flow: Float[Array, "time batch"]
     ) -> tuple[State, Any]:
-        state, known = self.recurrent.unroll(state, first, x, flow)
+        state, known = self.known(state, first, x, flow)
         return state, jax.vmap(jax.vmap(self.head))(*known, x.asked)
+
+    def known(
+        self, state: State, first: Bool[Array, "time batch"], x: Told, flow: Float[Array, "time batch"]
+    ) -> tuple[State, tuple[Any, Any]]:
+        """As `unroll`, but what is remembered after each step, and what surrounds it, before anything is asked."""
+        memory, remembered = unroll(self.memory, state[0], first, x.seen, flow)
+        context, surroundings = unroll(self.context, state[1], first, x.asked, flow)
+        return (memory, context), (remembered, jax.lax.stop_gradient(surroundings))
 
 
 def _nothing(asked: Any) -> Float[Array, "0"]:

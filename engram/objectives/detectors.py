@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from engram.cell import unroll
 from engram.descent import descend
 from engram.objectives.episodes import AbstractEpisodes, Recording
 from engram.objectives.quantiles import quantile_loss
@@ -45,7 +44,7 @@ def gone_through(episodes: AbstractEpisodes, model: PyTree, recording: Recording
 
     def part(state, now):
         first = jnp.zeros(now.counts.shape, bool)
-        state, (remembered, context) = unroll(model.recurrent, state, first, now.told, jnp.ones(first.shape))
+        state, (remembered, context) = model.known(state, first, now.told, jnp.ones(first.shape))
 
         def charge(remembered, context, asked, target, counts):
             error, metrics = episodes.loss(model.head(remembered, context, asked), target)
@@ -54,7 +53,7 @@ def gone_through(episodes: AbstractEpisodes, model: PyTree, recording: Recording
         error, metrics = jax.vmap(jax.vmap(charge))(remembered, context, now.told.asked, now.targets, now.counts)
         return state, ((error, context), jax.tree.map(jnp.sum, metrics))
 
-    start = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (batch, *leaf.shape)), model.recurrent.initial())
+    start = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (batch, *leaf.shape)), model.initial())
     _, (found, metrics) = jax.lax.scan(part, start, parts)
     error, context = jax.tree.map(lambda leaf: jnp.swapaxes(leaf.reshape(whole, *leaf.shape[2:])[:steps], 0, 1), found)
     return Errors(error, context, jax.tree.map(jnp.sum, metrics))

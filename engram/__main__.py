@@ -1,4 +1,4 @@
-"""`python -m engram.cli`."""
+"""`python -m engram`."""
 
 from engram.cli import main
 
