@@ -54,21 +54,45 @@ def remembering(env: str, objective: str, length: int, effort: Effort, passes: i
 WAYS = {"MemUP": "MemUP()", "Rnd-Pred": "MemUP(AtRandom())", "Default": "MemUP(Surprising(0))"}
 
 
+WINDOWS = 1, 5, 10, 50, 100
+"""The steps that credit passes through."""
+
+
+class Ablation(NamedTuple):
+    """How what is asked is compared: by corridor and window, how many episodes are gone through together; the units of a
+    memory, the seeds, and at most how many updates for each step of a corridor, and steps of episodes.
+    """
+
+    batch: Mapping[int, Mapping[int, int]]
+    units: int
+    seeds: int
+    updates: int
+    steps: int
+
+
+ABLATIONS: dict[Scale, Ablation] = {
+    "smoke": Ablation({6: {1: 4}}, 4, 2, 3, 64),
+    "laptop": Ablation(
+        {100: dict.fromkeys(WINDOWS, 32), 1000: {1: 32, 5: 32, 10: 16, 50: 8, 100: 8}}, 32, 6, 200, 12_800_000
+    ),
+    "paper": Ablation({corridor: dict.fromkeys(WINDOWS, 64) for corridor in (100, 1000)}, 256, 6, 300, 2_000_000_000),
+}
+
+
 def ablation(scale: Scale) -> list[Case]:
-    """As many updates with each window as a corridor asks for, or as many as there are in so many steps of episodes."""
-    corridors, windows, effort, updates_of_step, most = {
-        "smoke": ((6,), (1,), Effort(4, 4, 2), 3, 16),
-        "laptop": ((100, 1000), (1, 5, 10, 50, 100), Effort(32, 32, 6), 200, 400_000),
-        "paper": ((100, 1000), (1, 5, 10, 50, 100), Effort(256, 64, 6), 300, 30_000_000),
-    }[scale]
+    """As many updates with each window as a corridor asks for, or as there are in so many steps of episodes. With a long
+    window an episode has few updates: fewer episodes go together, for more of them.
+    """
+    there = ABLATIONS[scale]
     cases = []
-    for corridor in corridors:
+    for corridor, batches in there.batch.items():
         for way, objective in list(WAYS.items())[: 1 if scale == "smoke" else None]:
-            for length in windows:
-                updates_of_pass = -(-(corridor + 10) // length)
-                passes = min(updates_of_step * corridor // updates_of_pass, most // (corridor + 10))
+            for length, batch in batches.items():
+                updates_of_pass, steps = -(-(corridor + 10) // length), batch * (corridor + 10)
+                passes = min(there.updates * corridor // updates_of_pass, there.steps // steps)
+                effort = Effort(there.units, batch, there.seeds)
                 config = remembering(maze(corridor), objective, length, effort, passes, "1e-3")
-                cases.append(_told(f"{corridor}, window {length}: {way}", config))
+                cases.append(_told(f"{length}: {way}, corridor of {corridor:,}", config))
     return cases
 
 
