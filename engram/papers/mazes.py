@@ -92,7 +92,7 @@ def ablation(scale: Scale) -> list[Case]:
                 passes = min(there.updates * corridor // updates_of_pass, there.steps // steps)
                 effort = Effort(there.units, batch, there.seeds)
                 config = remembering(maze(corridor), objective, length, effort, passes, "1e-3")
-                cases.append(_told(f"{length}: {way}, corridor of {corridor:,}", config))
+                cases.append(_told(f"{length}: {way}, {corridor:,} steps", config))
     return cases
 
 
