@@ -91,9 +91,9 @@ ITEMS = [
         "What is asked (fig. 6)",
         "By the steps that gradients pass through, in corridors of 100 and of 1,000: asked about the most surprising step "
         "to come, about any of them (Rnd-Pred), and about none but the present (Default). The error at the last step of "
-        "100 episodes or more, as its root mean square; who cannot remember has 3.5. All windows go through as many steps of "
-        "episodes, or less, so that long ones have fewer updates: in corridors of 1,000 there are 200,000 with windows of "
-        "1, and 17,000 with those of 100.",
+        "100 episodes or more, as its root mean square; who cannot remember has 3.5. All windows go through as many steps "
+        "of episodes, or less, so that long ones have fewer updates: in corridors of 1,000 there are 200,000 with windows "
+        "of 1, and 17,000 with those of 100.",
         ablation,
         {"smoke": 1, "laptop": 90, "paper": 3000},
         RMSE,
