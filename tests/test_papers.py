@@ -15,7 +15,7 @@ from engram.papers import PAPERS
 from engram.papers.designed import UNKNOWN, chosen_of, mdp
 from engram.papers.item import Place, last_steps, until
 from engram.papers.learnt import ASSOCIATIVE, learner
-from engram.papers.mazes import all_below, updates_to
+from engram.papers.mazes import below, updates_to
 from engram.papers.page import page, section, table
 from engram.papers.reproduce import place_of, reproduce
 from engram.papers.rl2 import MDP_BUDGETS
@@ -190,22 +190,22 @@ def test_updates_are_counted_until_a_level():
         for update, error in enumerate(errors, 1)
     ]
     assert updates_to(1.0, 10)(Record("r", {}, rows, "error", True, {}), "error") == {0: 20, 1: 30}
-    assert not all_below("error", 1.0)(rows)
-    assert all_below("error", 2.5)(rows)
-    assert not all_below("error", 1.0)([])
+    assert below("error", 1.0)(rows) == {0}
+    assert below("error", 2.5)(rows) == {0, 1}
 
 
-def test_a_run_ends_when_its_rows_say_so(tmp_path):
-    """And goes on, and to the end, where they do not."""
+def test_a_run_ends_when_all_its_seeds_are_there(tmp_path):
+    """And goes on, and to the end, where they are not."""
     place = Place(tmp_path, 1, Counter, print, lambda pieces: pieces)
     config = Config("Recall(2)", "GRU(4)", "BPTT()", "adam(1e-3)", 2, 5, 100, seed=0, seeds=2, log_every=1)
 
-    def rows(reached):
-        return until("r", config.program, 5, config.record, reached, 2).measure(place).rows
+    def measured(there):
+        found = until("r", config.program, 5, config.record, there, 2).measure(place)
+        return {row["update"] for row in found.rows}, found.note
 
-    assert {row["update"] for row in rows(lambda rows: len(rows) >= 5)} == {1, 2, 3, 4}
-    assert {row["update"] for row in rows(lambda rows: bool(rows))} == {1, 2, 3, 4}
-    assert {row["update"] for row in rows(lambda rows: False)} == {1, 2, 3, 4, 5}
+    assert measured(lambda rows: {0, 1} if len(rows) >= 5 else {1}) == ({1, 2, 3, 4}, "")
+    assert measured(lambda rows: {0, 1}) == ({1, 2, 3, 4}, "")
+    assert measured(lambda rows: {1}) == ({1, 2, 3, 4, 5}, "1 of 2 seeds")
 
 
 def test_what_is_no_item_is_refused():

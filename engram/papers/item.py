@@ -141,20 +141,21 @@ def until(
     program: Callable[[int], Program],
     updates: int,
     record: Mapping[str, Any],
-    reached: Callable[[Sequence[Row]], bool],
+    there: Callable[[Sequence[Row]], set[int]],
     look: int,
 ) -> Case:
-    """A case whose rows are the log of a run that ends, after at most so many updates, once its rows say that all is
-    reached; they are looked at every `look` updates.
+    """A case whose rows are the log of a run that ends, after at most so many updates, once all seeds are there, as its
+    rows say, which are looked at every `look` updates. How many are is noted where it is not all of them.
     """
 
     def measure(place: Place) -> Measured:
         running, log = program(place.devices), place.home / "metrics.jsonl"
-        rows, ended = read_rows(log), ""
-        while not ended and not reached(rows) and (done := rows[-1]["update"] if rows else 0) < updates:
+        rows, ended, seeds = read_rows(log), "", len(running.seeds)
+        while not ended and len(there(rows)) < seeds and (done := rows[-1]["update"] if rows else 0) < updates:
             ended = _train(place, running, min(updates, done + look), record)
             rows = read_rows(log)
-        return Measured(rows, ended)
+        found = len(there(rows))
+        return Measured(rows, ended, "" if found == seeds else f"{found} of {seeds} seeds")
 
     return Case(name, measure)
 

@@ -140,17 +140,17 @@ def distractors(scale: Scale) -> list[Case]:
         for target in targets:
             config = remembering(maze(100, count), asked.format(target), 1, effort, passes, falling(rate, updates))
             name = f"{count} distractors: {target} targets"
-            cases.append(until(name, config.program, config.updates, config.record, all_below(ERROR, TOLD), LOOK))
+            cases.append(until(name, config.program, config.updates, config.record, below(ERROR, TOLD), LOOK))
     return cases
 
 
-def all_below(metric: str, level: float) -> Callable[[Sequence[Row]], bool]:
-    """Whether a metric was once below a level for every seed."""
+def below(metric: str, level: float) -> Callable[[Sequence[Row]], set[int]]:
+    """The seeds for which a metric was once below a level."""
 
-    def reached(rows: Sequence[Row]) -> bool:
-        return bool(rows) and {row["seed"] for row in rows} == {row["seed"] for row in rows if _below(row, metric, level)}
+    def there(rows: Sequence[Row]) -> set[int]:
+        return {row["seed"] for row in rows if row.get(metric) is not None and row[metric] < level}
 
-    return reached
+    return there
 
 
 def updates_to(level: float, updates_of_pass: int) -> Callable[[Record, str], dict[int, float]]:
@@ -162,16 +162,10 @@ def updates_to(level: float, updates_of_pass: int) -> Callable[[Record, str], di
         for row in sorted(record.rows, key=lambda row: row["update"]):
             if row["seed"] not in there:
                 taken[row["seed"]] = float(row["update"] * updates_of_pass)
-            if _below(row, metric, level):
-                there.add(row["seed"])
+            there |= below(metric, level)([dict(row)])
         return taken
 
     return final
-
-
-def _below(row: Mapping[str, Any], metric: str, level: float) -> bool:
-    value = row.get(metric)
-    return value is not None and value < level
 
 
 EPISODES = 1_000
