@@ -139,7 +139,7 @@ def distractors(scale: Scale) -> list[Case]:
     for count in counts:
         for target in targets:
             config = remembering(maze(100, count), asked.format(target), 1, effort, passes, falling(rate, updates))
-            name = f"{count} distractors: {target} targets"
+            name = f"{count}: asked about {target}"
             cases.append(until(name, config.program, config.updates, config.record, below(ERROR, TOLD), LOOK))
     return cases
 
