@@ -66,8 +66,8 @@ def threefry(first: Words, second: Words, left: Words, right: Words) -> tuple[Wo
 def distinct(count: int, total: int, key: PRNGKeyArray) -> Int[Array, " count"]:
     """So many different integers in {0, ..., total − 1}, every set of them as likely as any other, in no certain order.
 
-    With r_i uniform in {0, ..., n − k + i}, the i-th is r_i, or n − k + i where r_i is among those before it. There is
-    nothing to sort, which on a CPU takes three hundred times as long for 9 of 94, and 1,536 keys.
+    With r_i uniform in {0, ..., n − k + i}, the i-th is r_i, or n − k + i where r_i is among those before it. There
+    is nothing to sort, which is slow on a CPU.
 
     Reference: Bentley and Floyd, *Programming pearls: a sample of brilliance*, 1987.
     """

@@ -12,7 +12,6 @@ import pytest
 from env_table import ROWS, random, returns
 
 from engram import BPTT, GRU, PPO, InputError, actor_critic
-from engram.chance import distinct
 from engram.envs import (
     CartPole,
     Eat,
@@ -294,20 +293,3 @@ def test_feedback_is_masked_when_an_episode_is_over():
     play, feedback = env.act(play, jnp.array(1))
     assert tuple(map(float, Feedback(*feedback))) == (0, 0, 0)
     assert bool(play.first)
-
-
-def test_every_set_of_steps_is_as_likely_as_any_other():
-    """And a draw in which the first that was drawn counts, though it is there already, fails the same test."""
-    draws = 4_000
-
-    def uniform(sets):
-        kinds, counts = np.unique(np.sort(sets, axis=1), axis=0, return_counts=True)
-        expected = draws / 10
-        squares = np.sum((counts - expected) ** 2) / expected + (10 - len(counts)) * expected
-        return squares < 27.9 and all(len(set(kind)) == 2 for kind in kinds.tolist())  # the 99.9 % point of χ²(9)
-
-    keys = jax.random.split(jax.random.key(0), draws)
-    assert uniform(jax.vmap(lambda key: distinct(2, 5, key))(keys))
-    assert not uniform(jax.vmap(lambda key: jax.random.randint(key, (2,), 0, 5))(keys))
-    assert sorted(distinct(5, 5, keys[0]).tolist()) == [0, 1, 2, 3, 4]
-    assert distinct(0, 5, keys[0]).tolist() == []

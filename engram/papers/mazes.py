@@ -126,8 +126,7 @@ def distractors(scale: Scale) -> list[Case]:
 
     Surprising is what may come out in several ways for who knows the step alone: the reward that can be told is asked
     about as often after it was learnt as before. As in the paper, nothing is asked of the present. In a pass, each reward
-    that is random is asked about some hundred times, and learnt by heart: what is left of the error is that, and it falls
-    with the rate, and with the episodes that are gone through together.
+    that is random is asked about at many steps, and learnt by heart, the less, the more episodes are gone through together.
     """
     counts, targets, effort, updates, rate = {
         "smoke": ((1,), (1,), Effort(4, 4, 2), 200, "5e-3"),
@@ -144,10 +143,10 @@ def distractors(scale: Scale) -> list[Case]:
     return cases
 
 
-def below(metric: str, level: float) -> Callable[[Sequence[Row]], set[int]]:
+def below(metric: str, level: float) -> Callable[[Sequence[Mapping[str, Any]]], set[int]]:
     """The seeds for which a metric was once below a level."""
 
-    def there(rows: Sequence[Row]) -> set[int]:
+    def there(rows: Sequence[Mapping[str, Any]]) -> set[int]:
         return {row["seed"] for row in rows if row.get(metric) is not None and row[metric] < level}
 
     return there
@@ -157,12 +156,10 @@ def updates_to(level: float, updates_of_pass: int) -> Callable[[Record, str], di
     """How many updates each seed takes until a metric is below a level; all, if it never is."""
 
     def final(record: Record, metric: str) -> dict[int, float]:
-        taken: dict[int, float] = {}
-        there: set[int] = set()
-        for row in sorted(record.rows, key=lambda row: row["update"]):
-            if row["seed"] not in there:
+        there, taken = below(metric, level), {}
+        for row in sorted(record.rows, key=lambda row: row["update"], reverse=True):
+            if row["seed"] not in taken or there([row]):
                 taken[row["seed"]] = float(row["update"] * updates_of_pass)
-            there |= below(metric, level)([dict(row)])
         return taken
 
     return final
