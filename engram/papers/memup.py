@@ -38,16 +38,16 @@ ITEMS = [
             f"memup/{name}",
             title,
             SUPERVISED,
-            lambda scale, task=task: copying(scale, task),
+            lambda scale, task=task, memories=memories: copying(scale, task, memories),
             {"smoke": 1, "laptop": 120, "paper": 3000},
             "charts/accuracy",
             Unit("accuracy"),
             {"optimum": 1.0, "guess": 1 / 8},
             across=draw_grid,
         )
-        for name, title, task in (
-            ("copy", "Copy, each answer at a signal (fig. 2)", "SignalledCopy({})"),
-            ("scattered-copy", "Copy at any time (fig. 2)", "ScatteredCopy({})"),
+        for name, title, task, memories in (
+            ("copy", "Copy, each answer at a signal (fig. 2)", "SignalledCopy({})", 3),
+            ("scattered-copy", "Copy at any time (fig. 2)", "ScatteredCopy({})", 1),
         )
     ),
     Item(

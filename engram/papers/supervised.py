@@ -116,9 +116,9 @@ def _case(name: str, config: Config, length: int, passes: int, held_out: int | N
     return examined(name, config.program, config.updates, config.record, examine, times=10)
 
 
-def copying(scale: Scale, task: str) -> list[Case]:
-    """By an LSTM that at first forgets 2 % of what it holds with each step, by linear units and by a GRU; over hundreds of
-    steps, by such as are made to hold for long.
+def copying(scale: Scale, task: str, memories: int) -> list[Case]:
+    """By the first so many of an LSTM that at first forgets 2 % of what it holds with each step, linear units and a GRU;
+    over hundreds of steps, of such as are made to hold for long.
     """
     cases = []
     for asked in lengths(scale, task, 20):
@@ -128,7 +128,7 @@ def copying(scale: Scale, task: str) -> list[Case]:
             "LRU({}, r_min=0.9, r_max=0.9999, max_phase=0.314)",
             "GRU({}, gates=Forget(5.0))",
         )
-        cases += supervised(scale, asked, COPYING[scale], 10, near if asked.length < FAR else far)
+        cases += supervised(scale, asked, COPYING[scale], 10, (near if asked.length < FAR else far)[:memories])
     return cases
 
 

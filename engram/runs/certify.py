@@ -22,8 +22,8 @@ from engram.types import InputError
 
 PLAYED = 256
 """Episodes that a model is scored in."""
-LOOK = 3.0
-"""Seconds of training between two scores."""
+LOOK, SHARE = 3.0, 4
+"""Seconds of training between two scores, but not less than so many times what scores take."""
 
 
 class Standing(NamedTuple):
@@ -94,9 +94,10 @@ def certify(
 
 
 def _attempt(program: Program, size: int, seconds: float, level: float, heard: Callable[[Attempt], None]) -> Attempt:
+    trial, running = program.trial.held_out(), program.init()
+    took, updates, step = 0.0, 0, 1
     score = eqx.filter_jit(partial(standing, size=size))
-    trial = program.trial.held_out()
-    running, took, updates, step = program.init(), 0.0, 0, 1
+    score = score.lower(trial, program.model(running, 0), evaluation_key(program.seeds[0])).compile()
     program.compile()
     while True:
         began = time.perf_counter()
@@ -104,8 +105,10 @@ def _attempt(program: Program, size: int, seconds: float, level: float, heard: C
         running, _, sound = program.advance(running, step, updates)
         updates, spent = updates + step, time.perf_counter() - began
         took += spent
+        began = time.perf_counter()
         models = [(program.model(running, index), evaluation_key(seed)) for index, seed in enumerate(program.seeds)]
         found = tuple(Standing(*map(float, score(trial, *each))) for each in models)
+        looked = time.perf_counter() - began
         if any(one.memoryless == one.optimum for one in found):
             raise InputError(
                 f"With memory and without it the best there is has {found[0].optimum:.4g}: there is nothing to remember, "
@@ -117,7 +120,7 @@ def _attempt(program: Program, size: int, seconds: float, level: float, heard: C
         if attempt.solved or took >= seconds or not sound.all():
             return attempt
         # As many as fill the time until the next look, and what is left.
-        step = max(1, int(step * min(LOOK, seconds - took) / max(spent, 1e-3)))
+        step = max(1, int(step * min(max(LOOK, SHARE * looked), seconds - took) / max(spent, 1e-3)))
 
 
 def standing(trial: AbstractTrial, model: Model, key: PRNGKeyArray, size: int) -> Standing:
