@@ -73,8 +73,8 @@ class Certify:
         with Live(console=console, transient=True) as live:
 
             def heard(attempt: Attempt) -> None:
-                worst = min(attempt.mastery)
-                live.update(Text(f"{attempt.size}: {worst:.0%} after {attempt.updates:,} updates, {attempt.seconds:.0f} s"))
+                came = f"{attempt.percent} after {attempt.updates:,} updates, {attempt.seconds:.0f} s"
+                live.update(Text(f"{attempt.size}: {came}"))
 
             for attempt in certify(self._program, self.size, 60 * self.minutes, self.level, heard=heard):
                 found.append(attempt)
@@ -82,7 +82,7 @@ class Certify:
             (
                 f"{one.size:,}",
                 "yes" if one.solved else "no",
-                " ".join(f"{value:.0%}" for value in one.mastery),
+                one.percent,
                 *(number(sum(values) / len(values)) for values in zip(*one.standings, strict=True)),
                 f"{one.updates:,}",
                 f"{one.seconds:.0f}",

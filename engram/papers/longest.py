@@ -1,6 +1,7 @@
 """The longest corridor that each way of learning to remember masters in a given time."""
 
 import dataclasses
+import math
 from typing import Any, NamedTuple
 
 from engram.papers.item import Case, Measured, Place, Scale, kept
@@ -27,7 +28,10 @@ class Way(NamedTuple):
 
 
 ASKED, NOW = "MemUP()", "MemUP(Surprising(0))"
-LSTM, GRU, LRU = (f"Chain(Perceptron(64, layers=1), {cell}(64))" for cell in ("LSTM", "GRU", "LRU"))
+LSTM, GRU, LRU = (
+    f"Chain(Perceptron(64, layers=1), {cell})"
+    for cell in ("LSTM(64)", "GRU(64)", "LRU(64, r_min=0.9, r_max=0.9999, max_phase=0.314)")
+)
 WAYS = {
     "MemUP: LSTM": Way(LSTM, ASKED, 1),
     "MemUP: GRU": Way(GRU, ASKED, 1),
@@ -56,7 +60,7 @@ def _longest(name: str, way: Way, size: int, seconds: float, seeds: int) -> Case
         attempts = list(place.each(certify(lambda size: _config(way, size, seeds).program(), size, seconds)))
         solved = max((attempt.size for attempt in attempts if attempt.solved), default=0)
         row = {"update": attempts[-1].updates, "step": 0, "seed": 0, LONGEST: float(solved)}
-        return {"rows": [row], "note": _failed(attempts[-1])}
+        return {"rows": [row], "note": _failed(way, attempts[-1])}
 
     def measure(place: Place) -> Measured:
         there = kept(place.home / "longest.json", lambda: found(place))
@@ -86,7 +90,8 @@ def _config(way: Way, corridor: int, seeds: int) -> Config:
     return config if way.window else dataclasses.replace(config, length=config.episode)
 
 
-def _failed(attempt: Attempt) -> str:
+def _failed(way: Way, attempt: Attempt) -> str:
     """What came of the corridor that was too long."""
-    each = " ".join(f"{mastery:.0%}" for mastery in attempt.mastery)
-    return f"of {attempt.size:,} steps each seed had {each} after {attempt.updates:,} updates"
+    told = f"of {attempt.size:,} steps each seed had {attempt.percent} after {attempt.updates:,} "
+    told += "updates" if way.objective is None else "passes"
+    return told if all(map(math.isfinite, attempt.mastery)) else f"{told}, when one was no longer finite"

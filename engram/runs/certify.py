@@ -60,6 +60,11 @@ class Attempt(NamedTuple):
         """Of each seed."""
         return tuple(float(standing.mastery) for standing in self.standings)
 
+    @property
+    def percent(self) -> str:
+        """The same, as it is shown."""
+        return " ".join(f"{value:z.0%}" for value in self.mastery)
+
 
 def certify(
     program: Callable[[int], Program],
@@ -96,7 +101,7 @@ def certify(
 def _attempt(program: Program, size: int, seconds: float, level: float, heard: Callable[[Attempt], None]) -> Attempt:
     trial, running = program.trial.held_out(), program.init()
     took, updates, step = 0.0, 0, 1
-    score = eqx.filter_jit(partial(standing, size=size))
+    score: Any = eqx.filter_jit(partial(standing, size=size))
     score = score.lower(trial, program.model(running, 0), evaluation_key(program.seeds[0])).compile()
     program.compile()
     while True:
