@@ -1,11 +1,14 @@
 """How long a memory can be learnt: sizes are doubled until one is not, and mastery goes from no memory to the optimum."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
+from jax.experimental import io_callback
 
 import engram
 from engram import Config, InputError
@@ -44,6 +47,27 @@ def test_a_size_is_doubled_until_it_is_not_solved(monkeypatch):
     assert [attempt.mastery for attempt in found] == [(1.0, 1.0), (0.0, 0.0)]
     assert heard == found
     assert all(attempt.updates == 1 for attempt in found)
+
+
+@pytest.mark.parametrize(("look", "updates"), [(0.1, [1, 4, 7, 10, 13]), (1.5, [1, 13, 25, 30]), (20.0, [1, 30])])
+def test_looks_take_a_fifth_of_the_time_at_most(monkeypatch, look, updates):
+    """By a clock on which an update takes a second, and to score a seed so many."""
+    clock = [0.0]
+
+    def take(seconds):
+        clock[0] += seconds
+        return np.float32(0)
+
+    def scored(trial, model, key, size):
+        return Standing(io_callback(lambda: take(look), jax.ShapeDtypeStruct((), "float32")), 0.0, 1.0)
+
+    monkeypatch.setattr(certified, "standing", scored)
+    monkeypatch.setattr(certified, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    program, heard = config(task="Recall(4)").program(), []
+    advance = program.advance
+    monkeypatch.setattr(program, "advance", lambda running, step, at: (take(step), advance(running, 1, at))[1])
+    list(certify(lambda size: program, 4, updates[-1], heard=heard.append))
+    assert [attempt.updates for attempt in heard] == updates
 
 
 def test_mastery_is_nothing_without_memory_and_one_at_the_optimum(key):

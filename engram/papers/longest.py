@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from engram.papers.item import Case, Measured, Place, Scale, kept
 from engram.papers.optimisers import adam
+from engram.papers.supervised import LASTING_LRU
 from engram.runs.certify import Attempt, certify
 from engram.runs.config import Config
 
@@ -28,10 +29,7 @@ class Way(NamedTuple):
 
 
 ASKED, NOW = "MemUP()", "MemUP(Surprising(0))"
-LSTM, GRU, LRU = (
-    f"Chain(Perceptron(64, layers=1), {cell})"
-    for cell in ("LSTM(64)", "GRU(64)", "LRU(64, r_min=0.9, r_max=0.9999, max_phase=0.314)")
-)
+LSTM, GRU, LRU = (f"Chain(Perceptron(64, layers=1), {cell.format(64)})" for cell in ("LSTM({})", "GRU({})", LASTING_LRU))
 WAYS = {
     "MemUP: LSTM": Way(LSTM, ASKED, 1),
     "MemUP: GRU": Way(GRU, ASKED, 1),

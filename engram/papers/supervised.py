@@ -31,6 +31,8 @@ SMOKE, PAPER = Effort(8, 1, 4, 2, 1, "0.001"), Effort(128, 4, 128, 20_000, 3, "0
 COPYING: dict[Scale, Effort] = {"smoke": SMOKE, "laptop": Effort(64, 2, 16, 8_000, 3, "0.002"), "paper": PAPER}
 ADDING: dict[Scale, Effort] = {"smoke": SMOKE, "laptop": Effort(64, 2, 128, 500, 3, "0.001"), "paper": PAPER}
 PIXELS: dict[Scale, Effort] = {"smoke": SMOKE, "laptop": Effort(64, 2, 32, 2_000, 3, "0.001"), "paper": PAPER}
+LASTING_LRU = "LRU({}, r_min=0.9, r_max=0.9999, max_phase=0.314)"
+"""Linear units that hold for long from the beginning, and hardly turn."""
 FAR, TOGETHER = 500, 64
 """Of so many steps an episode is long: MemUP then goes through so many together, for the many updates of a pass would learn
 by heart what came of fewer.
@@ -125,7 +127,7 @@ def copying(scale: Scale, task: str, memories: int) -> list[Case]:
         near = "LSTM({}, gates=Forget(4.0))", "LRU({})", "GRU({})"
         far = (
             f"LSTM({{}}, gates=Chrono({asked.length}))",
-            "LRU({}, r_min=0.9, r_max=0.9999, max_phase=0.314)",
+            LASTING_LRU,
             "GRU({}, gates=Forget(5.0))",
         )
         cases += supervised(scale, asked, COPYING[scale], 10, (near if asked.length < FAR else far)[:memories])
