@@ -4,10 +4,22 @@ from engram.papers.costs import MEGABYTES, MICROSECONDS, STATES, costs
 from engram.papers.item import RETURN, Item, Unit
 from engram.papers.longest import LONGEST, longest
 from engram.papers.mazes import ERROR, LONG, RMSE, TOLD, ablation, distractors, mazes, solved, updates_to
-from engram.papers.supervised import SUPERVISED, adding, copying, pixels
+from engram.papers.supervised import HUNDREDS, SUPERVISED, THOUSANDS, adding, pixels, scattered_copy, signalled_copy
 from engram.reports.grid import draw_grid
 
 TITLE = "MemUP: memory trained on surprises"
+
+COPIES = "charts/accuracy", "accuracy", {"optimum": 1.0, "guess": 1 / 8}
+SUMS = "charts/squared_error", "squared error", {"optimum": 0.0, "the answer 1": 1 / 6}
+READ = (
+    " Which of the signals it is, MemUP reads from an LSTM that stays as it was drawn, with gates to hold for as long as "
+    "an episode."
+)
+TASKS = (
+    ("copy", "Copy, each answer at a signal", "", signalled_copy, *COPIES),
+    ("scattered-copy", "Copy at any time", READ, scattered_copy, *COPIES),
+    ("adding", "Adding", "", adding, *SUMS),
+)
 
 ITEMS = [
     Item(
@@ -35,31 +47,21 @@ ITEMS = [
     ),
     *(
         Item(
-            f"memup/{name}",
-            title,
-            SUPERVISED,
-            lambda scale, task=task, memories=memories: copying(scale, task, memories),
+            f"memup/{name}{long}",
+            f"{title}{far} (fig. 2)",
+            SUPERVISED + said + afforded,
+            lambda scale, cases=cases, lengths=lengths: cases(scale, lengths[scale]),
             {"smoke": 1, "laptop": 120, "paper": 3000},
-            "charts/accuracy",
-            Unit("accuracy"),
-            {"optimum": 1.0, "guess": 1 / 8},
+            metric,
+            Unit(unit),
+            levels,
             across=draw_grid,
         )
-        for name, title, task, memories in (
-            ("copy", "Copy, each answer at a signal (fig. 2)", "SignalledCopy({})", 3),
-            ("scattered-copy", "Copy at any time (fig. 2)", "ScatteredCopy({})", 1),
+        for long, far, lengths, afforded in (
+            ("", "", HUNDREDS, ""),
+            ("-long", ", over a thousand steps", THOUSANDS, " At the scale of a laptop, without a transformer."),
         )
-    ),
-    Item(
-        "memup/adding",
-        "Adding (fig. 2)",
-        SUPERVISED,
-        adding,
-        {"smoke": 1, "laptop": 120, "paper": 3000},
-        "charts/squared_error",
-        Unit("squared error"),
-        {"optimum": 0.0, "the answer 1": 1 / 6},
-        across=draw_grid,
+        for name, title, said, cases, metric, unit, levels in TASKS
     ),
     Item(
         "memup/pixels",
