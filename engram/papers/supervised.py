@@ -161,12 +161,12 @@ def _lasting(length: int) -> tuple[str, str, str]:
 
 
 def adding(scale: Scale, lengths: Sequence[int]) -> list[Case]:
-    """By an LSTM as it is."""
-    return [
-        case
-        for asked in _asked("Adding({})", lengths)
-        for case in supervised(scale, asked, ADDING[scale], 1, ("LSTM({})",))
-    ]
+    """By an LSTM as it is; over a thousand steps, by one that holds for long."""
+    cases = []
+    for asked in _asked("Adding({})", lengths):
+        memory = "LSTM({})" if asked.length < THOUSAND else _lasting(asked.length)[0]
+        cases += supervised(scale, asked, ADDING[scale], 1, (memory,))
+    return cases
 
 
 def pixels(scale: Scale) -> list[Case]:
