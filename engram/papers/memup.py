@@ -20,6 +20,8 @@ TASKS = (
     ("scattered-copy", "Copy at any time", READ, scattered_copy, *COPIES),
     ("adding", "Adding", "", adding, *SUMS),
 )
+BEGIN = " LSTMs begin with gates to hold for as long as an episode. At the scale of a laptop, without a transformer."
+LENGTHS = (("", "", "", HUNDREDS), ("-long", ", over a thousand steps", BEGIN, THOUSANDS))
 
 ITEMS = [
     Item(
@@ -49,7 +51,7 @@ ITEMS = [
         Item(
             f"memup/{name}{long}",
             f"{title}{far} (fig. 2)",
-            SUPERVISED + said + afforded,
+            SUPERVISED + said + begin,
             lambda scale, cases=cases, lengths=lengths: cases(scale, lengths[scale]),
             {"smoke": 1, "laptop": 120, "paper": 3000},
             metric,
@@ -57,10 +59,7 @@ ITEMS = [
             levels,
             across=draw_grid,
         )
-        for long, far, lengths, afforded in (
-            ("", "", HUNDREDS, ""),
-            ("-long", ", over a thousand steps", THOUSANDS, " At the scale of a laptop, without a transformer."),
-        )
+        for long, far, begin, lengths in LENGTHS
         for name, title, said, cases, metric, unit, levels in TASKS
     ),
     Item(
