@@ -21,7 +21,7 @@ TASKS = (
     ("adding", "Adding", "", adding, *SUMS),
 )
 BEGIN = " LSTMs begin with gates to hold for as long as an episode. At the scale of a laptop, without a transformer."
-LENGTHS = (("", "", "", HUNDREDS), ("-long", ", over a thousand steps", BEGIN, THOUSANDS))
+LENGTHS = (("", "", "", HUNDREDS, 120), ("-long", ", over a thousand steps", BEGIN, THOUSANDS, 60))
 
 ITEMS = [
     Item(
@@ -53,13 +53,13 @@ ITEMS = [
             f"{title}{far} (fig. 2)",
             SUPERVISED + said + begin,
             lambda scale, cases=cases, lengths=lengths: cases(scale, lengths[scale]),
-            {"smoke": 1, "laptop": 120, "paper": 3000},
+            {"smoke": 1, "laptop": minutes, "paper": 3000},
             metric,
             Unit(unit),
             levels,
             across=draw_grid,
         )
-        for long, far, begin, lengths in LENGTHS
+        for long, far, begin, lengths, minutes in LENGTHS
         for name, title, said, cases, metric, unit, levels in TASKS
     ),
     Item(
