@@ -4,31 +4,34 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-oldest lint docs bench clean
+.PHONY: demo test test-fast test-oldest lint docs bench clean
 
 $(READY): pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit("Engram needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Give another: make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -c 'import sys; sys.exit("Farback needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Give another: make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
-# A maze whose hint is seen once and wanted 1,000 steps later, and gradients of one step, or of ten.
+# A maze whose hint is seen once and needed 1,000 steps later, learnt with gradients of one step, and of ten.
 MAZE := TMaze(1000, extra=10)
-ACT := --env '$(MAZE)' --shared --batch 32 --length 1010 --steps 1_300_000
-demo: $(READY)  ## what was seen 1,000 steps ago, learnt with gradients of one; estimators are compared; pictures in out/
+ACT := ppo --env '$(MAZE)' --shared-memory --num-envs 32 --window 1010 --total-steps 1_300_000
+demo: $(READY)  ## an agent remembers 1,000 steps with gradients of one; estimators are compared; pictures in out/
 	mkdir -p out
-	$(BIN)/engram train --episodes 'RandomPlay($(MAZE))' --objective 'MemUP()' --cell 'LSTM(64)' --length 1 --batch 64 \
-	  --optimiser 'chain(clip_by_global_norm(1.0), adam(1e-3))' --steps 2_600_000 --dir out/memory
-	$(BIN)/engram train $(ACT) --agent 'PPO(chunk=1)' --memory out/memory --cell 'Perceptron(64, layers=2)' \
-	  --optimiser 'adam(1e-3)' --dir out/remembers
-	$(BIN)/engram train $(ACT) --agent 'PPO()' --cell 'LSTM(64)' --estimator 'TBPTT(10)' --dir out/truncated
-	$(BIN)/engram report out/remembers out/truncated --out out/agents.html
-	$(BIN)/engram watch out/remembers --steps 3030 --plot out/episode.png
-	$(BIN)/engram diagnose --plot out/reach.png
+	$(BIN)/farback train memup --data 'RandomEpisodes($(MAZE))' --cell 'LSTM(64)' --window 1 --batch-size 64 \
+	  --optimizer 'chain(clip_by_global_norm(1.0), adam(1e-3))' --total-steps 2_600_000 --dir out/memory
+	$(BIN)/farback train $(ACT) --memory "Pretrained('out/memory')" --cell 'MLP(64)' --sequence-length 1 \
+	  --learning-rate 1e-3 --dir out/remembers
+	$(BIN)/farback train $(ACT) --cell 'LSTM(64)' --estimator 'TBPTT(10)' --dir out/truncated
+	$(BIN)/farback report out/remembers out/truncated --out out/agents.html
+	$(BIN)/farback watch out/remembers --steps 3030 --plot out/episode.png
+	$(BIN)/farback diagnose --plot out/reach.png
 	$(BIN)/python examples/influence.py out
 
 test: $(READY)  ## every test
 	$(BIN)/python -m pytest
+
+test-fast: $(READY)  ## what to run while editing: all but the slow tests
+	$(BIN)/python -m pytest -m 'not slow'
 
 OLDEST := .venv-oldest
 test-oldest: pyproject.toml constraints.txt  ## the main laws with the oldest JAX that works

@@ -20,8 +20,8 @@ def against_sb3(short: str, updates: int) -> Table:
         "i",
         "Recurrent PPO beside sb3-contrib",
         f"{AGENTS} `TMaze(20)`, policy and value on one memory; `RecurrentPPO` has an LSTM. Its copies are stepped one by "
-        "one, as of `gymnasium.make` in a `DummyVecEnv`, or together by Engram's vector environment, through an adapter.",
-        ("engram", "sb3-contrib"),
+        "one, as of `gymnasium.make` in a `DummyVecEnv`, or together by Farback's vector environment, through an adapter.",
+        ("farback", "sb3-contrib"),
         (
             row("GRU(64)", "copies one by one", "--together 0", goal),
             row("GRU(64)", "copies together", "--together 1", None),
@@ -41,7 +41,7 @@ def against_memorax(short: str) -> Table:
         "i",
         "Recurrent PPO beside memorax",
         f"{AGENTS} CartPole, a GRU each for policy and value.",
-        ("engram", "memorax"),
+        ("farback", "memorax"),
         (Row("GRU 64, CartPole", (ours, Side("memorax", f"ppo{short}")), target),),
         steps_per_second,
         thousands,
@@ -58,7 +58,7 @@ def random_play(short: str) -> Table:
         "j",
         "Random play",
         "Steps in a second (thousands) of 4,096 copies, ends, beginnings and the drawing of actions included.",
-        ("engram",),
+        ("farback",),
         (
             Row(
                 "TMaze(50)",
@@ -105,7 +105,7 @@ def against_one_by_one(short: str) -> Table:
         "k",
         "Strategies beside one trial after the other",
         "Trials in a second: of 10,000 in one compiled program, and of a loop in NumPy over the steps of each.",
-        ("engram", "one by one"),
+        ("farback", "one by one"),
         (
             row("Bandit(10)", "UCB1(0.2)", 100, 100),
             row("Bandit(10)", "Thompson()", 100, 100),
@@ -119,9 +119,9 @@ def against_one_by_one(short: str) -> Table:
 def learning_to_learn(short: str) -> Table:
     """Where the time of RL² goes."""
     small = " --trials 16" if short else ""
-    bandit = "update --env 'Previous(Trials(Bandit(10), 100), none=False)'"
+    bandit = "update --env 'PreviousActionReward(Trials(Bandit(10), 100), none=False)'"
     agents = {
-        "PPO, GRU 256": "--cell 'GRU(256)' --agent 'PPO(gamma=0.99, lam=0.3)'",
+        "PPO, GRU 256": "--cell 'GRU(256)' --algorithm ppo --words 'gamma=0.99 gae_lambda=0.3'",
         "TRPO, GRU 256 with ReLU and normalised weights": "",
     }
     return Table(
@@ -129,7 +129,7 @@ def learning_to_learn(short: str) -> Table:
         "RL²: steps a second, and what they are spent on",
         "100 pulls of 10 arms, 256 trials an update; policy and value on a memory each. Acting, one gradient by "
         "backpropagation, and the rest: PPO's other passes, and TRPO's conjugate gradients and line search.",
-        ("engram",),
+        ("farback",),
         tuple(Row(name, (Side("rl2", f"{bandit} {agent}{small}{short}"),)) for name, agent in agents.items()),
         steps_per_second,
         lambda found: (
@@ -150,9 +150,9 @@ def update_of_memory(short: str) -> Table:
     return Table(
         "l",
         "An update of a memory by MemUP",
-        "Its part of a pass through 64 episodes of the T-maze LNR-1000, in which they are played, gone through and learnt "
-        "from; gradients of one step.",
-        ("engram",),
+        "Its part of a pass through 64 episodes of the T-maze LNR-1000, in which they are played, scored and learnt from; "
+        "gradients of one step.",
+        ("farback",),
         (Row("LSTM 256, batch 64", (case,), Target(milliseconds, 2.0, False, "{:.2f} ms")),),
         seconds,
         lambda found: f"{1000 * found['seconds']:.2f} ms",
@@ -170,9 +170,9 @@ def solving(quick: bool) -> Table:
     return Table(
         "l",
         "From nothing to a policy that remembers",
-        "A memory of 128 units by MemUP with gradients of one step, and then a policy that is shown what it holds, by PPO; "
-        "compiling included. A return of 4 is the most, 0.5 is without memory.",
-        ("engram",),
+        "A memory of 128 units by MemUP with gradients of one step, and then a policy that reads it, by PPO; compiling "
+        "included. The optimum is 4; the best memoryless policy gets 0.5.",
+        ("farback",),
         (row(100, 150, 60.0), row(1000, 40, 600.0)),
         seconds,
         lambda found: f"{found['seconds']:.0f} s, return {found['return']:.2f}",
@@ -201,7 +201,7 @@ def products(short: str) -> Table:
         "k",
         "Products of the size of a GRU's step",
         "Billions of additions and multiplications in a second: [256, 256] times [256, 768], again and again.",
-        ("engram",),
+        ("farback",),
         (Row("256 sequences, GRU 256", (Side("rl2", f"product{short}"),)),),
         lambda found: found["operations_per_second"],
         lambda found: f"{found['operations_per_second'] / 1e9:.0f}",

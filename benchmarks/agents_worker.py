@@ -4,12 +4,11 @@ import jax
 import jax.numpy as jnp
 from worker import answer, median_seconds
 
-from engram import Config
-from engram.envs import AbstractEnv
-from engram.runs.spec import build
+from farback import configure
+from farback.envs import AbstractEnv
+from farback.runs.kinds import build
 
-PPO = "PPO(epochs={epochs}, minibatches={minibatches})"
-OPTIMISER = "chain(clip_by_global_norm(0.5), adam(1e-3))"
+OPTIMIZER = "chain(clip_by_global_norm(0.5), adam(1e-3))"
 
 
 def ppo(
@@ -24,11 +23,21 @@ def ppo(
     devices: int,
     seconds: float,
 ) -> dict[str, float]:
-    """Updates of PPO, as `engram train` compiles them; `shared` tells whether policy and value read one memory."""
+    """Updates of PPO, as `farback train` compiles them; `shared` tells whether policy and value read one memory."""
     jax.config.update("jax_num_cpu_devices", devices)
-    agent = PPO.format(epochs=epochs, minibatches=minibatches)
-    sizes = {"batch": copies, "length": rollout, "steps": copies * rollout, "seed": 0, "seeds": seeds, "log_every": 1}
-    config = Config(None, cell, "BPTT()", OPTIMISER, **sizes, env=env, agent=agent, shared=bool(shared))
+    config = configure(
+        "ppo",
+        env=env,
+        cell=cell,
+        shared_memory=bool(shared),
+        optimizer=OPTIMIZER,
+        num_envs=copies,
+        window=rollout,
+        epochs=epochs,
+        minibatches=minibatches,
+        seeds=seeds,
+        log_every=1,
+    )
     program = config.program(devices)
     running = program.init()
 
@@ -50,10 +59,10 @@ def random(env: str, copies: int, steps: int, seconds: float) -> dict[str, float
 
         def one(plays, key):
             words = jax.random.bits(key, (copies,))
-            plays, feedback = jax.vmap(made.act)(plays, (words % 2).astype(int))
+            plays, feedback = jax.vmap(made.auto_step)(plays, (words % 2).astype(int))
             return plays, jnp.sum(feedback.reward)
 
-        plays = jax.vmap(made.begin)(jax.random.split(begin, copies))
+        plays = jax.vmap(made.auto_reset)(jax.random.split(begin, copies))
         return jnp.sum(jax.lax.scan(one, plays, jax.random.split(act, steps))[1])
 
     took = median_seconds(lambda: play(jax.random.key(0)).block_until_ready(), seconds)
@@ -67,6 +76,6 @@ if __name__ == "__main__":
             "ppo": (ppo, {"env": "TMaze(20)", "cell": "GRU(64)", "shared": 1, **sizes}),
             "random": (random, {"env": "TMaze(50)", "copies": 4096, "steps": 1000, "seconds": 10.0}),
         },
-        "engram",
+        "farback",
         "jax",
     )

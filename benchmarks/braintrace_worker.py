@@ -23,7 +23,7 @@ ESTIMATORS = {
 
 
 class GRUAfter(brainstate.nn.RNNCell):
-    """The gated recurrent unit whose reset gate acts after the product, as in Engram and PyTorch, in braintrace's parts.
+    """The gated recurrent unit whose reset gate acts after the product, as in Farback and PyTorch, in braintrace's parts.
 
     braintrace's own `GRUCell` resets before the product.
     """
@@ -80,12 +80,12 @@ def stream(estimator: str, cell: str, hidden: int, symbols: int, updates: int, s
     """One update a step on uniformly random symbols that are there beforehand, all in one compiled program."""
     _, learner, x, y = make(estimator, cell, hidden, symbols, updates)
     weights, adam = learner.param_states, optax.adam(3e-3)
-    optimiser = brainstate.ShortTermState(adam.init({name: state.value for name, state in weights.items()}))
+    optimizer = brainstate.ShortTermState(adam.init({name: state.value for name, state in weights.items()}))
 
     def update(x, y):
         gradient, loss = brainstate.transform.grad(lambda: cross_entropy(learner(x), y), weights, return_value=True)()
         values = {name: state.value for name, state in weights.items()}
-        changes, optimiser.value = adam.update(dict(gradient), optimiser.value, values)
+        changes, optimizer.value = adam.update(dict(gradient), optimizer.value, values)
         for name, value in optax.apply_updates(values, changes).items():
             weights[name].value = value
         return loss

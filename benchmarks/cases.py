@@ -62,7 +62,7 @@ def against_torch(short: str) -> Table:
     def row(cell, hidden, batch, steps):
         case = f"bptt --cell {cell} --hidden {hidden} --batch {batch} --steps {steps}{short}"
         name = f"{cell} {hidden}, batch {batch}, T = {steps}"
-        sides = (Side("engram", f"{case} --devices 2"), Side("engram", case), Side("torch", case))
+        sides = (Side("farback", f"{case} --devices 2"), Side("farback", case), Side("torch", case))
         return Row(name, sides, Target(first_to_last, 1.0, at_least=True))
 
     sizes = ((128, 32, 100), (128, 128, 520), (512, 64, 100))
@@ -73,7 +73,7 @@ def against_torch(short: str) -> Table:
         "error on every step; an update is forward, backward and Adam. PyTorch: `nn.LSTM`, `nn.GRU`. Two devices are the "
         "two cores of this machine: `Sharded(BPTT(), 2)` after `jax.config.update('jax_num_cpu_devices', 2)`; the target "
         "is judged on them.",
-        ("engram, 2 devices", "engram, 1 device", "PyTorch, 2 threads"),
+        ("farback, 2 devices", "farback, 1 device", "PyTorch, 2 threads"),
         tuple(row(cell, *size) for size in sizes for cell in ("LSTM", "GRU")),
         lambda found: found["tokens_per_second"],
         lambda found: f"{found['tokens_per_second'] / 1000:.1f}",
@@ -89,13 +89,13 @@ def uoro_cost(short: str) -> Table:
     """What UORO costs beside truncation."""
 
     def row(symbols):
-        sides = tuple(Side("engram", stream(estimator, symbols, short)) for estimator in ("UORO()", "TBPTT(1)"))
+        sides = tuple(Side("farback", stream(estimator, symbols, short)) for estimator in ("UORO()", "TBPTT(1)"))
         return Row(f"GRU 64, {symbols} symbols, UORO / TBPTT(1)", sides, Target(ratio, 3.2, at_least=False))
 
     return Table(
         "b",
         "One update of UORO, beside one of one-step truncation",
-        "One sequence, one update a step (window length 1), Adam; `Learner.train`, symbols drawn as it goes.",
+        "One sequence, one update a step (window length 1), Adam; `Supervised.train`, symbols drawn as it goes.",
         ("UORO()", "TBPTT(1)"),
         tuple(row(symbols) for symbols in (4, 36)),
         seconds,
@@ -109,7 +109,7 @@ def uoro_against_torch(short: str) -> Table:
     def row(symbols):
         # One thread: tensors of this size are not worth sharing, and on a busy machine sharing them costs much.
         theirs = Side("torch", f"uoro --hidden 64 --symbols {symbols} --threads 1{short}")
-        sides = (Side("engram", stream("UORO()", symbols, short)), theirs)
+        sides = (Side("farback", stream("UORO()", symbols, short)), theirs)
         return Row(f"GRU 64, {symbols} symbols, UORO", sides, Target(inverse_ratio, 60.0, at_least=True, form="{:.0f}×"))
 
     return Table(
@@ -117,7 +117,7 @@ def uoro_against_torch(short: str) -> Table:
         "One update of UORO, beside a straightforward PyTorch version",
         "As above. PyTorch: eager, two backward passes, the tangent as a finite difference as in the authors' code, "
         "one thread, symbols there beforehand.",
-        ("engram", "PyTorch"),
+        ("farback", "PyTorch"),
         tuple(row(symbols) for symbols in (4, 36)),
         seconds,
         in_microseconds,
@@ -128,7 +128,7 @@ def against_braintrace(short: str) -> Table:
     """Online estimators beside braintrace."""
 
     def row(estimator, cell, hidden, symbols, theirs):
-        ours = Side("engram", stream(f"{estimator}()", symbols, short, cell, hidden))
+        ours = Side("farback", stream(f"{estimator}()", symbols, short, cell, hidden))
         other = Side("braintrace", stream(estimator, symbols, short, theirs, hidden))
         name = f"{estimator}, {cell} {hidden}, {symbols} symbols" + (", the same equations" if theirs != cell else "")
         return Row(name, (ours, other), Target(inverse_ratio, 1.0, at_least=True))
@@ -138,8 +138,8 @@ def against_braintrace(short: str) -> Table:
         "One update of UORO and of RTRL, beside braintrace",
         "As above. braintrace: `UORO` and `SnAp(n=2)`, which is exact where the recurrence is dense; "
         '`vjp_method="multi-step"`; optax; symbols there beforehand. Its own `GRUCell` resets before the product; '
-        "*the same equations* is a GRU of its parts that resets after it, as Engram's and PyTorch's do.",
-        ("engram", "braintrace"),
+        "*the same equations* is a GRU of its parts that resets after it, as Farback's and PyTorch's do.",
+        ("farback", "braintrace"),
         (
             row("UORO", "GRU", 64, 4, "GRU"),
             row("UORO", "GRU", 64, 36, "GRU"),
@@ -158,7 +158,7 @@ def exactness(draws: int) -> Table:
 
     def row(estimator, cell, theirs):
         rest = "--hidden 16 --symbols 4 --steps 16" + (f" --draws {draws}" if estimator == "UORO" else "")
-        ours = Side("engram", f"exactness --estimator '{estimator}()' --cell {cell} {rest}")
+        ours = Side("farback", f"exactness --estimator '{estimator}()' --cell {cell} {rest}")
         other = Side("braintrace", f"exactness --estimator {estimator} --cell {theirs} {rest}")
         return Row(f"{estimator}, {cell}" + (", the same equations" if theirs != cell else ""), (ours, other))
 
@@ -168,7 +168,7 @@ def exactness(draws: int) -> Table:
         "‖E ĝ − g‖ / ‖g‖ of a window of 16 steps from the beginning, 16 units, in double precision; E is the mean of "
         f"{draws} draws for UORO, whose scatter alone would give the number after ±. g is the gradient of backpropagation "
         "through the same network. *Worst* names the parameter whose error chance explains least, where it does not.",
-        ("engram", "braintrace"),
+        ("farback", "braintrace"),
         tuple(row(*case) for case in (("RTRL", "GRU", "GRU"), ("RTRL", "GRU", "GRUAfter"), ("RTRL", "LSTM", "LSTM")))
         + tuple(row("UORO", "GRU", theirs) for theirs in ("GRU", "GRUAfter")),
         lambda found: found["error"],
@@ -190,7 +190,7 @@ def constant_memory(updates: int) -> Table:
 
     def row(estimator):
         case = f"memory --estimator '{estimator}' --cell GRU --hidden 16 --symbols 4 --updates"
-        sides = tuple(Side("engram", f"{case} {number}") for number in (1000, updates))
+        sides = tuple(Side("farback", f"{case} {number}") for number in (1000, updates))
         return Row(f"{estimator}, GRU 16", sides, Target(inverse_ratio, 1.1, at_least=False))
 
     return Table(
@@ -209,7 +209,7 @@ def constant_memory(updates: int) -> Table:
 def long_window(steps: int) -> Table:
     """The memory of a long window."""
     case = f"segments --cell LSTM --hidden 128 --batch 32 --steps {steps}"
-    sides = (Side("engram", f"{case} --segmented 1"), Side("engram", f"{case} --segmented 0 --execute 0"))
+    sides = (Side("farback", f"{case} --segmented 1"), Side("farback", f"{case} --segmented 0 --execute 0"))
     target = Target(gigabytes, 2.0, at_least=False, form="{:.2f} GB")
     return Table(
         "e",
@@ -233,14 +233,14 @@ def startup() -> Table:
     """What a user waits for."""
     cases = {
         "import jax": "import --module jax",
-        "import engram": "import --module engram",
-        "engram diagnose, empty compilation cache": "diagnose --cache cold",
-        "engram diagnose, for the second time": "diagnose --cache warm",
+        "import farback": "import --module farback",
+        "farback diagnose, empty compilation cache": "diagnose --cache cold",
+        "farback diagnose, for the second time": "diagnose --cache warm",
     }
     return Table(
         "f",
         "Until the first result",
-        "Whole processes, from start to exit. `engram diagnose` without arguments compares seven estimators.",
+        "EpisodeReturn processes, from start to exit. `farback diagnose` without arguments compares seven estimators.",
         ("time",),
         tuple(Row(name, (Side("startup", case),)) for name, case in cases.items()),
         seconds,
@@ -264,7 +264,7 @@ def looking(part: int) -> Table:
     return Table(
         "g",
         "A run beside its bare updates",
-        "One update on AnBn(1, 32), in a run with its log, its looks once a second and its checkpoints, and in the same "
+        "One update on AnBn(1, 32), in a run with its log, its progress once a second and its checkpoints, and in the same "
         "compiled program called without them.",
         ("run", "bare"),
         tuple(row(name, *stream) for name, stream in STREAMS.items()),

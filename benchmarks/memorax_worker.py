@@ -32,8 +32,8 @@ def ppo(env: str, units: int, copies: int, rollout: int, epochs: int, minibatche
         return Network(FeatureExtractor(observation_extractor=Identity()), RNN(nn.GRUCell(units)), head)
 
     actor = network(heads.Categorical(world.action_space(parameters).n))
-    optimiser = optax.chain(optax.clip_by_global_norm(0.5), optax.adam(1e-3))
-    agent = PPO(config, world, parameters, actor, network(heads.VNetwork()), optimiser, optimiser)
+    optimizer = optax.chain(optax.clip_by_global_norm(0.5), optax.adam(1e-3))
+    agent = PPO(config, world, parameters, actor, network(heads.VNetwork()), optimizer, optimizer)
     key, state = agent.init(jax.random.key(0))
 
     def run():

@@ -1,5 +1,5 @@
-"""Memory trained on surprises: the time of an update, and of all from the first episode to a policy that remembers; and
-that of a rival's gradient.
+"""MemUP: the time of an update, and of all from the first episode to a policy that remembers; and that of the gradient of
+a transformer.
 """
 
 import tempfile
@@ -11,47 +11,67 @@ import jax
 import jax.numpy as jnp
 from worker import answer, median_seconds
 
-from engram.cell import AbstractCell, unroll
-from engram.cells import GTrXL
-from engram.papers.item import RETURN, Place
-from engram.papers.mazes import Effort, Play, maze, remembering, solved
-from engram.runs.listener import AbstractListener
+from farback import Config, configure, load, run_config
+from farback.cell import AbstractCell, unroll
+from farback.cells import GTrXL
+
+
+def maze(corridor: int) -> str:
+    """The T-maze LNR, with the last action and reward in the observation."""
+    return f"PreviousActionReward(TMaze({corridor}, extra=10))"
+
+
+def memory(corridor: int, units: int, batch: int, window: int, passes: int) -> Config:
+    """A memory that MemUP trains on episodes of random actions."""
+    steps = -(-(corridor + 10) // window) * window * batch * passes
+    return configure(
+        "memup",
+        data=f"RandomEpisodes({maze(corridor)})",
+        cell=f"Chain(MLP(64, layers=1), LSTM({units}))",
+        optimizer="chain(clip_by_global_norm(1.0), adam(1e-3))",
+        batch_size=batch,
+        window=window,
+        total_steps=steps,
+        log_every=1,
+    )
 
 
 def update(corridor: int, units: int, batch: int, window: int, seconds: float) -> dict[str, float]:
-    """An update of a memory: its part of a pass, in which episodes are played, gone through and learnt from."""
-    config = remembering(maze(corridor), "MemUP()", window, Effort(units, batch, 1), 1)
-    trial = config.foreseeing()
-    arrays, static = eqx.partition(trial.init(jax.random.key(0)), eqx.is_array)
-    learn = jax.jit(lambda arrays: eqx.filter(trial.update(eqx.combine(arrays, static))[0], eqx.is_array))
+    """A step of the optimiser: its part of a pass, in which episodes are played, scored and learnt from."""
+    memup = memory(corridor, units, batch, window, 1).build()
+    arrays, static = eqx.partition(memup.init(jax.random.key(0)), eqx.is_array)
+    learn = jax.jit(lambda arrays: eqx.filter(memup.update(eqx.combine(arrays, static))[0], eqx.is_array))
     passed = median_seconds(lambda: jax.block_until_ready(learn(arrays)), seconds)
-    return {"seconds": passed / trial.learner.windows(window)}
-
-
-class Silent(AbstractListener):
-    """Hears how a training goes, and says nothing."""
-
-    def begin(self, program, update, updates):
-        pass
-
-    def progress(self, update, rows):
-        pass
-
-    def end(self):
-        pass
+    return {"seconds": passed / -(-(corridor + 10) // window)}
 
 
 def solve(corridor: int, units: int, batch: int, passes: int, rollouts: int) -> dict[str, float]:
-    """A memory from its first episode on, and then a policy on what it holds; compiling included."""
-    case = solved("", corridor, 1, Effort(units, batch, 1), passes, Play(32, 1, rollouts))
+    """A memory from its first episode on, and then a policy that reads it; compiling included."""
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as home:
-        measured = case.measure(Place(Path(home), 1, Silent, print, iter))
-    return {"seconds": time.perf_counter() - start, "return": measured.rows[0][RETURN]}
+        remembers, acts = Path(home) / "memory", Path(home) / "policy"
+        run_config(memory(corridor, units, batch, 1, passes), remembers)
+        policy = configure(
+            "ppo",
+            env=maze(corridor),
+            memory=f"Pretrained({str(remembers)!r})",
+            cell="MLP(64)",
+            shared_memory=True,
+            optimizer="chain(clip_by_global_norm(0.5), adam(1e-3))",
+            num_envs=32,
+            window=corridor + 11,
+            sequence_length=1,
+            total_steps=32 * (corridor + 11) * rollouts,
+            log_every=1,
+        )
+        run_config(policy, acts)
+        seconds = time.perf_counter() - start
+        returns = load(acts).evaluate(1_000)[0]["charts/episodic_return"].total
+    return {"seconds": seconds, "return": float(returns.mean())}
 
 
 class Stepwise(AbstractCell):
-    """A cell that goes through a window step by step, whatever faster way it knows."""
+    """A cell that is unrolled step by step, even if it has a faster way."""
 
     cell: AbstractCell
 
@@ -85,4 +105,4 @@ if __name__ == "__main__":
         "attention": (attention, {"stepwise": 0, "units": 128, "layers": 4, "batch": 64, "steps": 120, "seconds": 4.0}),
         "solve": (solve, {"corridor": 1000, "units": 128, "batch": 64, "passes": 40, "rollouts": 60}),
     }
-    answer(cases, "engram", "jax")
+    answer(cases, "farback", "jax")

@@ -5,32 +5,37 @@ import jax
 import jax.numpy as jnp
 from worker import answer, median_seconds
 
-from engram import Config
-from engram.agents.acting import rollout
-from engram.agents.base import Played, acting_key
+from farback import configure
+from farback.acting import rollout
+from farback.agents import AbstractOnPolicyAgent, Rollout
 
 
-def update(env: str, cell: str, agent: str, trials: int, length: int, seconds: float) -> dict[str, float]:
-    """An update, and apart from it its rollout, and one gradient by the estimator."""
-    sizes = {"batch": trials, "length": length, "steps": trials * length, "seed": 0, "seeds": 1, "log_every": 1}
-    trial = Config(None, cell, "BPTT()", "adam(1e-3)", **sizes, env=env, agent=agent).acting()
-    learning, made = trial.agent, trial.init(jax.random.key(0))
-    arrays, static = eqx.partition(made, eqx.is_array)
+def update(env: str, cell: str, algorithm: str, words: str, trials: int, length: int, seconds: float) -> dict[str, float]:
+    """An update, and apart from it its rollout, and one gradient by the estimator.
+
+    `words` are arguments of the algorithm, such as `gamma=0.99 gae_lambda=0.3`.
+    """
+    given = {name: float(value) for name, value in (word.split("=") for word in words.split())}
+    agent = configure(
+        algorithm, env=env, cell=cell, optimizer="adam(1e-3)", num_envs=trials, window=length, **given
+    ).build()
+    assert isinstance(agent, AbstractOnPolicyAgent)
+    arrays, static = eqx.partition(agent.init(jax.random.key(0)), eqx.is_array)
 
     def compiled(function):
         program = jax.jit(lambda arrays: eqx.filter(function(eqx.combine(arrays, static)), eqx.is_array))
         return median_seconds(lambda: jax.block_until_ready(program(arrays)), seconds)
 
     def play(state):
-        return rollout(learning.env, state.model, state.carry.state, state.playing, acting_key(state), length)
+        return rollout(agent.env, agent.policy(state.network), state.carry.state, state.envs, state.key, length)
 
     def gradient(state):
-        steps = play(state)[2]
-        played = Played(steps, steps.value[:, -1])
-        window = played.window(learning.targets(played))
-        return learning.estimator.gradient(learning.step, state.model, state.carry, window, state.key)
+        trajectory = play(state)[2]
+        played = Rollout(trajectory, trajectory.extras.value[:, -1])
+        window = played.window(agent.targets(played))
+        return agent.estimator.gradient(agent.step, state.network, state.carry, window, state.key)
 
-    whole, acting = compiled(lambda state: learning.update(state, length)), compiled(play)
+    whole, acting = compiled(agent.update), compiled(play)
     one = compiled(gradient) - acting
     return {
         "seconds": whole,
@@ -50,10 +55,16 @@ def product(rows: int, units: int, groups: int, seconds: float) -> dict[str, flo
 
 
 if __name__ == "__main__":
-    sizes = {"env": "Previous(Trials(Bandit(10), 100), none=False)", "trials": 256, "length": 101, "seconds": 10.0}
-    networks = {"cell": "WeightNorm(ReLUGRU(256))", "agent": "TRPO(radius=0.01, gamma=0.99, lam=0.3, damping=1e-5)"}
+    sizes = {
+        "env": "PreviousActionReward(Trials(Bandit(10), 100), none=False)",
+        "trials": 256,
+        "length": 101,
+        "seconds": 10.0,
+    }
+    words = "max_kl=0.01 gamma=0.99 gae_lambda=0.3 damping=1e-5"
+    networks = {"cell": "WeightNorm(ReLUGRU(256))", "algorithm": "trpo", "words": words}
     cases = {
         "update": (update, {**sizes, **networks}),
         "product": (product, {"rows": 256, "units": 256, "groups": 3, "seconds": 3.0}),
     }
-    answer(cases, "engram", "jax")
+    answer(cases, "farback", "jax")

@@ -1,4 +1,4 @@
-"""What a run costs beside its updates: the log, the looks, the checkpoints; and what more seeds cost."""
+"""What a run costs beside its updates: the log, the progress, the checkpoints; and what more seeds cost."""
 
 import tempfile
 import time
@@ -7,9 +7,9 @@ from pathlib import Path
 import jax
 from worker import answer
 
-from engram import Config
-from engram.runs.listener import AbstractListener
-from engram.runs.loop import train
+from farback import Config, configure
+from farback.runs.listener import AbstractListener
+from farback.runs.loop import train
 
 
 class Stopwatch(AbstractListener):
@@ -31,8 +31,18 @@ class Stopwatch(AbstractListener):
 
 
 def configuration(estimator: str, cell: str, batch: int, length: int, seeds: int, updates: int) -> Config:
-    steps = batch * length * updates
-    return Config("AnBn(1, 32)", cell, estimator, "adam(1e-3)", batch, length, steps, 0, seeds, -(-updates // 500))
+    return configure(
+        "supervised",
+        task="AnBn(1, 32)",
+        cell=cell,
+        estimator=estimator,
+        optimizer="adam(1e-3)",
+        batch_size=batch,
+        window=length,
+        total_steps=batch * length * updates,
+        seeds=seeds,
+        log_every=-(-updates // 500),
+    )
 
 
 def run(estimator: str, cell: str, batch: int, length: int, seeds: int, updates: int) -> dict[str, float]:
@@ -58,4 +68,4 @@ def bare(estimator: str, cell: str, batch: int, length: int, seeds: int, updates
 
 if __name__ == "__main__":
     sizes = {"estimator": "UORO()", "cell": "GRU(64)", "batch": 1, "length": 1, "seeds": 1, "updates": 600_000}
-    answer({"run": (run, sizes), "bare": (bare, sizes)}, "engram", "jax")
+    answer({"run": (run, sizes), "bare": (bare, sizes)}, "farback", "jax")

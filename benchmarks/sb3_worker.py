@@ -1,4 +1,4 @@
-"""The side of sb3-contrib: RecurrentPPO on Engram's environments, through Gymnasium."""
+"""The side of sb3-contrib: RecurrentPPO on Farback's environments, through Gymnasium."""
 
 import sys
 import time
@@ -13,12 +13,12 @@ from worker import answer
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from engram.envs import TMaze
-from engram.envs.gym import GymVectorEnv
+from farback.envs import TMaze
+from farback.envs.bridges.to_gymnasium import GymVectorEnv
 
 
 class Copies(VecEnv):
-    """A vector environment of Engram, one compiled program for all copies, as Stable-Baselines3 wants it.
+    """A vector environment of Farback, one compiled program for all copies, as Stable-Baselines3 wants it.
 
     Its copies have no attributes or methods of their own to set or to call: training asks for neither.
     """
@@ -76,7 +76,7 @@ def ppo(
     torch.set_num_threads(threads)
 
     def make():
-        return gymnasium.make("engram/TMaze-v0", corridor=corridor)
+        return gymnasium.make("farback/TMaze-v0", corridor=corridor)
 
     env = Copies(GymVectorEnv(TMaze(corridor), copies)) if together else DummyVecEnv([make] * copies)
     agent = RecurrentPPO(

@@ -31,8 +31,8 @@ def importing(module: str) -> dict[str, float]:
 
 
 def diagnose(cache: str) -> dict[str, float]:
-    """`engram diagnose`, as it comes, with an empty compilation cache (cold) or with that of a run before (warm)."""
-    command = ["-m", "engram", "diagnose"]
+    """`farback diagnose`, as it comes, with an empty compilation cache (cold) or with that of a run before (warm)."""
+    command = ["-m", "farback", "diagnose"]
     with tempfile.TemporaryDirectory() as directory:
         if cache == "warm":
             process_seconds(command, directory)
@@ -40,4 +40,4 @@ def diagnose(cache: str) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    answer({"import": (importing, {"module": "engram"}), "diagnose": (diagnose, {"cache": "cold"})}, "engram")
+    answer({"import": (importing, {"module": "farback"}), "diagnose": (diagnose, {"cache": "cold"})}, "farback")

@@ -4,13 +4,13 @@ import jax
 import numpy as np
 from worker import answer, median_seconds
 
-from engram.envs import AbstractEnv, Bandit, TabularMDP
-from engram.runs.spec import build
-from engram.strategies import AbstractStrategy, score
+from farback.envs import AbstractEnv, Bandit, TabularMDP
+from farback.runs.kinds import build
+from farback.strategies import AbstractStrategy, score
 
 
 def together(env: str, strategy: str, episodes: int, trials: int, seconds: float) -> dict[str, float]:
-    """Engram: thousands of trials in one compiled program."""
+    """Farback: thousands of trials in one compiled program."""
     made, player = build(env, AbstractEnv), build(strategy, AbstractStrategy)
     ready = player.ready(made, episodes)
 
@@ -89,4 +89,4 @@ def _explore(env: TabularMDP, strategy: str, episodes: int, random: np.random.Ge
 if __name__ == "__main__":
     sizes = {"env": "Bandit(10)", "strategy": "Thompson()", "episodes": 100, "seconds": 5.0}
     cases = {"together": (together, {**sizes, "trials": 10_000}), "one-by-one": (one_by_one, {**sizes, "trials": 100})}
-    answer(cases, "engram", "jax", "numpy")
+    answer(cases, "farback", "jax", "numpy")

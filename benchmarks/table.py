@@ -16,7 +16,7 @@ Found = dict[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class Side:
-    """One worker (`engram`, `runs`, `agents`, `strategies`, `rl2`, `memup`, `startup`, or a peer) and what it is asked."""
+    """One worker (`farback`, `runs`, `agents`, `strategies`, `rl2`, `memup`, `startup`, or a peer) and what it is asked."""
 
     worker: str
     case: str

@@ -18,14 +18,14 @@ def bptt(cell: str, hidden: int, batch: int, steps: int, threads: int, seconds: 
     use_threads(threads)
     torch.manual_seed(0)
     memory, readout = getattr(torch.nn, cell)(INPUTS, hidden), torch.nn.Linear(hidden, OUTPUTS)
-    optimiser = torch.optim.Adam([*memory.parameters(), *readout.parameters()], 1e-3)
+    optimizer = torch.optim.Adam([*memory.parameters(), *readout.parameters()], 1e-3)
     x, y = torch.randn(steps, batch, INPUTS), torch.randn(steps, batch, OUTPUTS)
 
     def update():
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss = ((readout(memory(x)[0]) - y) ** 2).mean()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
 
     taken = median_seconds(update, seconds)
     return {"seconds": taken, "tokens_per_second": batch * steps / taken}
@@ -43,7 +43,7 @@ class UORO:
     def __init__(self, symbols: int, hidden: int, tangent: str):
         self.cell, self.readout = torch.nn.GRUCell(symbols, hidden), torch.nn.Linear(hidden, symbols)
         self.moving, self.reading = list(self.cell.parameters()), list(self.readout.parameters())
-        self.optimiser = torch.optim.Adam([*self.moving, *self.reading], 3e-3)
+        self.optimizer = torch.optim.Adam([*self.moving, *self.reading], 3e-3)
         self.push = {"jvp": self.derivative, "difference": self.difference}[tangent]
         self.state, self.state_tilde = torch.zeros(1, hidden), torch.zeros(1, hidden)
         self.tilde = [torch.zeros_like(p) for p in self.moving]
@@ -72,7 +72,7 @@ class UORO:
             for p, tilde in zip(self.moving, self.tilde, strict=True):
                 p.grad += each * tilde
             self.renew(self.push(x, state.detach(), new), nu, noise)
-        self.optimiser.step()
+        self.optimizer.step()
         self.state = new.detach()
         return loss.detach()
 

@@ -1,9 +1,9 @@
-"""A stream on which truncated backpropagation goes the wrong way, however small its steps, and UORO the right way.
+"""Influence balancing: truncated backpropagation goes the wrong way at any step size, and UORO finds the optimum.
 
-A parameter θ pushes ten units up and thirteen down; its good reaches the observed unit first, its harm later and for
-longer. Whoever looks back only a little sees the good alone, and pushes θ without end.
+A parameter θ pushes ten units up and thirteen down. Its positive effect reaches the observed unit first, and its negative
+effect later and for longer. A short window has the positive effect only, so truncation increases θ without end.
 
-The cell is our own, eleven lines; every estimator serves it. Reference: thesis section 3.7, fig. 3.2a.
+The cell is defined here, in eleven lines; every estimator works with it. Reference: thesis section 3.7, fig. 3.2a.
 """
 
 import sys
@@ -15,13 +15,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-import engram
-from engram.reports.figures import draw_curves
+import farback
+from farback.estimators import RTRL, TBPTT, UORO
+from farback.reports.figures import draw_curves
 
 UNITS, MINUS, STEPS = 23, 13, 100_000
 
 
-class Influence(engram.AbstractCell):
+class Influence(farback.AbstractCell):
     """s′ = A s + θ (1, ..., 1, −1, ..., −1), with A bidiagonal; the output is the first unit."""
 
     theta: jax.Array
@@ -36,44 +37,45 @@ class Influence(engram.AbstractCell):
 
 
 def learn(estimator, length):
-    """The mean loss so far, at each of the stream's steps that end a window, and the last θ."""
-    step = engram.Supervised(lambda output, target: (0.5 * (output - target) ** 2, {}))
+    """Returns `(θ, losses)`: the last θ, and the mean loss so far at the end of each window."""
+    step = farback.NetworkStep(lambda output, target: (0.5 * (output - target) ** 2, {}))
     zeros = jnp.zeros((1, length))
-    window = engram.Window(zeros.astype(bool), zeros, jnp.ones((1, length)))
+    window = farback.Window(zeros.astype(bool), zeros, jnp.ones((1, length)))
     # Plain gradient descent on the sum over each window, η = 3e-4 / (1 + √t).
-    optimiser = optax.sgd(lambda count: length * 3e-4 / (1 + jnp.sqrt(count * length)))
+    optimizer = optax.sgd(lambda count: length * 3e-4 / (1 + jnp.sqrt(count * length)))
 
     @eqx.filter_jit
-    def run(model, key):
+    def run(network, key):
         def update(running, key):
-            model, carry, memory = running
-            gradient, carry, outcome = estimator.gradient(step, model, carry, window, key)
-            change, memory = optimiser.update(gradient, memory)
-            return (eqx.apply_updates(model, change), carry, memory), outcome.loss
+            network, carry, state = running
+            gradient, carry, outcome = estimator.gradient(step, network, carry, window, key)
+            change, state = optimizer.update(gradient, state)
+            return (eqx.apply_updates(network, change), carry, state), outcome.loss
 
-        running = (model, estimator.init(step, model, window), optimiser.init(model))
-        (model, _, _), losses = jax.lax.scan(update, running, jax.random.split(key, STEPS // length))
-        return model.theta, losses
+        running = (network, estimator.init(step, network, window), optimizer.init(network))
+        (network, _, _), losses = jax.lax.scan(update, running, jax.random.split(key, STEPS // length))
+        return network.memory.theta, losses
 
-    theta, losses = run(Influence(jnp.array(0.5)), jax.random.key(0))
+    network = farback.Network(eqx.nn.Identity(), Influence(jnp.array(0.5)), eqx.nn.Identity())
+    theta, losses = run(network, jax.random.key(0))
     return float(theta), np.cumsum(losses) / np.arange(1, len(losses) + 1)
 
 
 def verdict(theta: float) -> str:
-    """What became of θ, which began at 0.5."""
+    """Describes θ at the end; it starts at 0.5."""
     if abs(theta + 1 / 6) < 0.01:
         return "converged"
-    return "went the wrong way" if theta > 0.5 else "is not there"
+    return "wrong direction" if theta > 0.5 else "not converged"
 
 
 def main(folder: Path) -> None:
-    """Learns with each estimator, prints where θ went, and draws the losses."""
+    """Trains with each estimator, prints θ, and draws the losses."""
     folder.mkdir(parents=True, exist_ok=True)
     runs = {
-        "TBPTT(10)": (engram.TBPTT(10), 10),
-        "TBPTT(100)": (engram.TBPTT(100), 100),
-        "RTRL()": (engram.RTRL(), 1),
-        "UORO()": (engram.UORO(), 1),
+        "TBPTT(10)": (TBPTT(10), 10),
+        "TBPTT(100)": (TBPTT(100), 100),
+        "RTRL()": (RTRL(), 1),
+        "UORO()": (UORO(), 1),
     }
     curves = {}
     print(f"{'estimator':<12} {'θ at the end':>14}   (the optimum is −1/6 = −0.1667)")

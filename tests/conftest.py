@@ -3,6 +3,7 @@
 import itertools
 import os
 import shutil
+from pathlib import Path
 
 import jax
 import pytest
@@ -12,15 +13,32 @@ jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
-hook = install_import_hook("engram", "typechecker.check")
+hook = install_import_hook("farback", "typechecker.check")
 hook.__enter__()
 
 
+def use_compilation_cache():
+    """Keeps compiled programs between sessions, in `.pytest_cache/xla` or in `JAX_COMPILATION_CACHE_DIR`.
+
+    Each worker of pytest-xdist has a directory of its own, since JAX does not write entries atomically, and so have the
+    processes that tests start.
+    """
+    default = os.environ.get("JAX_COMPILATION_CACHE_DIR", Path(__file__).parent.parent / ".pytest_cache" / "xla")
+    directory = Path(os.environ.setdefault("FARBACK_TEST_CACHE", str(default)))  # as workers inherit it
+    jax.config.update("jax_compilation_cache_dir", str(directory / os.environ.get("PYTEST_XDIST_WORKER", "alone")))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(directory / "processes")
+
+
+use_compilation_cache()
+
+
 def pytest_runtest_setup(item):
-    """Tests marked `browser` need what is no Python package: elsewhere they are left out and say so, in CI they fail."""
+    """Tests marked `browser` need Chromium; without it they are skipped, and in CI they fail."""
     if item.get_closest_marker("browser") and not (shutil.which("chromium") and shutil.which("chromedriver")):
         reason = "needs Chromium: apt-get install chromium chromium-driver"
-        if os.environ.get("ENGRAM_CI") == "1":
+        if os.environ.get("FARBACK_CI") == "1":
             pytest.fail(reason, pytrace=False)
         pytest.skip(reason)
 
@@ -35,7 +53,7 @@ _tests_run = itertools.count(1)
 
 @pytest.fixture(autouse=True)
 def _release_compiled_programs():
-    """Compiled programs take memory maps, of which a process may have 65,530: a long session would run out of them."""
+    """Compiled programs take memory maps, of which a process may have 65,530; a long session would run out of them."""
     yield
     if next(_tests_run) % 40 == 0:
         jax.clear_caches()

@@ -1,4 +1,4 @@
-"""The environments, each beside policies that reach what it states; a new one is one row."""
+"""The environments, each with policies that reach its stated returns; a new one is one row."""
 
 import math
 from collections.abc import Callable
@@ -8,8 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from engram import GRU
-from engram.envs import (
+from farback.envs import (
     AbstractEnv,
     Bandit,
     CartPole,
@@ -20,93 +19,90 @@ from engram.envs import (
     Ladder,
     NoisyRecall,
     Pendulum,
-    Previous,
-    Recalled,
+    PreviousActionReward,
     RepeatPrevious,
     TabularMDP,
     Target,
     TMaze,
     Trials,
 )
-from engram.envs.spaces import sample
+from farback.envs.spaces import sample
 
 
 class Policy(NamedTuple):
-    """What is remembered at the beginning, and what is done: `(memory, observation) -> (memory, action)`."""
+    """The initial memory of a policy, and `(memory, observation) -> (memory, action)`."""
 
     memory: Any
     act: Callable
 
 
 class Row(NamedTuple):
-    """An environment, its longest episode, and policies that reach its optimum, and its best without memory."""
+    """An environment, the steps of its longest episode, and policies that reach its `optimum` and its `memoryless`."""
 
     env: AbstractEnv
     longest: int
     best: Policy | None = None
-    blind: Policy | None = None
+    memoryless: Policy | None = None
 
 
 def always(action):
-    return Policy(None, lambda memory, seen: (memory, jnp.asarray(action)))
+    return Policy(None, lambda memory, observation: (memory, jnp.asarray(action)))
 
 
-def keep_hint(memory, seen):
-    memory = jnp.where(seen[0] == 0, memory, seen[0])
+def keep_hint(memory, observation):
+    memory = jnp.where(observation[0] == 0, memory, observation[0])
     return memory, (memory > 0).astype(int)
 
 
-def keep_sign(memory, seen):
-    memory = memory + seen[0]
+def keep_sign(memory, observation):
+    memory = memory + observation[0]
     return memory, jnp.sign(memory)[None]
 
 
 def add_cues(env):
-    def act(memory, seen):
+    def act(memory, observation):
         total, time = memory
-        total = total + jnp.where(time < env.cues, seen[0], 0.0)
+        total = total + jnp.where(time < env.cues, observation[0], 0.0)
         return (total, time + 1), (total > 0).astype(int)
 
     return Policy((0.0, 0), act)
 
 
 def remember_food(env):
-    """−1 is known to be bad, 1 to be good; the food before is remembered to learn from its reward."""
+    """Remembers for each food whether it is bad (−1), unknown (0) or good (1), and the previous food."""
 
-    def act(memory, seen):
-        known, before = memory
-        eaten = seen["action"] == 2
-        known = known.at[before].set(jnp.where(eaten, jnp.sign(seen["reward"]), known[before]))
-        food = seen["observation"]
+    def act(memory, observation):
+        known, previous = memory
+        eaten = observation["action"] == 2
+        known = known.at[previous].set(jnp.where(eaten, jnp.sign(observation["reward"]), known[previous]))
+        food = observation["observation"]
         return (known, food), (known[food] >= 0).astype(int)
 
     return Policy((np.zeros(env.foods, np.float32), 0), act)
 
 
 def repeat(env):
-    def act(shown, seen):
-        shown = jnp.roll(shown, 1).at[0].set(seen)
-        return shown, shown[-1]
+    def act(cards, observation):
+        cards = jnp.roll(cards, 1).at[0].set(observation)
+        return cards, cards[-1]
 
     return Policy(np.zeros(env.delay + 1, np.int32), act)
 
 
-def go_there(memory, seen):
-    memory = jnp.where(seen[3] == 0, seen[4:], memory)
-    return memory, jnp.clip(memory - seen[:2], -1, 1)
+def go_to_target(memory, observation):
+    memory = jnp.where(observation[3] == 0, observation[4:], memory)
+    return memory, jnp.clip(memory - observation[:2], -1, 1)
 
 
-def go_to_the_middle(memory, seen):
-    return memory, jnp.where(seen[2] > 0, 0.0, jnp.clip(-seen[:2], -1, 1))
+def go_to_the_middle(memory, observation):
+    return memory, jnp.where(observation[2] > 0, 0.0, jnp.clip(-observation[:2], -1, 1))
 
 
-def upright(memory, seen):
-    return memory, (seen[2] + 0.5 * seen[3] + 0.05 * seen[0] + 0.1 * seen[1] > 0).astype(int)
+def upright(memory, observation):
+    return memory, (observation[2] + 0.5 * observation[3] + 0.05 * observation[0] + 0.1 * observation[1] > 0).astype(int)
 
 
 HINT = Policy(0.0, keep_hint)
-with jax.enable_x64(False):
-    MEMORY = GRU(3, 4, key=jax.random.key(0))
 ROWS = [
     Row(TMaze(7), 7, HINT, always(1)),
     Row(TMaze(10, noise=False, extra=10), 20, HINT, always(0)),
@@ -116,13 +112,13 @@ ROWS = [
     Row(NoisyRecall(10), 10, add_cues(NoisyRecall(10)), always(1)),
     Row(NoisyRecall(6, cues=2, noise=0.5), 6, add_cues(NoisyRecall(6, cues=2, noise=0.5)), always(0)),
     Row(Eat(3, 20), 20, None, always(1)),
-    Row(Previous(Eat(3, 20)), 20, remember_food(Eat(3, 20))),
-    Row(Previous(Eat(10, 50)), 50, remember_food(Eat(10, 50))),
+    Row(PreviousActionReward(Eat(3, 20)), 20, remember_food(Eat(3, 20))),
+    Row(PreviousActionReward(Eat(10, 50)), 50, remember_food(Eat(10, 50))),
     Row(RepeatPrevious(), 52, repeat(RepeatPrevious()), always(2)),
     Row(RepeatPrevious(2, suits=3, horizon=9), 9, repeat(RepeatPrevious(2))),
     Row(Ladder(), 20, always(1), always(1)),
     Row(Ladder(3, cost=0.2, horizon=4), 4, always(1)),
-    Row(Target(), 25, Policy(np.zeros(2, np.float32), go_there), Policy(None, go_to_the_middle)),
+    Row(Target(), 25, Policy(np.zeros(2, np.float32), go_to_target), Policy(None, go_to_the_middle)),
     Row(Target(force=True), 25),
     Row(CartPole(), 500, Policy(None, upright), Policy(None, upright)),
     Row(CartPole(speeds=False, dt=0.01, horizon=30), 30),
@@ -133,34 +129,34 @@ ROWS = [
     Row(TabularMDP(), 10, None, always(4)),
     Row(Trials(Bandit(2), 10), 10, None, always(0)),
     Row(Trials(TMaze(4, extra=3), 3), 21, None, always(1)),
-    Row(Previous(Trials(TabularMDP(3, 2, 4), 5)), 20),
-    Row(Previous(Trials(GaussianBandit(5), 10), none=False), 10),
-    Row(Previous(Pendulum(speeds=False, dt=0.1, horizon=10)), 10),
-    Row(Recalled(TMaze(6, extra=2), MEMORY), 8),
+    Row(PreviousActionReward(Trials(TabularMDP(3, 2, 4), 5)), 20),
+    Row(PreviousActionReward(Trials(GaussianBandit(5), 10), none=False), 10),
+    Row(PreviousActionReward(Pendulum(speeds=False, dt=0.1, horizon=10)), 10),
 ]
 
 
 def random(env):
-    """Uniform actions."""
-    return Policy(None, lambda memory, seen, key: (memory, sample(env.action_space, key)))
+    """Returns the policy of uniformly random actions."""
+    return Policy(None, lambda memory, observation, key: (memory, sample(env.action_space, key)))
 
 
 def returns(row, policy, episodes=4000):
-    """The mean return of whole episodes, and its standard error."""
+    """Returns the mean return of whole episodes, and its standard error."""
 
     @jax.jit
     def one(key):
-        def step(running, key):
-            play, memory, total, alive = running
+        def step(carried, key):
+            state, memory, total, alive = carried
             keys = (key,) if policy.act.__code__.co_argcount == 3 else ()
-            memory, action = policy.act(memory, row.env.observe(play.state), *keys)
-            play, feedback = row.env.act(play, action)
+            memory, action = policy.act(memory, row.env.observe(state.state), *keys)
+            state, feedback = row.env.auto_step(state, action)
             total = total + jnp.where(alive, feedback.reward, 0)
-            return (play, memory, total, alive & ~feedback.terminated & ~feedback.truncated), None
+            return (state, memory, total, alive & ~feedback.terminated & ~feedback.truncated), None
 
-        begin, act = jax.random.split(key)
-        start = (row.env.begin(begin), jax.tree.map(jnp.asarray, policy.memory), jnp.zeros(()), jnp.array(True))
-        (_, _, total, alive), _ = jax.lax.scan(step, start, jax.random.split(act, row.longest))
+        reset_key, action_key = jax.random.split(key)
+        memory = jax.tree.map(jnp.asarray, policy.memory)
+        start = (row.env.auto_reset(reset_key), memory, jnp.zeros(()), jnp.array(True))
+        (_, _, total, alive), _ = jax.lax.scan(step, start, jax.random.split(action_key, row.longest))
         return total, alive
 
     total, alive = jax.vmap(one)(jax.random.split(jax.random.key(0), episodes))

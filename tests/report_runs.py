@@ -1,8 +1,8 @@
-"""Runs to report on, without running them."""
+"""Records of runs that were never run, for reports."""
 
 import numpy as np
 
-from engram.reports.page import Record
+from farback.reports.record import Record
 
 HOSTILE = """<script>document.title = "taken"</script><img src=x onerror=alert(1)>"' $x^{ &amp; \x1b\n_日本\udcff"""
 LEVELS = {"optimum": 0.05, "memoryless": 0.31}
@@ -27,7 +27,11 @@ def rows(seeds=5, count=40, spacing=100, end=0.1, rate=50_000.0):
 
 
 def record(name="run", lines=None, *, config=None, metric="losses/loss", minimise=True, levels=LEVELS):
-    config = {"task": "AnBn(1, 32)", "cell": "GRU(64)", "seeds": 5, "log_every": None} if config is None else config
+    config = (
+        {"algorithm": "supervised", "task": "AnBn(1, 32)", "cell": "GRU(64)", "seeds": 5, "log_every": None}
+        if config is None
+        else config
+    )
     return Record(name, config, rows() if lines is None else lines, metric, minimise, levels)
 
 
@@ -39,5 +43,7 @@ def comparison():
     return [
         record("uoro", rows(5, 40, 100, 0.08, 41_000.0), config={"cell": "GRU(64)", "estimator": "UORO()"}),
         record("tbptt", plain, config={"cell": "GRU(64)", "estimator": "TBPTT(20)"}),
-        record("rtrl", rows(2, 10, 100, 0.06, 110_000.0), config={"cell": "GRU(64)", "estimator": "RTRL()", "batch": 4}),
+        record(
+            "rtrl", rows(2, 10, 100, 0.06, 110_000.0), config={"cell": "GRU(64)", "estimator": "RTRL()", "batch_size": 4}
+        ),
     ]

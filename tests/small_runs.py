@@ -1,6 +1,5 @@
 """Runs small enough for tests, and how they are compared."""
 
-import dataclasses
 import functools
 from typing import NamedTuple
 
@@ -8,38 +7,39 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from engram import Outcome, Tally
-from engram.runs.checkpoint import Checkpoints, facts, read
-from engram.runs.config import Config, settle, write_config
-from engram.runs.log import read_rows
-from engram.runs.loop import Options, train
-from engram.runs.optimiser import halvable
-from engram.runs.program import Program
-from engram.runs.saved import Saved
-from engram.runs.trial import AbstractTrial, Aim
+from farback import AbstractAlgorithm, Criterion, Outcome, Tally
+from farback.ops.optimizers import halvable
+from farback.runs.checkpoint import Checkpoints, facts, read
+from farback.runs.config import configure
+from farback.runs.directory import resolve_config, write_config
+from farback.runs.log import read_rows
+from farback.runs.loop import Options, train
+from farback.runs.program import Program
+from farback.runs.saved import LoadedRun
 
 TIMES = ("charts/SPS", "time/seconds")
 
 
-def config(estimator="UORO()", cell="GRU(4)", seeds=1, steps=280, **changes):
-    settings = {"task": "Recall(3)", "optimiser": "adam(1e-2)", "batch": 2, "length": 2, "seed": 5, "log_every": 3}
-    return Config(**(settings | {"cell": cell, "estimator": estimator, "seeds": seeds, "steps": steps} | changes))
+def config(estimator="UORO()", cell="GRU(4)", seeds=1, total_steps=280, **changes):
+    settings = {"task": "Recall(3)", "optimizer": "adam(1e-2)", "batch_size": 2, "window": 2, "seed": 5, "log_every": 3}
+    fixed = {"cell": cell, "estimator": estimator, "seeds": seeds, "total_steps": total_steps}
+    return configure("supervised", **(settings | fixed | changes))
 
 
 @functools.cache
 def program_of(config, devices):
-    """What is compiled once for the many runs of a test; tests/test_survival.py has processes of their own."""
+    """The program of a configuration, compiled once for the many runs of a test; test_survival.py starts processes."""
     return config.program(devices)
 
 
 def run(directory, config, updates=None, devices=1, **more):
-    settled = settle(directory, config)
-    program = program_of(dataclasses.replace(settled, steps=1), devices)
+    resolved = resolve_config(directory, config)
+    program = program_of(resolved.replace(total_steps=1), devices)
     directory.mkdir(parents=True, exist_ok=True)
-    write_config(directory, settled)
-    train(program, directory, updates or settled.updates, record=settled.record, **more)
-    facts, running = newest(directory, program)
-    return Saved(program, running, facts)
+    write_config(directory, resolved)
+    train(program, directory, updates or resolved.updates, record=resolved.record, **more)
+    facts, state = newest(directory, program)
+    return LoadedRun(program, state, facts)
 
 
 def newest(directory, program):
@@ -77,8 +77,11 @@ class Walk(NamedTuple):
     hidden: jax.Array
 
 
-class Walker(AbstractTrial):
-    """Its model grows; it becomes infinite at one update of one seed, if the step was not halved `needs` times."""
+class Walker(AbstractAlgorithm):
+    """Its parameters grow by one step each update.
+
+    One value is infinite at one update of one seed, unless the step was halved `needs` times.
+    """
 
     bad_update: int = 37
     bad_seed: int = 6
@@ -88,17 +91,24 @@ class Walker(AbstractTrial):
     minimise: bool = True
 
     @property
-    def steps(self):
+    def steps_per_update(self):
         return 1
 
     @property
-    def aim(self):
-        return Aim("losses/loss", self.minimise, {})
+    def criterion(self):
+        return Criterion("losses/loss", self.minimise, {})
+
+    @property
+    def evaluation_unit(self):
+        return "steps"
+
+    @property
+    def episode_length(self):
+        return None
 
     def init(self, key):
-        return Walk(
-            jnp.zeros(2), halvable().init(None), jnp.zeros((), int), jax.random.key_data(key)[-1].astype(int), jnp.zeros(())
-        )
+        seed = jax.random.key_data(key)[-1].astype(int)
+        return Walk(jnp.zeros(2), halvable().init(None), jnp.zeros((), int), seed, jnp.zeros(()))
 
     def update(self, state):
         step, _ = halvable().update(jnp.ones(2), state.halvings)
@@ -108,24 +118,23 @@ class Walker(AbstractTrial):
         loss = state.x[0] + (value if self.bad == "loss" else 0.0)
         if self.valley:
             loss = (1 if self.minimise else -1) * (state.count - self.valley).astype(float) ** 2
-        if self.bad == "state":  # of which the parameters are NaN one update later
+        if self.bad == "state":  # the parameters are NaN one update later
             x = x + 0 * state.hidden
             state = state._replace(hidden=state.hidden + value)
-        return Walk(x, state.halvings, state.count + 1, state.seed, state.hidden), Outcome(
-            loss, {"x": Tally(loss, jnp.ones(()))}
-        )
+        metrics = {"x": Tally(loss, jnp.ones(()))}
+        return Walk(x, state.halvings, state.count + 1, state.seed, state.hidden), Outcome(loss, metrics)
 
-    def model(self, state):
+    def network_in(self, state):
         return {"x": state.x}
 
-    def evaluate(self, model, key, updates):
-        return Outcome(model["x"][0], {})
+    def evaluate(self, network, key, amount):
+        return {"losses/loss": Tally(network["x"][:1], jnp.ones(1))}
 
-    def watch(self, model, key, steps):
+    def timeline(self, network, key, steps):
         raise NotImplementedError
 
 
-def walk(directory, trial, updates=100, *, seeds=(5, 6), warn=print, **options):
-    program = Program(trial, seeds, 10)
+def walk(directory, algorithm, updates=100, *, seeds=(5, 6), warn=print, **options):
+    program = Program(algorithm, seeds, 10)
     train(program, directory, updates, options=Options(**options), warn=warn)
     return newest(directory, program)[1].state

@@ -1,4 +1,4 @@
-"""The tasks, each beside what it ought to be; a new one is one row."""
+"""The table of tasks, with their expected properties: a new task is one row."""
 
 import functools
 import math
@@ -8,32 +8,32 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from engram import (
+from farback import Window
+from farback.tasks import (
     AbstractTask,
     Adding,
     AnBn,
     Brackets,
-    ClassRecall,
     Copy,
+    NoisyRecall,
     Recall,
     ScatteredCopy,
     SignalledCopy,
     VariableCopy,
     Warp,
-    Window,
 )
 
 BATCH, STEPS = 32, 3000
 
 
 class Row(NamedTuple):
-    """A task beside what it ought to be.
+    """A task and its expected properties.
 
     - `episode`: the steps of an episode, None for an endless stream.
-    - `perfect`: the best predictor, by hand: from the inputs of the episode so far to logits, or to the value.
-    - `inputs`: their means.
-    - `brief`: what a predictor of the last two steps cannot get below.
-    - `place`: what a blind predictor knows of the steps of a sequence, where the task states `blind`.
+    - `perfect`: the best predictor, written by hand: from the inputs of the episode so far to logits, or to the value.
+    - `inputs`: the mean of each input.
+    - `brief`: a lower bound on the loss of a predictor of the last two steps.
+    - `place`: the position that a blind predictor knows, for each step of a sequence; for tasks that state `blind`.
     """
 
     task: AbstractTask
@@ -49,7 +49,7 @@ def certainly(task, symbol):
 
 
 def count_letters(task, seen):
-    """Of a run of a, all lengths that are left are as likely; a run of b is as long as the run of a before it."""
+    """The remaining lengths of a run of a are equally likely; a run of b is as long as the run of a before it."""
     symbols = "".join("ab\n"[symbol] for symbol in seen.argmax(-1))
     *_, before, now = ["", *symbols.split("\n")]
     if now.startswith("b") or (not now and before.startswith("a")):
@@ -109,11 +109,11 @@ def position(period):
 
 
 def since_signal(task, inputs):
-    """Steps since the signal, 0 without one: its episode starts anew every `steps`."""
+    """The steps since the signal, 0 before it; an episode begins every `episode_length` steps."""
     signals = inputs[:, task.symbols + 1].astype(int)
     since = np.zeros(len(inputs), int)
     for step in range(1, len(inputs)):
-        goes_on = step % task.steps and (signals[step - 1] or since[step - 1])
+        goes_on = step % task.episode_length and (signals[step - 1] or since[step - 1])
         since[step] = since[step - 1] + 1 if goes_on else 0
     return np.minimum(since, task.length + 1)
 
@@ -158,7 +158,7 @@ def warp(low, high, pad, symbols, length):
 
 
 def expected_runs(low, high, steps):
-    """The sum over k of the probability that k runs take less than `steps`."""
+    """The expected number of runs that begin in `steps` steps: the sum over k of P(k runs take less than `steps`)."""
     run = np.arange(high + 1) >= low
     total, ends = 0.0, np.ones(1)
     while len(ends):
@@ -168,8 +168,8 @@ def expected_runs(low, high, steps):
     return total
 
 
-def class_recall(length, cues, noise):
-    task = ClassRecall(length, cues, noise)
+def noisy_recall(length, cues, noise):
+    task = NoisyRecall(length, cues, noise)
     return Row(task, length, log_odds, [0.0, 1 / length], task.memoryless if length > cues + 2 else task.optimum)
 
 
@@ -196,7 +196,7 @@ ROWS = [
     warp(2, 2, False, 5, None),
     warp(1, 4, False, 5, None),
     warp(1, 3, True, 5, None),
-    class_recall(7, 3, 1.5),
+    noisy_recall(7, 3, 1.5),
 ]
 
 
@@ -206,7 +206,7 @@ def row_of(kind):
 
 @functools.cache
 def drawn(task):
-    """A stream, whether the same key gives the same, and whether another does."""
+    """A stream, whether the same key gives the same stream, and whether another key does."""
     draw = jax.jit(lambda key: task.window(task.sources(BATCH, key), STEPS)[1])
     one, again, other = (draw(jax.random.key(seed)) for seed in (1, 1, 2))
     return jax.tree.map(np.asarray, one), same(one, again), same(one, other)
@@ -225,7 +225,7 @@ def same(one, other):
 
 
 def uniformly(values, count):
-    """Whether values in {0, …, count − 1} are equally frequent: χ² within five deviations."""
+    """Whether values in {0, …, count − 1} are equally frequent: χ² within five standard deviations."""
     found = np.bincount(values, minlength=count)
     expected = len(values) / count
     assert len(found) == count

@@ -1,125 +1,175 @@
-"""Replay is acting: what a model thinks of a whole rollout at once is what it thought when it acted, step by step."""
+"""Policies and rollouts. A replay of a rollout, all steps at once, reproduces every output of the acting network."""
+
+import functools
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tables import CELLS, INPUTS, squared_error
+from tables import CELLS, INPUTS
+from tiers import slow_except
 
-import engram
-from engram.agents.acting import begin, next_value, rollout
-from engram.agents.distributions import PolicyHead, distribution
-from engram.cells import Chain, Parallel
-from engram.envs import HighLow, Ladder, Previous, TMaze
-from engram.envs.spaces import width
+from farback.acting import RandomPolicy, evaluate, reset_envs, rollout, watch
+from farback.acting.rollout import initial_states
+from farback.agents import ActorCriticNetwork, ActorCriticPolicy
+from farback.agents.on_policy import bootstrap_value
+from farback.cell import unroll
+from farback.cells import Chain
+from farback.envs import HighLow, Ladder, PreviousActionReward, TMaze
+from farback.envs.spaces import contains
+from farback.ops.distributions import distribution
 
 BATCH, STEPS = 3, 23
-ENVS = {"TMaze": TMaze(4, extra=3), "HighLow": Previous(HighLow(5)), "Ladder": Ladder(3, horizon=4)}
+ENVS = {"TMaze": TMaze(4, extra=3), "HighLow": PreviousActionReward(HighLow(5)), "Ladder": Ladder(3, horizon=4)}
 
 
-def make_model(env, kind, key, shared=False):
-    keys = jax.random.split(key, 5)
-    layers = [eqx.nn.Linear(width(env.observation_space), INPUTS, key=keys[0]), jnp.tanh]
-    out = jax.eval_shape(lambda: (cell := CELLS[kind](keys[1]))(cell.initial(), jnp.zeros(INPUTS))[1]).shape[0]
-    policy, value = PolicyHead(out, env.action_space, key=keys[2]), eqx.nn.Linear(out, 1, key=keys[3])
-    policy = eqx.tree_at(lambda head: head.linear.weight, policy, 100 * policy.linear.weight)
-    if shared:
-        return Chain(*layers, CELLS[kind](keys[1]), Parallel(policy, value))
-    return Parallel(Chain(*layers, CELLS[kind](keys[1]), policy), Chain(*layers, CELLS[kind](keys[4]), value))
+def cell_of(kind):
+    def make(size, *, key):
+        return Chain(eqx.nn.Linear(size, INPUTS, key=jax.random.fold_in(key, 1)), jnp.tanh, CELLS[kind](key))
+
+    return make
 
 
-def initial(model, batch):
-    return engram.Supervised(squared_error).initial(model, batch)
+def make_policy(env, kind="GRU", shared=False, greedy=False, seed=1):
+    """A policy whose actions are far from equally likely."""
+    network = ActorCriticNetwork(cell_of(kind), shared_memory=shared)(env, key=jax.random.key(seed))
+    weights = (lambda net: net.head.policy.linear.weight) if shared else lambda net: net.policy.head.linear.weight
+    return ActorCriticPolicy(eqx.tree_at(weights, network, replace_fn=lambda weight: 100 * weight), env, greedy)
 
 
-def played(env, model, length=STEPS):
-    @eqx.filter_jit
-    def play(model, key):
-        keys = jax.random.split(key)
-        state = initial(model, BATCH)
-        return state, *rollout(env, model, state, begin(env, BATCH, keys[0]), keys[1], length)
-
-    return play(model, jax.random.key(0))
+@eqx.filter_jit
+def collect(policy, key=0, length=STEPS):
+    reset_key, act_key = jax.random.split(jax.random.key(key))
+    state = initial_states(policy, BATCH)
+    return state, *rollout(policy.env, policy, state, reset_envs(policy.env, BATCH, reset_key), act_key, length)
 
 
-def replay(model, state, steps, first):
-    @eqx.filter_jit
-    def run(model, state, steps, first):
-        time_major = jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), steps.seen)
-        _, (policy, value) = engram.cell.unroll(model, state, first.T, time_major, jnp.ones(first.T.shape))
-        return jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), (policy, value[..., 0]))
+@eqx.filter_jit
+def replay(policy, state, steps, first):
+    """The log-probabilities of the actions, and the values."""
+    network = policy.network
+    seen = jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), steps.observation)
+    features = jax.vmap(jax.vmap(network.encoder))(seen)
+    output = unroll(network.memory, state, first.T, features, jnp.ones(first.T.shape))[1]
+    found = jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), jax.vmap(jax.vmap(network.head))(output))
 
-    return run(model, state, steps, first)
+    def log_prob(output, action):
+        return distribution(policy.env.action_space, output).log_prob(action)
 
-
-def log_probs(env, policy, action):
-    each = jax.vmap(jax.vmap(lambda output, action: distribution(env.action_space, output).log_prob(action)))
-    return each(policy, action)
+    return jax.vmap(jax.vmap(log_prob))(found.policy, steps.action), found
 
 
 @pytest.mark.parametrize("shared", [False, True], ids=["separate", "shared"])
-@pytest.mark.parametrize("kind", CELLS)
-def test_replay_is_acting(kind, shared):
+@pytest.mark.parametrize("kind", slow_except(("GRU", "RTU"), CELLS))
+def test_rollout_replay_is_acting(kind, shared):
     name = list(ENVS)[list(CELLS).index(kind) % len(ENVS)]
-    env = ENVS[name]
-    model = make_model(env, kind, jax.random.key(1), shared)
-    start, state, playing, steps, _ = played(env, model)
+    policy = make_policy(ENVS[name], kind, shared)
+    start, state, envs, steps, _ = collect(policy)
     assert int(steps.first.sum()) > BATCH, "an episode should begin within the rollout"
-    policy, value = replay(model, start, steps, steps.first)
-    ratio = jnp.exp(log_probs(env, policy, steps.action) - steps.log_prob)
-    np.testing.assert_allclose(ratio, 1, rtol=1e-10)
-    np.testing.assert_allclose(value, steps.value, rtol=1e-10, atol=1e-12)
-    beyond = next_value(env, model, state, playing)
-    _, _, _, longer, _ = played(env, model, STEPS + 1)
-    np.testing.assert_allclose(beyond, longer.value[:, -1], rtol=1e-10, atol=1e-12)
+    log_prob, output = replay(policy, start, steps, steps.first)
+    np.testing.assert_allclose(jnp.exp(log_prob - steps.extras.log_prob), 1, rtol=1e-10)
+    np.testing.assert_allclose(output.value, steps.extras.value, rtol=1e-10, atol=1e-12)
+    longer = collect(policy, length=STEPS + 1)[3]
+    after = eqx.filter_jit(bootstrap_value)(policy, state, envs)
+    np.testing.assert_allclose(after, longer.extras.value[:, -1], rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", ENVS)
-def test_control_an_end_is_no_beginning(name):
-    """`terminated | truncated` in place of `first` resets memories too early, and is seen."""
-    env = ENVS[name]
-    model = make_model(env, "GRU", jax.random.key(1))
-    start, _, _, steps, _ = played(env, model)
-    policy, _ = replay(model, start, steps, steps.terminated | steps.truncated)
-    ratio = jnp.exp(log_probs(env, policy, steps.action) - steps.log_prob)
-    assert float(jnp.abs(ratio - 1).max()) > 1e-3
+def test_rollout_replay_control_ends_in_place_of_first(name):
+    """`terminated | truncated` in place of `first` resets memories one step too early, which the law detects."""
+    policy = make_policy(ENVS[name])
+    start, _, _, steps, _ = collect(policy)
+    log_prob, _ = replay(policy, start, steps, steps.terminated | steps.truncated)
+    assert float(jnp.abs(jnp.exp(log_prob - steps.extras.log_prob) - 1).max()) > 1e-3
 
 
-def test_scores_are_those_of_the_episodes_that_ended():
-    env = Ladder(3, horizon=4)
-    _, _, playing, steps, scores = played(env, make_model(env, "GRU", jax.random.key(2)))
+def test_rollout_statistics_are_those_of_finished_episodes():
+    _, _, envs, steps, statistics = collect(make_policy(Ladder(3, horizon=4), seed=2))
     returns, lengths = [], []
-    for reward, over, ended in zip(steps.reward, steps.over, steps.terminated | steps.truncated, strict=True):
+    for reward, last, ended in zip(steps.reward, steps.last, steps.terminated | steps.truncated, strict=True):
         total, length = 0.0, 0
         for time in range(STEPS):
-            total, length = total + float(reward[time]), length + (not over[time])
+            total, length = total + float(reward[time]), length + (not last[time])
             if ended[time]:
                 returns, lengths = [*returns, total], [*lengths, length]
                 total, length = 0.0, 0
-    assert float(scores["episodic_return"].count) == len(returns)
-    np.testing.assert_allclose(scores["episodic_return"].total, sum(returns), atol=1e-12)
-    np.testing.assert_allclose(scores["episodic_length"].mean, np.mean(lengths))
-    assert np.all(playing.length < 4)
+    assert float(statistics["episodic_return"].count) == len(returns)
+    np.testing.assert_allclose(statistics["episodic_return"].total, sum(returns), atol=1e-12)
+    np.testing.assert_allclose(statistics["episodic_length"].mean, np.mean(lengths))
+    assert np.all(envs.episode_length < 4)
 
 
-def test_the_likeliest_action_is_taken_where_asked():
-    env = TMaze(4)
-    model = make_model(env, "GRU", jax.random.key(3))
-    state, playing = initial(model, BATCH), begin(env, BATCH, jax.random.key(0))
-    runs = [rollout(env, model, state, playing, jax.random.key(key), 9, greedy=True)[2] for key in (1, 2)]
-    np.testing.assert_array_equal(runs[0].action, runs[1].action)
-    policy, _ = replay(model, state, runs[0], runs[0].first)
-    np.testing.assert_array_equal(runs[0].action, jnp.argmax(policy, axis=-1))
-
-
-def test_an_environment_does_not_depend_on_how_many_play_beside_it():
-    env = TMaze(4, extra=3)
-    model = make_model(env, "GRU", jax.random.key(3))
-    state, playing = initial(model, BATCH), begin(env, BATCH, jax.random.key(0))
+def test_rollout_of_one_environment_is_independent_of_the_others():
+    policy = make_policy(TMaze(4, extra=3), seed=3)
+    state, envs = initial_states(policy, BATCH), reset_envs(policy.env, BATCH, jax.random.key(0))
     keys = jax.random.split(jax.random.key(5), BATCH)
-    together = rollout(env, model, state, playing, keys, 9)[2]
-    alone = rollout(env, model, *jax.tree.map(lambda leaf: leaf[1:2], (state, playing, keys)), 9)[2]
+    together = rollout(policy.env, policy, state, envs, keys, 9)[2]
+    alone = rollout(policy.env, policy, *jax.tree.map(lambda leaf: leaf[1:2], (state, envs, keys)), 9)[2]
     np.testing.assert_array_equal(alone.action, together.action[1:2])
     np.testing.assert_array_equal(alone.reward, together.reward[1:2])
-    np.testing.assert_allclose(alone.value, together.value[1:2], rtol=1e-12)
+    np.testing.assert_allclose(alone.extras.value, together.extras.value[1:2], rtol=1e-12)
+
+
+def test_policy_greedy_takes_the_most_likely_action():
+    policy = make_policy(TMaze(4), seed=3, greedy=True)
+    state, envs = initial_states(policy, BATCH), reset_envs(policy.env, BATCH, jax.random.key(0))
+    one, other = (rollout(policy.env, policy, state, envs, jax.random.key(key), 9)[2] for key in (1, 2))
+    np.testing.assert_array_equal(one.action, other.action)
+    np.testing.assert_array_equal(one.action, jnp.argmax(replay(policy, state, one, one.first)[1].policy, axis=-1))
+
+
+@pytest.mark.parametrize("name", ENVS)
+def test_policy_stepped_by_hand_is_rollout(name):
+    """A Python loop over NumPy observations, as a user writes it, takes the actions of the compiled rollout."""
+    policy = make_policy(ENVS[name])
+    _, _, _, steps, _ = collect(policy, length=8)
+    seen, first = jax.tree.map(np.asarray, (steps.observation, steps.first))
+    key = jax.random.split(jax.random.split(jax.random.key(0))[1], BATCH)[1]
+    state = policy.initial()
+    for time in range(8):
+        now = jax.tree.map(lambda leaf, time=time: leaf[1, time], seen)
+        state, action, extras = policy(state, now, bool(first[1, time]), jax.random.fold_in(key, time))
+        np.testing.assert_allclose(action, steps.action[1, time], rtol=1e-12)
+        np.testing.assert_allclose(extras.value, steps.extras.value[1, time], rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(extras.log_prob, steps.extras.log_prob[1, time], rtol=1e-10)
+
+
+def test_policy_random_is_uniform():
+    env = TMaze(4)
+    policy = RandomPolicy(env)
+    state, action, extras = policy(policy.initial(), env.observe(env.reset(jax.random.key(0))), True, jax.random.key(1))
+    assert (state, extras) == ((), ())
+    assert contains(env.action_space, action)
+    actions = rollout(env, policy, (), reset_envs(env, 8, jax.random.key(0)), jax.random.key(1), 500)[2].action
+    assert abs(float(actions.mean()) - 0.5) < 4 * 0.5 / np.sqrt(actions.size)
+
+
+def test_evaluate_counts_every_episode_once():
+    """Corridors of 4, 5 and 6 steps are equally frequent, though the short ones end first."""
+    env = TMaze(4, extra=2)
+    found = eqx.filter_jit(evaluate)(env, RandomPolicy(env), jax.random.key(0), 3000)
+    assert np.isin(found.returns, (-3, 4)).all()
+    assert abs(found.lengths.mean() - 5) < 4 * np.sqrt(2 / 3 / 3000)
+    assert abs(found.returns.mean() - env.random) < 4 * 3.5 / np.sqrt(3000)
+
+
+def test_evaluate_abandons_long_episodes():
+    env = TMaze(4, extra=2)
+    found = evaluate(env, RandomPolicy(env), jax.random.key(0), 50, max_steps=5)
+    assert np.isnan(found.returns[found.lengths == 5]).any(), "corridors of 6 steps"
+    assert np.isfinite(found.returns[found.lengths < 5]).all()
+    assert found.lengths.max() == 5
+
+
+def test_watch_records_the_states_of_each_step():
+    policy = make_policy(TMaze(4, extra=2))
+    found = eqx.filter_jit(functools.partial(watch, steps=12))(policy.env, policy, jax.random.key(0))
+    assert found.steps.first[0]
+    np.testing.assert_array_equal(found.cue, found.steps.first)
+    np.testing.assert_array_equal(found.steps.observation, jax.vmap(policy.env.observe)(found.world))
+    state = policy.initial()
+    for time in range(12):
+        state, _ = policy.outputs(state, found.steps.observation[time], found.steps.first[time])
+        now = jax.tree.map(lambda leaf, time=time: leaf[time], found.policy_state)
+        jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-10, atol=1e-12), now, state)

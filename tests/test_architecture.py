@@ -1,85 +1,149 @@
-"""Imports point down only, siblings never import each other, and classes are abstract or final."""
+"""Imports point down and have no cycles; classes are abstract or final; public names are documented."""
 
 import ast
+import graphlib
+import importlib
 import inspect
 from pathlib import Path
 
 import equinox as eqx
+import pytest
 
-import engram
+import farback
 
-ROOT = Path(engram.__file__).parent
+ROOT = Path(farback.__file__).parent
 FLOORS = [
-    {"types", "together"},
-    {"chance"},
+    {"types"},
+    {"ops"},
     {"cell"},
-    {"step", "descent", "tasks", "envs"},
-    {"cells", "estimators", "objectives", "strategies"},
-    {"learner", "memup"},
-    {"agents"},
+    {"step"},
+    {"network", "algorithm"},
+    {"cells", "estimators", "tasks", "envs"},
+    {"encoders", "heads", "acting"},
+    {"learner"},
+    {"segmentwise_artbp", "agents", "strategies"},
+    {"memup"},
     {"runs"},
-    {"reports"},
+    {"sweeps", "reports"},
     {"papers"},
     {"cli"},
     {"__main__"},
 ]
 HEIGHT = {room: height for height, floor in enumerate(FLOORS) for room in floor}
+NAMESPACES = ("acting", "agents", "cells", "encoders", "envs", "estimators", "memup", "strategies", "tasks")
+WITHOUT_REFERENCE = {"SkipConcat", "Chain", "Parallel", "Stateless", "Sharded", "Frozen"}
+"""Cells and estimators that no paper describes."""
 
 
-def imports():
-    """Each import of a room by a file of another room."""
-    for path in sorted(ROOT.rglob("*.py")):
-        room = path.relative_to(ROOT).parts[0].removesuffix(".py")
-        for node in ast.walk(ast.parse(path.read_text())):
-            found = []
-            if isinstance(node, ast.ImportFrom):
-                assert node.level == 0, f"{path}: a relative import"
-                found = [f"{node.module}.{alias.name}" for alias in node.names]
-            elif isinstance(node, ast.Import):
-                found = [alias.name for alias in node.names]
-            for module in found:
-                first, *rest = module.split(".")
-                if first == "engram" and room != "__init__":
-                    other = rest[0] if rest else "the whole package"
-                    if other != room:
-                        yield path.relative_to(ROOT), room, other
+def name_of(path):
+    """The name of the module in a file."""
+    parts = ["farback", *path.relative_to(ROOT).with_suffix("").parts]
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def test_every_room_has_its_floor():
-    rooms = {path.relative_to(ROOT).parts[0].removesuffix(".py") for path in ROOT.rglob("*.py")}
-    assert rooms - {"__init__"} == set(HEIGHT)
+MODULES = {name_of(path): path for path in sorted(ROOT.rglob("*.py"))}
+
+
+def room(module):
+    """The folder or file directly inside the package."""
+    return module.split(".")[1] if "." in module else "__init__"
+
+
+def run_time_nodes(tree):
+    """All nodes of a module but those that only a type checker reads."""
+    for node in ast.iter_child_nodes(tree):
+        if not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)):
+            yield node
+            yield from run_time_nodes(node)
+
+
+def imports(path):
+    """The modules of the package that a file imports, anywhere in it."""
+    for node in run_time_nodes(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            found = [name if name in MODULES else node.module for name in names]
+        else:
+            found = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        yield from (module for module in found if module.split(".")[0] == "farback")
+
+
+GRAPH = {module: set(imports(path)) for module, path in MODULES.items()}
+
+
+def test_every_room_has_a_floor():
+    assert {room(module) for module in MODULES} - {"__init__"} == set(HEIGHT)
 
 
 def test_imports_point_down():
-    # runs/spec.py reads the names that an expression may use off the public ones.
-    whole = {str(path) for path, _, other in imports() if other == "the whole package"}
-    assert whole == {"runs/spec.py"}
-    known = [(path, room, other) for path, room, other in imports() if other != "the whole package"]
-    upward = [f"{path}: {room} imports {other}" for path, room, other in known if HEIGHT[other] >= HEIGHT[room]]
+    upward = [
+        f"{module} imports {other}"
+        for module, others in GRAPH.items()
+        for other in others
+        if room(module) not in ("__init__", room(other)) and HEIGHT.get(room(other), len(FLOORS)) >= HEIGHT[room(module)]
+    ]
     assert not upward
 
 
-def test_control_the_imports_are_found():
-    assert ("cli", "reports") in {(room, other) for _, room, other in imports()}
+def test_control_imports_are_found():
+    pairs = {(room(module), room(other)) for module, others in GRAPH.items() for other in others}
+    assert {("cli", "reports"), ("memup", "agents"), ("__init__", "runs")} <= pairs
+
+
+def test_files_import_each_other_without_cycles():
+    list(graphlib.TopologicalSorter(GRAPH).static_order())  # raises CycleError, which names the files
+
+
+def test_control_a_cycle_is_found():
+    with pytest.raises(graphlib.CycleError):
+        list(graphlib.TopologicalSorter(GRAPH | {"farback.types": {"farback.runs.run"}}).static_order())
+
+
+def test_no_file_imports_a_package_that_contains_it():
+    """The root package and the package of its own room are not yet complete when a file is imported."""
+    wrong = [
+        f"{module} imports {other}"
+        for module, others in GRAPH.items()
+        for other in others
+        if (module.startswith(f"{other}.") and MODULES[other].name == "__init__.py") or other == "farback"
+    ]
+    assert not wrong
+
+
+def test_the_top_level_has_at_most_50_names():
+    tree = ast.parse((ROOT / "__init__.py").read_text())
+    names = [alias.asname or alias.name for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names]
+    assert len(names) == len(set(names)) <= 50
+    assert all(hasattr(farback, name) for name in names)
+
+
+def public():
+    """The public classes of the top level and of the namespaces, by name."""
+    spaces = [farback, *(importlib.import_module(f"farback.{name}") for name in NAMESPACES)]
+    found = {
+        f"{space.__name__}.{name}": value
+        for space in spaces
+        for name, value in vars(space).items()
+        if inspect.isclass(value) and value.__module__.startswith("farback") and name[0] != "_"
+    }
+    assert len(found) > 100
+    return found
 
 
 def test_classes_are_abstract_or_final():
-    classes = {value for value in vars(engram).values() if inspect.isclass(value) and issubclass(value, eqx.Module)}
-    for value in classes:
-        heirs = [heir for heir in value.__subclasses__() if heir.__module__.startswith("engram")]
-        assert inspect.isabstract(value) or not heirs, f"{value.__name__} is concrete, yet inherited from"
-        assert inspect.isabstract(value) or not value.__name__.startswith("Abstract")
+    for name, value in public().items():
+        if issubclass(value, eqx.Module):
+            heirs = [heir.__name__ for heir in value.__subclasses__() if heir.__module__.startswith("farback")]
+            assert inspect.isabstract(value) or not heirs, f"{name} is concrete, and {heirs} inherit from it"
+            assert inspect.isabstract(value) or not value.__name__.startswith("Abstract"), name
 
 
-def test_the_public_names_say_what_they_are():
-    for name, value in vars(engram).items():
-        if inspect.isclass(value):
-            assert value.__doc__, f"{name} has no docstring"
-            if issubclass(value, engram.AbstractCell | engram.AbstractEstimator) and not inspect.isabstract(value):
-                assert "Reference:" in value.__doc__ or name in (
-                    "Alongside",
-                    "Chain",
-                    "Parallel",
-                    "Stateless",
-                    "Sharded",
-                ), f"{name} cites nothing"
+def test_public_classes_have_docstrings_and_references():
+    for name, value in public().items():
+        text = vars(value).get("__doc__") or ""
+        assert text.strip(), f"{name} has no docstring"
+        assert not text.startswith(f"{value.__name__}("), f"{name} has the docstring of a dataclass"
+        cited = (farback.AbstractCell, farback.AbstractEstimator)
+        if issubclass(value, cited) and not inspect.isabstract(value) and value.__name__ not in WITHOUT_REFERENCE:
+            assert "Reference:" in text, f"{name} cites no paper"

@@ -1,4 +1,4 @@
-"""What cannot be done is refused before anything is compiled, by name, with the reason and the remedy."""
+"""Bad input is refused before anything is compiled, with the argument, the reason and the remedy."""
 
 import equinox as eqx
 import jax
@@ -7,25 +7,12 @@ import optax
 import pytest
 from tables import CELLS, model_of, random_window, squared_error
 
-from engram import (
-    BPTT,
-    GRU,
-    KFRTRL,
-    RFLO,
-    RTRL,
-    TBPTT,
-    UORO,
-    AnBn,
-    Chain,
-    InputError,
-    Learner,
-    SnAp,
-    Supervised,
-    Window,
-)
-from engram.reports.diagnosis import diagnose, reach
+from farback import InputError, Network, NetworkStep, ReadoutNetwork, Supervised, Window, credit_reach, diagnose
+from farback.cells import GRU, Chain
+from farback.estimators import BPTT, KFRTRL, RFLO, RTRL, TBPTT, UORO, SnAp
+from farback.tasks import AnBn
 
-STEP = Supervised(squared_error)
+STEP = NetworkStep(squared_error)
 
 
 def refusal(call):
@@ -41,19 +28,20 @@ def refusal(call):
         (RFLO(), "LSTM", "RFLO() cannot serve LSTM"),
     ],
 )
-def test_an_estimator_that_a_cell_cannot_serve(estimator, cell, message, key):
+def test_an_estimator_refuses_a_cell_that_it_cannot_serve(estimator, cell, message, key):
     said = refusal(lambda: estimator.init(STEP, model_of(CELLS[cell], key), random_window(key)))
     assert message in said
     assert "UORO()" in said
 
 
 def test_kf_rtrl_refuses_stacks(key):
-    model = Chain(GRU(3, 4, key=key), GRU(4, 4, key=key), eqx.nn.Linear(4, 2, key=key))
+    cell = Chain(GRU(3, 4, key=key), GRU(4, 4, key=key))
+    model = Network(eqx.nn.Identity(), cell, eqx.nn.Linear(4, 2, key=key))
     assert "stack no recurrent layers" in refusal(lambda: KFRTRL().init(STEP, model, random_window(key)))
 
 
 @pytest.mark.parametrize("estimator", [TBPTT(4), UORO(memory=4)], ids=str)
-def test_a_window_that_does_not_fit(estimator, key):
+def test_an_estimator_refuses_a_window_that_it_cannot_cut(estimator, key):
     model, window = model_of(CELLS["GRU"], key), random_window(key)
     carry = estimator.init(STEP, model, window)
     said = refusal(lambda: estimator.gradient(STEP, model, carry, window, key))
@@ -74,31 +62,38 @@ def test_a_window_that_does_not_fit(estimator, key):
         (lambda w: Window(w.first, w.inputs, w.targets.at[0, 1, 1].set(jnp.inf)), "Window.targets is NaN or infinite"),
     ],
 )
-def test_a_window_that_is_none(change, message, key):
+def test_a_malformed_window_is_refused(change, message, key):
     model, window = model_of(CELLS["GRU"], key), random_window(key)
     assert message in refusal(lambda: diagnose(STEP, model, change(window), [BPTT()], key=key))
 
 
-def test_a_learner_looks_at_its_windows(key):
-    task = AnBn(1, 4)
-    learner = Learner(task, BPTT(), optax.sgd(0.1))
-    model = Chain(GRU(3, 4, key=key), eqx.nn.Linear(4, 3, key=key))
-    state = learner.init(model, 2, key=key)
-    window = next(iter(task.windows(5, 2, key=key)))
-    learner.update(state, window)
+def supervised(**changes):
+    usual = {"network": ReadoutNetwork(lambda size, *, key: GRU(size, 4, key=key)), "optimizer": optax.sgd(0.1)}
+    return Supervised(AnBn(1, 4), **(usual | {"batch_size": 2, "window": 5} | changes))
+
+
+def test_learn_checks_its_window(key):
+    algorithm = supervised()
+    state = algorithm.init(key)
+    windows = AnBn(1, 4).windows(5, 2, key=key)
+    window = next(iter(windows))
+    algorithm.learn(state, window)
     broken = Window(window.first, window.inputs.at[0, 0, 0].set(jnp.nan), window.targets)
-    assert "clean the data" in refusal(lambda: learner.update(state, broken))
-    assert "3 sequences" in refusal(lambda: learner.update(state, next(iter(task.windows(5, 3, key=key)))))
+    assert "clean the data" in refusal(lambda: algorithm.learn(state, broken))
+    assert "3 sequences" in refusal(lambda: algorithm.learn(state, next(iter(AnBn(1, 4).windows(5, 3, key=key)))))
 
 
-def test_a_learner_looks_at_its_model(key):
-    learner = Learner(AnBn(1, 4), BPTT(), optax.sgd(0.1))
-    said = refusal(lambda: learner.init(Chain(GRU(3, 4, key=key)), 2, key=key))
-    assert "eqx.nn.Linear(size, 3" in said
-    assert "batch >= 1" in refusal(lambda: learner.init(Chain(GRU(3, 4, key=key)), 0, key=key))
+def test_supervised_checks_its_network(key):
+    def headless(task, *, key):
+        return Network(eqx.nn.Identity(), GRU(3, 4, key=key), eqx.nn.Identity())
+
+    assert "eqx.nn.Linear(size, 3" in refusal(lambda: supervised(network=headless).init(key))
+    assert "GRU" in refusal(lambda: supervised(network=lambda task, *, key: GRU(3, 4, key=key)).init(key))
+    assert "batch_size >= 1" in refusal(lambda: supervised(batch_size=0))
+    assert "window >= 1" in refusal(lambda: supervised(window=0))
 
 
-def test_estimators_look_at_their_windows_themselves(key):
+def test_estimators_refuse_an_empty_window(key):
     model, window = model_of(CELLS["GRU"], key), random_window(key)
     empty = jax.tree.map(lambda leaf: leaf[:, :0], window)
     for estimator in (BPTT(), RTRL(), UORO()):
@@ -113,23 +108,23 @@ def test_a_task_refuses_empty_windows(key):
 
 
 @pytest.mark.parametrize("layer", [GRU, 3, eqx.nn.GRUCell(3, 4, key=jax.random.key(0))], ids=["class", "number", "GRUCell"])
-def test_a_chain_refuses_what_is_no_layer(layer):
-    assert "is no layer" in refusal(lambda: Chain(layer))
+def test_a_chain_refuses_an_argument_that_is_not_a_layer(layer):
+    assert "layer" in refusal(lambda: Chain(layer))
 
 
 @pytest.mark.parametrize("name", ["MinGRU", "LRU", "RTU", "NonlinearRTU", "ELSTM", "SRNN", "GTrXL", "LSTM"])
-def test_each_cell_refuses_inputs_of_another_width(name, key):
+def test_each_cell_refuses_inputs_of_another_size(name, key):
     cell = CELLS[name](key)
     assert "takes 3 inputs" in refusal(lambda: cell(cell.initial(), jnp.zeros(9)))
 
 
-def test_local_traces_refuse_parameters_that_they_cannot_follow(key):
+def test_local_traces_refuse_shared_parameters(key):
     cell = GRU(3, 3, key=key)
-    twice = Chain(cell, cell, eqx.nn.Linear(3, 2, key=key))
+    twice = Network(eqx.nn.Identity(), Chain(cell, cell), eqx.nn.Linear(3, 2, key=key))
     assert "shared" in refusal(lambda: SnAp().init(STEP, twice, random_window(key)))
 
 
-def test_inputs_of_another_width_or_dtype(key):
+def test_inputs_of_another_size_or_dtype_are_refused(key):
     model, window = model_of(CELLS["GRU"], key), random_window(key)
     wide = Window(window.first, jnp.zeros((2, 6, 9)), window.targets)
     assert "9 inputs" in refusal(lambda: diagnose(STEP, model, wide, [RTRL()], key=key))
@@ -137,9 +132,9 @@ def test_inputs_of_another_width_or_dtype(key):
     assert "floating" in refusal(lambda: diagnose(STEP, model, whole, [SnAp()], key=key))
 
 
-def test_diagnosing_too_little(key):
+def test_a_diagnosis_without_information_is_refused(key):
     model, window = model_of(CELLS["GRU"], key), random_window(key)
     assert "draws >= 2" in refusal(lambda: diagnose(STEP, model, window, [UORO()], draws=1, key=key))
-    assert "longer by 2 steps" in refusal(lambda: reach(STEP, model, window, lags=6))
-    free = Supervised(lambda output, target: (jnp.zeros(()), {}))
+    assert "longer by 2 steps" in refusal(lambda: credit_reach(STEP, model, window, lags=6))
+    free = NetworkStep(lambda output, target: (jnp.zeros(()), {}))
     assert "gradient of this window is zero" in refusal(lambda: diagnose(free, model, window, [BPTT()], key=key))

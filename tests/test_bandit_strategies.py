@@ -1,4 +1,4 @@
-"""Strategies for bandits: what they compute is so, and none is better than the best."""
+"""Strategies for bandits: they equal their equations, and none is better than the Bayes-optimal one."""
 
 import jax
 import jax.numpy as jnp
@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from jax.scipy.special import xlogy
 
-from engram import InputError
-from engram.envs import Bandit, GaussianBandit, TabularMDP
-from engram.strategies import (
+from farback import InputError
+from farback.envs import Bandit, GaussianBandit, TabularMDP
+from farback.strategies import (
     KLUCB,
     UCB1,
     BayesOptimal,
@@ -21,11 +21,13 @@ from engram.strategies import (
     Thompson,
     score,
 )
-from engram.strategies.arms import BernoulliArms, GaussianArms
-from engram.strategies.bayes import two_arms
-from engram.strategies.directed import cheapest, regret_and_information
-from engram.strategies.gittins import gittins
-from engram.strategies.trial import play
+from farback.strategies.arms import BernoulliArms, GaussianArms
+from farback.strategies.bayes import two_arms
+from farback.strategies.directed import cheapest, regret_and_information
+from farback.strategies.gittins import gittins
+from farback.strategies.policy import play, trials
+
+pytestmark = pytest.mark.slow
 
 ANY = BernoulliArms(jnp.array([1.0, 20.0, 3.0]), jnp.array([1.0, 25.0, 1.0]))
 NOW = jnp.array(0)
@@ -39,9 +41,8 @@ def _as_it_is_run():
 
 def actions(env, strategy, episodes, key, instances=50):
     ready = strategy.ready(env, episodes)
-    return np.asarray(
-        jax.jit(jax.vmap(lambda key: play(env, ready, episodes, key).action))(jax.random.split(key, instances))
-    )
+    keys = jax.random.split(key, instances)
+    return np.asarray(jax.jit(lambda keys: play(trials(env, episodes), ready, keys)[1].action)(keys))
 
 
 def totals(env, strategy, episodes=10, instances=4000):
@@ -61,24 +62,24 @@ class TestGittins:
             (0.99, {(0, 0): 0.8699}),
         ],
     )
-    def test_indices_are_those_that_were_published(self, gamma, published):
+    def test_gittins_indices_are_the_published_ones(self, gamma, published):
         table = gittins(1.0, 1.0, gamma, 6)
         for state, index in published.items():
             assert abs(table[state] - index) < 1e-4 + 5e-5, state
 
-    def test_control_another_discount_has_other_indices(self):
+    def test_control_gittins_indices_depend_on_the_discount(self):
         assert abs(gittins(1.0, 1.0, 0.91, 1)[0, 0] - 0.7029) > 5e-3
 
-    def test_a_prior_is_as_good_as_pulls(self):
+    def test_gittins_prior_counts_as_pulls(self):
         np.testing.assert_allclose(gittins(3.0, 2.0, 0.9, 4)[0, 0], gittins(1.0, 1.0, 0.9, 4)[2, 1], atol=1e-4)
 
     @pytest.mark.parametrize(("wins", "losses", "gamma", "pulls"), [(1.0, 1.0, 0.95, 60), (0.3, 4.0, 0.9, 40)])
-    def test_the_accuracy_is_what_is_stated(self, wins, losses, gamma, pulls):
+    def test_gittins_has_the_stated_accuracy(self, wins, losses, gamma, pulls):
         table = gittins(wins, losses, gamma, pulls)
         finer = gittins(wins, losses, gamma, pulls, grid=6000, beyond=int(8 / (1 - gamma)))
         assert np.nanmax(abs(table - finer)) < 1e-4
 
-    def test_an_index_grows_with_wins_and_is_worth_more_than_the_mean(self):
+    def test_gittins_index_grows_with_wins_and_exceeds_the_mean(self):
         table = gittins(1.0, 1.0, 0.95, 40)
         won, lost = np.indices(table.shape)
         known = won + lost < 40
@@ -89,7 +90,7 @@ class TestGittins:
         new = [gittins(1.0, 1.0, gamma, 1)[0, 0] for gamma in (0.3, 0.6, 0.9, 0.99)]
         assert new == sorted(new)
 
-    def test_it_tends_to_greedy(self):
+    def test_gittins_tends_to_greedy(self):
         def beyond_the_mean(gamma):
             table = gittins(2.0, 1.0, gamma, 20)
             won, lost = np.indices(table.shape)
@@ -98,8 +99,8 @@ class TestGittins:
         assert beyond_the_mean(1e-4) < 1e-4
         assert beyond_the_mean(0.9) > 0.05
 
-    def test_it_is_optimal_for_the_discounted_reward(self):
-        """Of two arms, with a horizon at which nothing is left: by dynamic programming over both."""
+    def test_gittins_is_optimal_for_the_discounted_reward(self):
+        """By dynamic programming over two arms, with a horizon beyond which the discount is negligible."""
         gamma, n = 0.5, 18
         table = gittins(1.0, 1.0, gamma, n)
         best, followed = np.zeros((n + 1,) * 3), np.zeros((n + 1,) * 3)
@@ -121,18 +122,18 @@ class TestGittins:
 
 
 class TestBounds:
-    def test_no_trust_in_luck_is_greedy(self, key):
+    def test_ucb1_without_bonus_is_greedy(self, key):
         for env in (Bandit(4), GaussianBandit(4)):
             np.testing.assert_array_equal(actions(env, UCB1(0.0), 30, key), actions(env, Greedy(), 30, key))
             assert (actions(env, UCB1(0.2), 30, key) != actions(env, Greedy(), 30, key)).any()
 
-    def test_ucb1_is_its_equation(self, key):
+    def test_ucb1_equals_its_equation(self, key):
         bounds = UCB1(0.5).values(ANY, NOW, key)[0, 0]
         expected = [w / n + 0.5 * np.sqrt(np.log(51) / n) for w, n in ((1, 2), (20, 45), (3, 4))]
         np.testing.assert_allclose(bounds, expected, rtol=1e-12)
 
     @pytest.mark.parametrize("level", [1e-6, 0.01, 0.5, 5.0])
-    def test_the_bounds_of_kl_ucb_solve_their_equation(self, level):
+    def test_kl_ucb_bounds_solve_their_equation(self, level):
         mean, bound = ANY.mean(), ANY.upper(jnp.full(3, level))
         found = xlogy(mean, mean / bound) + xlogy(1 - mean, (1 - mean) / (1 - bound))
         np.testing.assert_allclose(found, level, rtol=1e-6, atol=1e-9)
@@ -145,13 +146,13 @@ class TestBounds:
         arms = GaussianArms(jnp.array([1.0, -2.0]), jnp.array([1.0, 3.0]), 4.0)
         np.testing.assert_allclose(4.0 * (arms.upper(jnp.full(2, level)) - arms.mean()) ** 2 / 2, level)
 
-    def test_kl_ucb_bounds_what_is_likely_by_its_counts(self, key):
+    def test_kl_ucb_level_is_that_of_the_counts(self, key):
         np.testing.assert_allclose(KLUCB().values(ANY, NOW, key)[0, 0], ANY.upper(jnp.log(51.0) / ANY.pulls()))
-        np.testing.assert_allclose(GaussianArms.of(GaussianBandit(2, spread=0.5, noise=2.0)).pulls(), 16.0)
+        np.testing.assert_allclose(GaussianArms.from_env(GaussianBandit(2, spread=0.5, noise=2.0)).pulls(), 16.0)
 
 
 class TestThompson:
-    def test_optimism_never_values_less_than_the_mean(self, key):
+    def test_optimistic_thompson_values_are_at_least_the_mean(self, key):
         keys = jax.random.split(key, 200)
         drawn = jax.vmap(lambda key: Thompson().values(ANY, NOW, key))(keys)
         hoped = jax.vmap(lambda key: OptimisticThompson().values(ANY, NOW, key))(keys)
@@ -159,18 +160,18 @@ class TestThompson:
         assert (hoped >= drawn).all()
         assert (drawn < ANY.expected()).any()
 
-    def test_one_draw_is_the_likeliest_of_one(self, key):
+    def test_likeliest_draw_of_one_equals_thompson(self, key):
         arms = GaussianArms(jnp.array([1.0, -2.0]), jnp.array([1.0, 9.0]), 1.0)
         drawn = LikeliestDraw(1).values(arms, NOW, key)
         np.testing.assert_allclose(drawn, Thompson().values(arms, NOW, jax.random.split(key, 1)[0]), rtol=1e-12)
 
-    def test_the_likeliest_of_many_is_near_the_mode(self, key):
+    def test_likeliest_draw_of_many_is_near_the_mode(self, key):
         arms = BernoulliArms(jnp.array([5.0, 9.0]), jnp.array([7.0, 3.0]))
         np.testing.assert_allclose(LikeliestDraw(2000).values(arms, NOW, key)[0, 0], [0.4, 0.8], atol=0.06)
         gaussian = GaussianArms(jnp.array([1.0, -2.0]), jnp.array([1.0, 9.0]), 1.0)
         np.testing.assert_allclose(LikeliestDraw(2000).values(gaussian, NOW, key)[0, 0], [1.0, -2.0], atol=0.2)
 
-    def test_densities_integrate_to_one(self):
+    def test_posterior_densities_integrate_to_one(self):
         grid = (jnp.arange(2000.0) + 0.5) / 2000
         one = BernoulliArms(jnp.array([3.0]), jnp.array([5.0]))
         np.testing.assert_allclose(jnp.exp(jax.vmap(one.log_density)(grid[:, None])).mean(), 1, rtol=1e-5)
@@ -179,7 +180,7 @@ class TestThompson:
 
 
 class TestInformationDirected:
-    def test_regret_and_information_are_those_of_many_draws(self, key):
+    def test_information_directed_regret_and_information_equal_those_of_draws(self, key):
         regret, information = regret_and_information(ANY, 128)
         worth = np.asarray(jax.vmap(ANY.sample)(jax.random.split(key, 100_000)))
         best = worth.argmax(-1)
@@ -191,13 +192,13 @@ class TestInformationDirected:
         np.testing.assert_allclose(regret, exact[0], atol=1e-4)
         np.testing.assert_allclose(information, exact[1], rtol=0.01)
 
-    def test_two_new_arms(self):
+    def test_information_directed_by_hand(self):
         """E max = 2/3, so Δ = 1/6; E[θ_i | i is best] = 2/3 and 1/3 otherwise, so v = 1/36, and any choice costs 1."""
         regret, information = regret_and_information(BernoulliArms(jnp.ones(2), jnp.ones(2)), 1000)
         np.testing.assert_allclose(regret, 1 / 6, rtol=1e-5)
         np.testing.assert_allclose(information, 1 / 36, rtol=1e-5)
 
-    def test_no_other_odds_cost_less(self, key):
+    def test_information_directed_choice_is_optimal(self, key):
         others = np.random.default_rng(0).dirichlet(np.full(4, 0.3), 2000)
 
         for regret, information in np.asarray(jax.random.uniform(key, (20, 2, 4))):
@@ -206,7 +207,7 @@ class TestInformationDirected:
             ratio, *ratios = (np.stack((found, *others)) @ regret) ** 2 / (np.stack((found, *others)) @ information)
             assert ratio <= min(ratios) + 1e-12
 
-    def test_it_plays_by_its_odds(self, key):
+    def test_information_directed_plays_with_its_probabilities(self, key):
         arms = BernoulliArms(jnp.array([30.0, 1.0, 1.0]), jnp.array([20.0, 1.0, 3.0]))
         first, second, odds = cheapest(*regret_and_information(arms, 128))
         played = jax.jit(jax.vmap(lambda key: InformationDirected().values(arms, NOW, key)[0, 0]))(
@@ -218,15 +219,15 @@ class TestInformationDirected:
 
 
 class TestBest:
-    """BayesOptimal, and that nobody does better."""
+    """`BayesOptimal`, and that no other strategy is better."""
 
-    def test_values_that_can_be_had_by_hand(self):
+    def test_bayes_optimal_value_by_hand(self):
         assert two_arms(Bandit(2), 1)[0] == 0.5
         np.testing.assert_allclose(two_arms(Bandit(2), 2)[0], 1 / 2 + 1 / 2 * 2 / 3 + 1 / 2 * 1 / 2)
         np.testing.assert_allclose(two_arms(Bandit(2, 2.0, 6.0), 1)[0], 1 / 4)
 
     @pytest.mark.usefixtures("_as_it_is_run")
-    def test_its_value_is_what_it_gets_and_no_other_gets_more(self):
+    def test_bayes_optimal_gets_its_value_and_no_strategy_more(self):
         env = Bandit(2)
         value = two_arms(env, 10)[0]
         best = totals(env, BayesOptimal())
@@ -240,15 +241,15 @@ class TestBest:
         assert less > 0.9 > 20 * error
 
     @pytest.mark.usefixtures("_as_it_is_run")
-    def test_its_value_with_another_prior(self):
+    def test_bayes_optimal_gets_its_value_with_another_prior(self):
         env = Bandit(2, 1.0, 3.0)
         mean, error = average(totals(env, BayesOptimal(), 20))
         assert abs(mean - two_arms(env, 20)[0]) < 4 * error
 
 
 @pytest.mark.usefixtures("_as_it_is_run")
-def test_arms_that_always_pay_or_never_do():
-    """With arms of chance 0 or 1, nearly, who explores finds one that pays, and stays."""
+def test_strategies_find_an_arm_that_always_pays():
+    """Arms have probabilities near 0 or 1."""
     env = Bandit(3, 1e-3, 1e-3)
     for strategy in (Greedy(), UCB1(0.01), KLUCB(1e-6), Gittins(0.9)):
         paid = np.asarray(score(env, strategy, 8, 500, key=jax.random.key(3)))
@@ -257,7 +258,7 @@ def test_arms_that_always_pay_or_never_do():
 
 
 @pytest.mark.usefixtures("_as_it_is_run")
-def test_exploring_pays_in_gaussian_arms():
+def test_strategies_beat_random_in_gaussian_arms():
     env = GaussianBandit(5)
     blind = totals(env, Random(), 30, 2000)
     for strategy in (UCB1(1.0), KLUCB(0.5), Thompson(), OptimisticThompson(), LikeliestDraw()):
@@ -273,7 +274,7 @@ def test_exploring_pays_in_gaussian_arms():
         (lambda: UCB1(-0.1), r"UCB1\(c=-0.1\).*give c >= 0"),
         (lambda: KLUCB(float("nan")), r"KLUCB\(c=nan\).*give c >= 0"),
         (lambda: LikeliestDraw(0), "give samples >= 1"),
-        (lambda: InformationDirected(1), "give 2 at least"),
+        (lambda: InformationDirected(1), "give points >= 2"),
         (lambda: BayesOptimal().ready(Bandit(3), 10), "two arms, not 3"),
         (lambda: BayesOptimal().ready(Bandit(2), 200), "50 episodes at most, not 200.*6 GB"),
         (lambda: Gittins().ready(GaussianBandit(2), 10), "Gittins plays Bandit, not GaussianBandit"),
@@ -285,6 +286,6 @@ def test_exploring_pays_in_gaussian_arms():
         (lambda: BayesOptimal().values(ANY, NOW, jax.random.key(0)), "ready.* returns"),
     ],
 )
-def test_what_no_strategy_can_play_is_refused(make, message):
+def test_strategies_refuse_what_they_cannot_play(make, message):
     with pytest.raises(InputError, match=message):
         make()

@@ -1,72 +1,65 @@
-"""Engram's environments are Gymnasium's, and Gymnasium's and gymnax's are Engram's."""
+"""Bridges: Farback's environments are Gymnasium's, and those of Gymnasium and gymnax are Farback's."""
 
 import inspect
 from typing import NamedTuple
 
-import equinox as eqx
 import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
-from tables import squared_error
 
-import engram
-import engram.envs
-from engram import InputError
-from engram.agents.acting import Playing, rollout
-from engram.cells import Chain
-from engram.envs import AbstractEnv, GymEnv, Gymnasium, Gymnax, GymVectorEnv, Ladder, Previous, TMaze, check
-from engram.envs.copies import Copies
-from engram.envs.host import told
-from engram.envs.registered import ENVS
-from engram.step import Supervised
+import farback.envs
+from farback.envs import AbstractEnv, Feedback, GymEnv, Gymnasium, Gymnax, GymVectorEnv, Ladder, TMaze, check
+from farback.envs.bridges.from_gymnasium import host_errors
+from farback.envs.bridges.vector_env import AutoResetVectorEnv
+from farback.envs.registered import ENVS
+from farback.envs.spaces import HashableSpace, as_array, flat, mapped, sample
+from farback.types import InputError
 
 COPIES, STEPS = 3, 11
 SEEDS = jnp.stack([jax.random.key(5 + copy) for copy in range(COPIES)])
-"""Keys that Gymnasium's seeds are."""
+"""The keys of the seeds 5, 6, ... of `GymVectorEnv`."""
 
 
 @pytest.mark.filterwarnings("ignore:.*value is -?infinity", "ignore:.*we recommend using a symmetric and normalized space")
 @pytest.mark.parametrize("env", ENVS, ids=lambda env: env.__name__)
-def test_environments_are_gymnasiums(env):
-    """The warnings are of spaces: Gymnasium would rather that numbers had bounds, and these of −1 and 1."""
+def test_registered_environments_pass_the_checker_of_gymnasium(env):
+    """The warnings are of spaces: Gymnasium prefers bounds, and bounds of −1 and 1."""
     with jax.enable_x64(False):
-        check_env(gymnasium.make(f"engram/{env.__name__}-v0").unwrapped)
+        check_env(gymnasium.make(f"farback/{env.__name__}-v0").unwrapped)
 
 
 def test_all_environments_are_registered():
-    made = {env for env in vars(engram.envs).values() if inspect.isclass(env) and issubclass(env, AbstractEnv)}
+    made = {env for env in vars(farback.envs).values() if inspect.isclass(env) and issubclass(env, AbstractEnv)}
     assert made - set(ENVS) == {
         AbstractEnv,
-        engram.envs.Curriculum,
-        engram.envs.Previous,
-        engram.envs.Recalled,
-        engram.envs.Trials,
+        farback.envs.Curriculum,
+        farback.envs.PreviousActionReward,
+        farback.envs.Trials,
         Gymnasium,
         Gymnax,
     }
-    env = gymnasium.make("engram:engram/TMaze-v0", corridor=7, previous=True).unwrapped
-    assert env.env == engram.envs.Previous(TMaze(7))
+    env = gymnasium.make("farback:farback/TMaze-v0", corridor=7, previous_action_reward=True).unwrapped
+    assert env.env == farback.envs.PreviousActionReward(TMaze(7))
 
 
-def test_copies_in_one_program_are_copies_one_by_one():
+def test_copies_in_one_program_equal_copies_one_by_one():
     """Across ends, and across resets of all and of some."""
-    together = gymnasium.make_vec("engram/TMaze-v0", COPIES, corridor=3, extra=2)
-    apart = gymnasium.make_vec("engram/TMaze-v0", COPIES, vectorization_mode="sync", corridor=3, extra=2)
-    assert isinstance(together, GymVectorEnv)
+    in_one = gymnasium.make_vec("farback/TMaze-v0", COPIES, corridor=3, extra=2)
+    apart = gymnasium.make_vec("farback/TMaze-v0", COPIES, vectorization_mode="sync", corridor=3, extra=2)
+    assert isinstance(in_one, GymVectorEnv)
     assert isinstance(apart, SyncVectorEnv)
     some = {"reset_mask": np.array([True, False, True])}
     for seed, options in ((3, None), (None, None), (None, some)):
-        seen = [env.reset(seed=seed, options=options and dict(options)) for env in (together, apart)]
-        np.testing.assert_array_equal(seen[0][0], seen[1][0])
+        observations = [env.reset(seed=seed, options=options and dict(options)) for env in (in_one, apart)]
+        np.testing.assert_array_equal(observations[0][0], observations[1][0])
         ends = 0
         for _ in range(9):
             actions = apart.action_space.sample()
-            (*ours, _), (*theirs, _) = together.step(actions), apart.step(actions)
+            (*ours, _), (*theirs, _) = in_one.step(actions), apart.step(actions)
             for found, wanted in zip(ours, theirs, strict=True):
                 np.testing.assert_array_equal(found, wanted)
                 assert found.dtype == wanted.dtype
@@ -74,7 +67,7 @@ def test_copies_in_one_program_are_copies_one_by_one():
         assert ends >= COPIES
 
 
-def test_actions_are_in_their_space():
+def test_actions_must_lie_in_their_space():
     env, envs = GymEnv(TMaze(3)), GymVectorEnv(TMaze(3), 2)
     for act in (env.step, envs.step):
         with pytest.raises(InputError, match=r"call reset\(\)"):
@@ -82,33 +75,39 @@ def test_actions_are_in_their_space():
     env.reset(seed=0)
     envs.reset(seed=0)
     for wrong in (2, 0.5, [1]):
-        with pytest.raises(InputError, match=r"step\(action\): action is .* but is to lie in Discrete\(2\)"):
+        with pytest.raises(InputError, match=r"step\(action\): action is .* but must be in Discrete\(2\)"):
             env.step(wrong)
-    with pytest.raises(InputError, match=r"to lie of shape \(2,\), each in Discrete\(2\)"):
+    with pytest.raises(InputError, match=r"must be of shape \(2,\), each in Discrete\(2\)"):
         envs.step(np.array([0, 1, 0]))
     for _ in range(3):
         env.step(1)
-    with pytest.raises(InputError, match=r"it is over; call reset\(\) before"):
+    with pytest.raises(InputError, match=r"it has ended; call reset\(\) first"):
         env.step(1)
     with pytest.raises(InputError, match="one for each of the 2 copies"):
         envs.reset(seed=[1])
 
 
-def make_model(env, traced=None):
-    def count(x):
-        if traced is not None:
-            traced.append(x)
-        return x
-
-    model = engram.actor_critic(env, lambda size, key: engram.GRU(size, 4, key=key), shared=True, key=jax.random.key(1))
-    return Chain(engram.Stateless(count), model)
+def sample_float32(space, key):
+    """Returns an element whose floats Gymnasium's float32 represents."""
+    element = sample(space, key)
+    return jax.tree.map(lambda leaf: leaf.astype(np.float32).astype(leaf.dtype), element)
 
 
-def in_jax(env, model, length):
-    plays = jax.vmap(env.begin)(SEEDS)
-    playing = Playing(plays, jnp.zeros(COPIES), jnp.zeros(COPIES, int))
-    memory = Supervised(squared_error).initial(model, COPIES)
-    return eqx.filter_jit(rollout)(env, model, memory, playing, jax.random.key(9), length)
+def rollout(env, steps=STEPS):
+    """Returns `(observation, first, last, feedback)`; actions depend on observations; leading axes `[time, copy]`."""
+    space = env.observation_space
+
+    def one(state, time):
+        observation = env.observe(state.state)
+        number = jnp.round(97 * flat(space, observation).sum()).astype(int) + time
+        action = sample_float32(env.action_space, jax.random.fold_in(jax.random.key(0), number))
+        after, feedback = env.auto_step(state, action)
+        return after, (observation, state.first, state.last, feedback)
+
+    def all_copies(states, time):
+        return jax.vmap(one, (0, None))(states, time)
+
+    return jax.jit(lambda: jax.lax.scan(all_copies, jax.vmap(env.auto_reset)(SEEDS), jnp.arange(steps))[1])()
 
 
 def hosted(env, mode=None):
@@ -129,22 +128,18 @@ def vector(env, mode, copies=COPIES):
 
 
 @pytest.mark.parametrize("mode", [None, *AutoresetMode], ids=str)
-def test_a_rollout_by_the_host_is_a_rollout(mode):
-    """In all modes of autoresets; of those that reset once more than others, where chance is not moved on by resets."""
+def test_rollout_on_the_host_equals_the_rollout_in_jax(mode):
+    """In all autoreset modes; for those that reset once more than others, in an environment without random numbers."""
     drawn = mode in (None, AutoresetMode.NEXT_STEP)
     env = TMaze(3, extra=2) if drawn else Ladder(2, horizon=3)
-    model = make_model(env)
-    memory, playing, steps, scores = in_jax(env, model, STEPS)
-    assert steps.over.sum() >= COPIES
-    assert steps.truncated.any() or drawn
-    host = in_jax(hosted(env, mode), model, STEPS)
-    assert_same(host[2], steps)
-    assert_same(host[3], scores)
-    assert_same((host[0], host[1].total, host[1].length), (memory, playing.total, playing.length))
-    assert_same((host[1].plays.first, host[1].plays.over), (playing.plays.first, playing.plays.over))
+    wanted = rollout(env)
+    _, _, last, feedback = wanted
+    assert last.sum() >= COPIES
+    assert feedback.truncated.any() or drawn
+    assert_same(rollout(hosted(env, mode)), wanted)
 
 
-def test_control_an_autoreset_of_another_mode_is_seen():
+def test_control_a_wrong_autoreset_mode_changes_the_rollout():
     env = Ladder(2, horizon=3)
 
     def wrong(copies):
@@ -152,70 +147,155 @@ def test_control_an_autoreset_of_another_mode_is_seen():
         venv.metadata["autoreset_mode"] = AutoresetMode.NEXT_STEP
         return venv
 
-    model = make_model(env)
-    steps, wanted = in_jax(Gymnasium(wrong), model, STEPS)[2], in_jax(env, model, STEPS)[2]
-    assert not np.array_equal(steps.seen, wanted.seen)
+    assert not np.array_equal(rollout(Gymnasium(wrong))[0], rollout(env)[0])
 
 
-def test_an_agent_learns_the_same_from_the_host():
-    env = TMaze(3)
-    model, key = make_model(env), jax.random.key(2)
-    states, outcomes = [], []
-    for each in (env, hosted(env)):
-        agent = engram.PPO(each, engram.BPTT(), optax.sgd(0.1), epochs=2, minibatches=1)
-        plays = jax.vmap(each.begin)(SEEDS)
-        state = agent.start(model, Playing(plays, jnp.zeros(COPIES), jnp.zeros(COPIES, int)), key)
-        state, outcome = agent.train(state, 2, 5)
-        states.append(state)
-        outcomes.append(outcome)
-    wanted, learnt, before = (eqx.filter(model, eqx.is_array) for model in (*(state.model for state in states), model))
-    assert_same(learnt, wanted)
-    assert_same(outcomes[1], outcomes[0])
-    assert_same(states[1].carry, states[0].carry)
-    assert not np.allclose(jax.tree.leaves(learnt)[0], jax.tree.leaves(before)[0]), "nothing was learnt"
-
-
-def test_the_host_is_asked_once_for_all():
-    """Copies of several worlds side by side are those of each world by itself, and lost ones begin anew."""
+def test_host_is_called_once_for_all_copies():
+    """Copies of several vector environments equal those of each alone, and lost ones begin new episodes."""
     env = hosted(TMaze(3))
-    asked = []
+    calls = []
     step = env.host.step
-    env.host.step = lambda *given: asked.append(len(given[0])) or step(*given)
-    worlds = jnp.stack([SEEDS, SEEDS[::-1]])
-    begin, act = (jax.jit(jax.vmap(jax.vmap(one))) for one in (env.begin, env.act))
-    plays = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(jax.vmap(env.begin)(seeds) for seeds in worlds))
-    assert len(set(np.asarray(plays.state.world).ravel().tolist())) == 2
-    after, feedback = act(plays, jnp.ones((2, COPIES), int))
-    assert asked == [2 * COPIES]
-    apart = [jax.vmap(TMaze(3).act)(jax.vmap(TMaze(3).begin)(seeds), jnp.ones(COPIES, int)) for seeds in worlds]
-    for index, (play, found) in enumerate(apart):
-        assert_same(after.state.observation[index], jax.vmap(TMaze(3).observe)(play.state))
+    env.host.step = lambda *given: calls.append(len(given[0])) or step(*given)
+    groups = jnp.stack([SEEDS, SEEDS[::-1]])
+    auto_reset, auto_step = (jax.jit(jax.vmap(jax.vmap(one))) for one in (env.auto_reset, env.auto_step))
+    states = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(jax.vmap(env.auto_reset)(seeds) for seeds in groups))
+    assert len(set(np.asarray(states.state.venv).ravel().tolist())) == 2
+    after, feedback = auto_step(states, jnp.ones((2, COPIES), int))
+    assert calls == [2 * COPIES]
+    maze = TMaze(3)
+    alone = [jax.vmap(maze.auto_step)(jax.vmap(maze.auto_reset)(seeds), jnp.ones(COPIES, int)) for seeds in groups]
+    for index, (state, found) in enumerate(alone):
+        assert_same(after.state.observation[index], jax.vmap(maze.observe)(state.state))
         assert_same(jax.tree.map(lambda leaf, index=index: leaf[index], feedback), found)
-    env.host.worlds.clear()
-    broken, feedback = act(after, jnp.ones((2, COPIES), int))
+    env.host.venvs.clear()
+    broken, feedback = auto_step(after, jnp.ones((2, COPIES), int))
     assert feedback.truncated.all()
-    assert broken.over.all()
-    anew, feedback = act(broken, jnp.ones((2, COPIES), int))
+    assert broken.last.all()
+    anew, feedback = auto_step(broken, jnp.ones((2, COPIES), int))
     assert anew.first.all()
-    assert not (feedback.truncated | anew.over).any()
+    assert not (feedback.truncated | anew.last).any()
     np.testing.assert_array_equal(anew.state.observation, broken.state.observation)
-    assert not act(anew, jnp.ones((2, COPIES), int))[0].first.any()
-    assert begin(worlds).state.place.tolist() == [list(range(COPIES)), list(range(COPIES, 2 * COPIES))]
+    assert not auto_step(anew, jnp.ones((2, COPIES), int))[0].first.any()
+    assert auto_reset(groups).state.row.tolist() == [list(range(COPIES)), list(range(COPIES, 2 * COPIES))]
 
 
-def test_gymnasiums_own_environments():
+def test_environments_of_gymnasium_step_with_clipped_actions():
     env = Gymnasium("Pendulum-v1")
-    assert in_jax(env, make_model(env), 3)[2].seen.shape == (COPIES, 3, 3)
-    copies = Copies(gymnasium.make_vec("Pendulum-v1", 2))
-    copies.start(0)
-    with pytest.raises(InputError, match="A model's actions are NaN or infinite"):
-        copies.play(np.zeros(2, bool), np.full((2, 1), np.nan))
+    assert rollout(env, 3)[0].shape == (3, COPIES, 3)
+    copies = AutoResetVectorEnv(gymnasium.make_vec("Pendulum-v1", 2))
+    copies.reset(0)
+    with pytest.raises(InputError, match="actions of a model are NaN or infinite"):
+        copies.step(np.zeros(2, bool), np.full((2, 1), np.nan))
     given = []
     copies.venv.step = lambda actions: given.append(actions) or (np.zeros((2, 3)), *np.zeros((3, 2)), {})
-    copies.play(np.zeros(2, bool), np.array([[9.0], [-1.0]]))
+    copies.step(np.zeros(2, bool), np.array([[9.0], [-1.0]]))
     np.testing.assert_array_equal(given, [[[2.0], [-1.0]]])
-    with pytest.raises(InputError, match="it cannot be reset or stepped by itself"):
-        Previous(env).begin(jax.random.key(0))
+    for one in (env.reset, lambda key: env.step((), jnp.zeros(1), key)):
+        with pytest.raises(InputError, match="has no reset and no step of its own"):
+            one(jax.random.key(0))
+
+
+class Echo(AbstractEnv):
+    """Observes the last action in a space of its own; the reward is the sum of the action."""
+
+    actions: HashableSpace
+    images: bool = False
+
+    @property
+    def observation_space(self):
+        image = gymnasium.spaces.Box(0, 255, (4, 3), np.uint8)
+        return image if self.images else gymnasium.spaces.Dict(action=self.action_space, image=image)
+
+    @property
+    def action_space(self):
+        return self.actions.unwrapped
+
+    def reset(self, key):
+        return jnp.zeros((), int), sample_float32(self.action_space, key)
+
+    def observe(self, state):
+        time, action = state
+        image = (jnp.arange(12).reshape(4, 3) + 250 * time).astype(np.uint8)
+        return image if self.images else {"action": action, "image": image}
+
+    def step(self, state, action, key):
+        time = state[0] + 1
+        action = mapped(as_array, self.action_space, action)
+        return (time, action), Feedback(flat(self.action_space, action).sum(), time == 4, jnp.array(False))
+
+
+SPACES = [
+    gymnasium.spaces.Discrete(3, start=2),
+    gymnasium.spaces.MultiDiscrete([2, 5]),
+    gymnasium.spaces.MultiBinary(3),
+    gymnasium.spaces.Box(-1.0, 2.0, (2, 2)),
+    gymnasium.spaces.Dict(b=gymnasium.spaces.Discrete(3), a=gymnasium.spaces.MultiBinary(2)),
+    gymnasium.spaces.Tuple([gymnasium.spaces.Discrete(2), gymnasium.spaces.Dict(x=gymnasium.spaces.Box(0, 1, (2,)))]),
+]
+each_space = pytest.mark.parametrize("space", SPACES, ids=str)
+
+
+@each_space
+def test_actions_and_observations_of_all_spaces_pass_both_bridges(space):
+    """From Farback to Gymnasium and back: the rollout on the host equals the rollout in JAX."""
+    env = Echo(HashableSpace(space))
+    there = hosted(env)
+    assert there.action_space == space
+    found = rollout(there)
+    assert_same(found, rollout(env))
+    assert found[2].sum() == 2 * COPIES
+
+
+def test_actions_and_observations_of_nested_spaces_pass_a_sync_vector_environment():
+    env = Echo(HashableSpace(gymnasium.spaces.Tuple(SPACES[-2:])))
+    (found, *_), (wanted, *_) = (rollout(one, 4) for one in (hosted(env, AutoresetMode.SAME_STEP), env))
+    assert_same(found["image"], wanted["image"])
+    assert jax.tree.map(lambda leaf: leaf.dtype, found) == jax.tree.map(lambda leaf: leaf.dtype, wanted)
+
+
+@each_space
+def test_environment_with_actions_of_all_spaces_passes_the_checker_of_gymnasium(space):
+    with jax.enable_x64(False):
+        env = GymEnv(Echo(HashableSpace(space), images=True))
+        check(env.env, steps=20)
+        env.reset(seed=0)
+        for _ in range(3):
+            observation, *_ = env.step(space.sample())
+            assert env.observation_space.contains(observation)
+
+
+def test_actions_must_have_the_structure_of_their_space():
+    space = SPACES[-2]
+    env = GymEnv(Echo(HashableSpace(space)))
+    env.reset(seed=0)
+    with pytest.raises(InputError, match=r"action\['b'\] is 7, but must be in Discrete\(3\)"):
+        env.step({"b": 7, "a": np.array([0, 1])})
+    for wrong in (1, {"b": 1}):
+        with pytest.raises(InputError, match=r"has not the structure of Dict"):
+            env.step(wrong)
+
+
+def test_images_stay_uint8_through_both_bridges():
+    env = Echo(HashableSpace(gymnasium.spaces.Discrete(2)), images=True)
+    there = hosted(env)
+    state = jax.vmap(there.auto_reset)(SEEDS)
+    assert state.state.observation.dtype == np.uint8
+    state, _ = jax.jit(jax.vmap(there.auto_step))(state, jnp.ones(COPIES, int))
+    assert state.state.observation.dtype == np.uint8
+    np.testing.assert_array_equal(state.state.observation[0], (np.arange(12).reshape(4, 3) + 250) % 256)
+    for made in (GymEnv(env), GymVectorEnv(env, 2)):
+        assert made.reset(seed=0)[0].dtype == np.uint8
+        assert made.step(made.action_space.sample())[0].dtype == np.uint8
+    widened = AnyDtype(env.actions, images=True)
+    with pytest.raises(InputError, match="dtype int64, which is not in Box"):
+        check(widened)
+
+
+class AnyDtype(Echo):
+    """Images as integers of the default width."""
+
+    def observe(self, state):
+        return super().observe(state).astype(int)
 
 
 class Wrong(VectorEnv):
@@ -267,30 +347,30 @@ class Wrong(VectorEnv):
     ("how", "message"),
     {
         "mode": "autoreset_mode'.* is None.* set it to a gymnasium.vector.AutoresetMode",
-        "nan": r"Wrong shows observation\['place'\] = array\(\[nan, 0.1\]\) in copy 1: give finite",
-        "shape": r"Wrong shows observation\['place'\] of shape \(1, 2\), but Box.* means \(2, 2\)",
-        "choice": r"Wrong shows observation\['kind'\] = array\(\[3, 3\]\) of dtype int64, which is not in Discrete\(3\)",
-        "structure": r"Wrong shows \(2, 2\) \(shapes\), which is not of Dict",
+        "nan": r"Wrong gives observation\['place'\] = array\(\[nan, 0.1\]\) in copy 1: give finite",
+        "shape": r"Wrong gives observation\['place'\] of shape \(1, 2\), but Box.* means \(2, 2\)",
+        "choice": r"Wrong gives observation\['kind'\] = array\(\[3, 3\]\) of dtype int64, which is not in Discrete\(3\)",
+        "structure": r"Wrong gives \(2, 2\) \(shapes\), which is not in Dict",
         "reward": "Wrong gives the reward inf in copy 1",
         "rewards": r"Wrong gives reward of shape \(\): give one for each of 2 copies",
         "final": "info has no 'final_obs'",
-        "resets": "resets more copies than mask says; give a vector environment whose autoresets are of the next step",
+        "resets": "resets more copies than mask says; give a vector environment with the NEXT_STEP autoreset mode",
     }.items(),
 )
-def test_what_a_host_gives_is_looked_at(how, message):
-    def play(how):
+def test_results_of_a_vector_environment_are_checked(how, message):
+    def step_twice(how):
         env = Gymnasium(lambda copies: Wrong(how))
-        play = jax.vmap(env.begin)(SEEDS[:2])
+        state = jax.vmap(env.auto_reset)(SEEDS[:2])
         for _ in range(2):
-            play, _ = jax.jit(jax.vmap(env.act))(play, jnp.ones(2, int))
-        jax.block_until_ready(play)
+            state, _ = jax.jit(jax.vmap(env.auto_step))(state, jnp.ones(2, int))
+        jax.block_until_ready(state)
 
-    play("")
-    with pytest.raises(InputError, match=message), told():
-        play(how)
+    step_twice("")
+    with pytest.raises(InputError, match=message), host_errors():
+        step_twice(how)
 
 
-class Needs(gymnasium.Env):
+class MissingPart(gymnasium.Env):
     def __init__(self, what):
         raise what
 
@@ -299,18 +379,20 @@ class Needs(gymnasium.Env):
     ("name", "message"),
     {
         "ALE/Pong-v5": "needs the package ale-py, which is missing: pip install ale-py",
-        "engram/TMase-v0": r"does not know engram/TMase-v0: .*Did you mean: `TMaze`.*Give a name of",
+        "farback/TMase-v0": r"does not know farback/TMase-v0: .*Did you mean: `TMaze`.*Give an id of",
         "CartPole-v9": "does not know CartPole-v9",
-        "Needs-v0": r"Needs-v0: pip install gymnasium\[parts\]",
+        "MissingPart-v0": r"MissingPart-v0: pip install gymnasium\[parts\]",
     }.items(),
 )
-def test_what_cannot_be_made_is_told_why(name, message):
-    gymnasium.register("Needs-v0", lambda: Needs(gymnasium.error.DependencyNotInstalled("pip install gymnasium[parts]")))
+def test_environments_that_cannot_be_made_are_refused(name, message):
+    gymnasium.register(
+        "MissingPart-v0", lambda: MissingPart(gymnasium.error.DependencyNotInstalled("pip install gymnasium[parts]"))
+    )
     try:
         with pytest.raises(InputError, match=message):
             Gymnasium(name)
     finally:
-        del gymnasium.registry["Needs-v0"]
+        del gymnasium.registry["MissingPart-v0"]
 
 
 class Params(NamedTuple):
@@ -318,7 +400,7 @@ class Params(NamedTuple):
     max_steps_in_episode: int = 4
 
 
-class Place(NamedTuple):
+class StairsState(NamedTuple):
     height: jax.Array
     time: jax.Array
 
@@ -335,7 +417,7 @@ class Choices(NamedTuple):
 
 
 class Stairs:
-    """A ladder in the form of gymnax, whose top ends an episode; before 1.0, the time ends it by the same word."""
+    """A ladder in the form of gymnax, whose top ends an episode; before 1.0, one flag has both ends."""
 
     default_params = Params()
 
@@ -343,19 +425,18 @@ class Stairs:
         self.splits = splits
 
     def reset_env(self, key, params):
-        return jnp.zeros(2, np.float32), Place(0, 0)
+        return jnp.zeros(2, np.float32), StairsState(0, 0)
 
     def step_env(self, key, state, action, params):
-        state = Place(state.height + action, state.time + 1)
+        state = StairsState(state.height + action, state.time + 1)
         ended = state.height >= params.top
         if not self.splits:
             ended = ended | (state.time >= params.max_steps_in_episode)
-        seen = jnp.stack([state.height, state.time])
-        return seen, state, -0.5, ended, {}
+        return jnp.stack([state.height, state.time]), state, -0.5, ended, {}
 
     def step(self, key, state, action, params):
-        *given, ended, info = self.step_env(key, state, action, params)
-        return (*given, ended, ended, info) if self.splits else (*given, ended, info)
+        *result, ended, info = self.step_env(key, state, action, params)
+        return (*result, ended, ended, info) if self.splits else (*result, ended, info)
 
     def observation_space(self, params):
         return Box(0.0, 9.0)
@@ -365,19 +446,19 @@ class Stairs:
 
 
 @pytest.mark.parametrize("splits", [False, True], ids=["before 1.0", "1.0"])
-def test_gymnax(splits):
+def test_gymnax_ends_terminate_or_truncate(splits):
     env = Gymnax(Stairs(splits))
     with jax.enable_x64(False):
         check(env, steps=50)
 
     @jax.jit
     def ends(actions):
-        _, (feedback, over) = jax.lax.scan(
-            lambda play, action: ((after := env.act(play, action))[0], (after[1], play.over)),
-            env.begin(jax.random.key(0)),
+        _, (feedback, last) = jax.lax.scan(
+            lambda state, action: ((after := env.auto_step(state, action))[0], (after[1], state.last)),
+            env.auto_reset(jax.random.key(0)),
             actions,
         )
-        return feedback.terminated, feedback.truncated, over
+        return feedback.terminated, feedback.truncated, last
 
     climbs = ends(jnp.array([1, 1, 1, 0, 1, 0, 0, 0]))
     assert [list(map(int, row)) for row in climbs] == [
@@ -389,10 +470,10 @@ def test_gymnax(splits):
     assert (bool(at_once[0][3]), bool(at_once[1][3])) == ((True, False) if splits else (False, True))
 
 
-def test_control_what_is_not_of_gymnax():
+def test_what_is_not_of_gymnax_is_refused():
     with pytest.raises(InputError, match=r"Gymnax\(env\): int has no reset_env; give an environment of gymnax"):
         Gymnax(3)
     stairs = Stairs(True)
     stairs.action_space = lambda params: "left or right"
-    with pytest.raises(InputError, match="'left or right' is no space that Gymnasium has too"):
+    with pytest.raises(InputError, match="Gymnasium has no space like 'left or right'"):
         Gymnax(stairs)

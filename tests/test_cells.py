@@ -1,4 +1,4 @@
-"""Each cell does what its docstring says: the published equations, computed once more in NumPy, and what is special."""
+"""Each cell equals its published equations, computed in NumPy, and has its stated properties."""
 
 import equinox as eqx
 import jax
@@ -6,21 +6,21 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from engram.cell import unroll
-from engram.cells.amrl import AMRL, Aggregator
-from engram.cells.elstm import ELSTM
-from engram.cells.gru import GRU
-from engram.cells.gtrxl import GTrXL
-from engram.cells.initialisers import Chrono, Forget
-from engram.cells.linear import in_parallel, in_turn, linear_scan
-from engram.cells.lru import LRU
-from engram.cells.lstm import LSTM
-from engram.cells.min_gru import MinGRU
-from engram.cells.ring import Ring
-from engram.cells.rtu import RTU, NonlinearRTU
-from engram.cells.srnn import SRNN
-from engram.cells.weight_norm import WeightNorm
-from engram.types import InputError
+from farback.cell import unroll
+from farback.cells.amrl import AMRL, Aggregator
+from farback.cells.elstm import ELSTM
+from farback.cells.gru import GRU
+from farback.cells.gtrxl import GTrXL
+from farback.cells.initialisers import Chrono, Forget
+from farback.cells.linear import in_parallel, in_turn, linear_scan
+from farback.cells.lru import LRU
+from farback.cells.lstm import LSTM
+from farback.cells.min_gru import MinGRU
+from farback.cells.ring import Ring
+from farback.cells.rtu import RTU, NonlinearRTU
+from farback.cells.srnn import SRNN
+from farback.cells.weight_norm import WeightNorm
+from farback.types import InputError
 
 INPUTS, UNITS, STEPS = 3, 4, 7
 
@@ -70,7 +70,7 @@ def close(a, b):
 
 
 @pytest.mark.parametrize("dtype", [float, complex])
-def test_linear_scan_is_the_recurrence(dtype, key):
+def test_linear_scan_equals_the_recurrence(dtype, key):
     rng = np.random.default_rng(0)
 
     def draw(*shape):
@@ -85,12 +85,12 @@ def test_linear_scan_is_the_recurrence(dtype, key):
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-def test_both_ways_to_scan_agree(reverse, key):
+def test_linear_scan_in_parallel_equals_stepping(reverse, key):
     a, b = jax.random.normal(key, (2, 11, 2, UNITS))
     close(in_parallel(a, b, reverse=reverse), in_turn(a, b, reverse=reverse))
 
 
-def test_the_flow_of_linear_scan_multiplies_the_credit_of_the_past_alone():
+def test_linear_scan_flow_multiplies_the_credit_of_the_past():
     a, b, first = 0.5 * jnp.ones((3, 1, 1)), jnp.ones((3, 1, 1)), jnp.zeros((3, 1), bool)
     flow = jnp.array([[7.0], [0.0], [3.0]])
 
@@ -117,7 +117,7 @@ def test_min_gru_equations(key, x):
         close(y_t, h)
 
 
-def test_min_gru_keeps_at_the_odds_of_its_gates(key):
+def test_min_gru_gates_have_their_odds(key):
     cell = MinGRU(INPUTS, 500, Chrono(50.0, 10.0), key=key)
     keep, _ = cell.project(jnp.zeros(INPUTS))
     lasts = 1 / (1 - keep)
@@ -125,7 +125,7 @@ def test_min_gru_keeps_at_the_odds_of_its_gates(key):
     assert 48 < lasts.max() < 50
 
 
-# Complex units.
+# Complex cells.
 
 
 def test_lru_equations(key, x):
@@ -140,7 +140,7 @@ def test_lru_equations(key, x):
 
 
 @pytest.mark.parametrize(("r_min", "r_max", "max_phase"), [(0.0, 1.0, 6.28), (0.9, 0.999, 0.3), (0.5, 0.5, 0.1)])
-def test_the_ring_holds_all_eigenvalues_evenly(r_min, r_max, max_phase, key):
+def test_ring_eigenvalues_are_uniform(r_min, r_max, max_phase, key):
     ring = Ring(4000, r_min, r_max, max_phase, key=key)
     eigenvalues = ring.eigenvalues()
     r = jnp.abs(eigenvalues)
@@ -153,7 +153,7 @@ def test_the_ring_holds_all_eigenvalues_evenly(r_min, r_max, max_phase, key):
     close(ring.normaliser(), jnp.sqrt(1 - r**2))
 
 
-def test_the_normaliser_keeps_a_white_input_white(key):
+def test_lru_normaliser_keeps_the_variance_of_white_noise(key):
     cell = LRU(1, 200, 0.8, 0.95, key=key)
     x = jax.random.normal(key, (4000, 1))
     h = jax.lax.scan(lambda state, x: (cell(state, x)[0],) * 2, cell.initial(), x)[1]
@@ -162,7 +162,7 @@ def test_the_normaliser_keeps_a_white_input_white(key):
 
 
 @pytest.mark.parametrize("kind", [LRU, RTU, NonlinearRTU])
-def test_complex_units_have_real_parameters_and_gradients_in_each(kind, key, x):
+def test_complex_cells_have_real_parameters_with_gradients(kind, key, x):
     cell = kind(INPUTS, 50, key=key)
     leaves = jax.tree.leaves(cell)
     assert all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in leaves)
@@ -219,7 +219,7 @@ def test_elstm_equations_and_jacobian(key, x):
         close(y_t, o * c)
 
 
-def test_elstm_keeps_at_the_odds_of_its_gates(key):
+def test_elstm_gates_have_their_odds(key):
     cell = ELSTM(INPUTS, UNITS, Forget(2.0), key=key)
     close(cell.project(jnp.zeros(INPUTS))[0], 2.0 * np.ones(UNITS))
 
@@ -239,7 +239,7 @@ def test_srnn_equations(key, x):
         close(y_t, h)
 
 
-def test_srnn_remembers_for_ever_what_nothing_erases(key):
+def test_srnn_keeps_its_state_without_input(key):
     cell = SRNN(INPUTS, UNITS, key=key)
     state = jnp.arange(1.0, UNITS + 1)
     for _ in range(UNITS):
@@ -293,7 +293,7 @@ def test_amrl_credit_of_the_aggregated_steps(aggregate, straight_through, expect
     close(jax.jvp(last, (x,), (jnp.ones_like(x),))[1], sum(expected))
 
 
-def test_amrl_aggregates_begin_anew_with_an_episode(key, x):
+def test_amrl_resets_its_aggregates(key, x):
     cell = AMRL(INPUTS, UNITS, "avg", key=key)
     state = jax.tree.map(lambda leaf: leaf[None], cell.initial())
     first = jnp.arange(STEPS)[:, None] == 3
@@ -305,7 +305,7 @@ def test_amrl_aggregates_begin_anew_with_an_episode(key, x):
 
 
 def gtrxl_in_numpy(cell, heads, memory, x):
-    """Attention over lists of the past, without a buffer."""
+    """Attention over lists of the past."""
     p, size = in_numpy(cell), len(cell.embed.bias)
     lists, results = [[] for _ in p.blocks], []
     for x_t in x:
@@ -354,7 +354,7 @@ def test_gtrxl_equations(size, heads, key, x):
 
 
 @pytest.mark.parametrize(("layers", "memory"), [(1, 2), (2, 2)])
-def test_gtrxl_reaches_layers_times_memory_steps_back_and_no_further(layers, memory, key, x):
+def test_gtrxl_depends_on_layers_times_memory_steps(layers, memory, key, x):
     cell = with_noise(GTrXL(INPUTS, UNITS, memory, layers, heads=2, width=6, key=key), key)
     moved = np.abs(outputs(cell, x) - outputs(cell, x.at[0].add(1.0))).max(axis=1)
     reach = layers * memory
@@ -362,7 +362,7 @@ def test_gtrxl_reaches_layers_times_memory_steps_back_and_no_further(layers, mem
     assert np.all(moved[reach + 1 :] == 0)
 
 
-def test_gtrxl_does_not_attend_across_the_beginning_of_an_episode(key, x):
+def test_gtrxl_does_not_attend_across_episodes(key, x):
     cell = with_noise(GTrXL(INPUTS, UNITS, memory=5, layers=2, heads=2, width=6, key=key), key)
     state = jax.tree.map(lambda leaf: leaf[None], cell.initial())
     first = jnp.arange(STEPS)[:, None] == 3
@@ -376,13 +376,13 @@ def test_gtrxl_does_not_attend_across_the_beginning_of_an_episode(key, x):
 
 
 @pytest.mark.parametrize("kind", [GRU, LSTM])
-def test_weight_norm_changes_nothing_at_first(kind, key, x):
+def test_weight_norm_equals_its_cell_at_first(kind, key, x):
     cell = kind(INPUTS, UNITS, key=key)
     close(outputs(WeightNorm(cell), x), outputs(cell, x))
 
 
 @pytest.mark.parametrize("kind", [GRU, LSTM])
-def test_weight_norm_takes_lengths_from_g_and_directions_from_v(kind, key, x):
+def test_weight_norm_has_lengths_g_and_directions_v(kind, key, x):
     cell = with_noise(WeightNorm(kind(INPUTS, UNITS, key=key)), key)
     weights = in_numpy(cell.normalised())
     for w, v, g in (
@@ -409,7 +409,7 @@ def test_weight_norm_is_invariant_to_the_scale_of_v(key, x):
         close(jnp.sum(v * g, axis=0), np.zeros(g.shape[1:]))
 
 
-def test_weight_norm_keeps_the_local_step(key, x):
+def test_weight_norm_local_step_is_local(key, x):
     cell = with_noise(WeightNorm(LSTM(INPUTS, UNITS, key=key)), key)
     state = jax.tree.map(lambda leaf: leaf + 0.5, cell.initial())
     close(cell.local(state, x[0])[1], cell(state, x[0])[1])
@@ -418,7 +418,7 @@ def test_weight_norm_keeps_the_local_step(key, x):
     close(jacobian, np.diag(np.diag(jacobian)))
 
 
-# What cannot be.
+# Arguments.
 
 
 @pytest.mark.parametrize(
@@ -436,6 +436,6 @@ def test_weight_norm_keeps_the_local_step(key, x):
         (lambda key: WeightNorm(MinGRU(INPUTS, UNITS, key=key)), "cell"),
     ],
 )
-def test_wrong_arguments_are_refused_by_name(make, name, key):
+def test_cells_refuse_wrong_arguments_by_name(make, name, key):
     with pytest.raises(InputError, match=name):
         make(key)

@@ -1,6 +1,7 @@
-"""How long a memory can be learnt: sizes are doubled until one is not, and mastery goes from no memory to the optimum."""
+"""Certification: sizes double until one is not solved; mastery is 0 without memory and 1 at the optimum."""
 
 import dataclasses
+import sys
 from types import SimpleNamespace
 
 import equinox as eqx
@@ -10,13 +11,10 @@ import numpy as np
 import pytest
 from jax.experimental import io_callback
 
-import engram
-from engram import Config, InputError
-from engram.cli.certify import Certify
-from engram.papers.longest import WAYS
-from engram.papers.longest import _config as way_config
-from engram.runs import certify as certified
-from engram.runs.certify import Standing, certify, standing
+from farback import AbstractCell, InputError, Network, Supervised, configure
+from farback.algorithm import Score
+from farback.cli.certify import certify_command
+from farback.sweeps.certify import certify
 
 
 @pytest.fixture(autouse=True)
@@ -25,124 +23,142 @@ def _as_it_is_run():
         yield
 
 
-def config(**fields):
-    usual = {"task": None, "cell": "GRU(4)", "estimator": "BPTT()", "optimiser": "adam(1e-2)", "batch": 4, "length": 4}
-    return Config(**(usual | {"steps": 1, "seed": 0, "seeds": 2} | fields))
+def config(algorithm="supervised", **words):
+    usual = {"cell": "GRU(4)", "optimizer": "adam(1e-2)", "window": 4, "total_steps": 1, "seeds": 2}
+    usual |= {"num_envs": 4} if algorithm == "ppo" else {"batch_size": 4}
+    return configure(algorithm, **(usual | words))
 
 
-def test_a_size_is_doubled_until_it_is_not_solved(monkeypatch):
+def test_a_size_doubles_until_it_is_not_solved(monkeypatch):
     sizes = []
 
     def program(size):
         sizes.append(size)
         return config(task=f"Recall({size})").program()
 
-    monkeypatch.setattr(
-        certified, "standing", lambda trial, model, key, size: Standing(jnp.float32(trial.learner.task.delay < 4), 0.0, 1.0)
-    )
-    heard = []
-    found = list(certify(program, 2, 1e-3, heard=heard.append))
+    def score(self, network, key, episodes, length):
+        return Score(jnp.float32(self.task.delay < 4), 0.0, 1.0)
+
+    monkeypatch.setattr(Supervised, "score", score)
+    progress = []
+    found = list(certify(program, 2, 1e-3, progress=progress.append))
     assert sizes == [2, 4]
-    assert [attempt.solved for attempt in found] == [True, False]
-    assert [attempt.mastery for attempt in found] == [(1.0, 1.0), (0.0, 0.0)]
-    assert heard == found
-    assert all(attempt.updates == 1 for attempt in found)
+    assert [result.solved for result in found] == [True, False]
+    assert [result.mastery for result in found] == [(1.0, 1.0), (0.0, 0.0)]
+    assert progress == found
+    assert all(result.updates == 1 for result in found)
 
 
-@pytest.mark.parametrize(("look", "updates"), [(0.1, [1, 4, 7, 10, 13]), (1.5, [1, 13, 25, 30]), (20.0, [1, 30])])
-def test_looks_take_a_fifth_of_the_time_at_most(monkeypatch, look, updates):
-    """By a clock on which an update takes a second, and to score a seed so many."""
+@pytest.mark.parametrize(("seconds", "updates"), [(0.1, [1, 4, 7, 10, 13]), (1.5, [1, 13, 25, 30]), (20.0, [1, 30])])
+def test_scoring_takes_a_fifth_of_the_time_at_most(monkeypatch, seconds, updates):
+    """By a clock on which an update takes a second, and the score of a seed takes `seconds`."""
     clock = [0.0]
 
     def take(seconds):
         clock[0] += seconds
         return np.float32(0)
 
-    def scored(trial, model, key, size):
-        return Standing(io_callback(lambda: take(look), jax.ShapeDtypeStruct((), "float32")), 0.0, 1.0)
+    def score(self, network, key, episodes, length):
+        return Score(io_callback(lambda: take(seconds), jax.ShapeDtypeStruct((), "float32")), 0.0, 1.0)
 
-    monkeypatch.setattr(certified, "standing", scored)
-    monkeypatch.setattr(certified, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
-    program, heard = config(task="Recall(4)").program(), []
+    monkeypatch.setattr(Supervised, "score", score)
+    monkeypatch.setattr(sys.modules["farback.sweeps.certify"], "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    program, progress = config(task="Recall(4)").program(), []
     advance = program.advance
-    monkeypatch.setattr(program, "advance", lambda running, step, at: (take(step), advance(running, 1, at))[1])
-    list(certify(lambda size: program, 4, updates[-1], heard=heard.append))
-    assert [attempt.updates for attempt in heard] == updates
+    monkeypatch.setattr(program, "advance", lambda state, count, at: (take(count), advance(state, 1, at))[1])
+    list(certify(lambda size: program, 4, updates[-1], progress=progress.append))
+    assert [result.updates for result in progress] == updates
 
 
-def test_mastery_is_nothing_without_memory_and_one_at_the_optimum(key):
-    trial = config(task="SignalledCopy(3, symbols=4, length=2)").trial()
-    model = trial.make(key)
-    blind = eqx.tree_at(lambda model: model.layers[-1].layer.weight, model, replace_fn=jnp.zeros_like)
-    assert standing(trial, blind, key, 3).mastery < 0
+class Knows(AbstractCell):
+    """Counts the steps, and remembers the first two symbols."""
 
-    class Knows(engram.AbstractCell):
-        """Counts the steps, and remembers the first two symbols."""
+    def initial(self):
+        return jnp.zeros(2, int), jnp.zeros((), int)
 
-        def initial(self):
-            return jnp.zeros(2, int), jnp.zeros((), int)
-
-        def __call__(self, state, x):
-            data, time = state
-            data = jnp.where(jnp.arange(2) == time, jnp.argmax(x), data)
-            answer = jnp.where(time >= 5, data[(time - 5) % 2], 4)
-            return (data, (time + 1) % 7), 50 * jax.nn.one_hot(answer, 5)
-
-    assert jnp.isclose(standing(trial, Knows(), key, 3).mastery, 1, atol=1e-3)
+    def __call__(self, state, x):
+        data, time = state
+        data = jnp.where(jnp.arange(2) == time, jnp.argmax(x), data)
+        answer = jnp.where(time >= 5, data[(time - 5) % 2], 4)
+        return (data, (time + 1) % 7), 50 * jax.nn.one_hot(answer, 5)
 
 
-def test_mastery_of_who_tells_what_comes_is_the_share_that_is_told(key):
-    trial = config(episodes="RandomPlay(TMaze(4))", objective="MemUP()", length=1).trial()
-    model = trial.make(key)
-    silent = jax.tree.map(lambda leaf: jnp.zeros_like(leaf) if eqx.is_inexact_array(leaf) else leaf, model)
-    assert -0.1 < standing(trial, silent, key, 4).mastery <= 0
+def test_mastery_is_zero_without_memory_and_one_at_the_optimum(key):
+    algorithm = config(task="SignalledCopy(3, symbols=4, length=2)").build()
+    network = algorithm.init(key).network
+    blind = eqx.tree_at(lambda network: network.head.weight, network, replace_fn=jnp.zeros_like)
+    assert algorithm.score(blind, key, 256, 6).mastery < 0
+    knows = Network(eqx.nn.Identity(), Knows(), eqx.nn.Identity())
+    assert jnp.isclose(algorithm.score(knows, key, 256, 6).mastery, 1, atol=1e-3)
+
+
+def test_mastery_of_a_predictor_is_the_share_that_it_predicts(key):
+    algorithm = config("memup", data="RandomEpisodes(TMaze(4))", window=1).build()
+    network = algorithm.init(key).network
+    silent = jax.tree.map(lambda leaf: jnp.zeros_like(leaf) if eqx.is_inexact_array(leaf) else leaf, network)
+    assert -0.1 < algorithm.score(silent, key, 256, 8).mastery <= 0
 
 
 def test_mastery_of_an_agent_is_that_of_its_returns(key):
-    trial = config(env="TMaze(4)", agent="PPO()").trial()
-    found = standing(trial, trial.make(key), key, 4)
+    algorithm = config("ppo", env="TMaze(4)").build()
+    found = algorithm.score(algorithm.init(key).network, key, 256, 8)
     assert found[1:] == (0.5, 4.0)
     assert -0.3 < found.mastery < 0.3
 
 
-def test_a_stream_is_followed_until_what_is_to_be_remembered_was_asked(key):
-    trial = config(task="Recall(1000)", batch=2, length=1).trial()
-    model = trial.make(key)
-    loud = eqx.tree_at(lambda model: model.layers[-1].layer.bias, model, replace_fn=lambda bias: bias.at[0].add(9))
-    assert standing(trial, loud, key, 1000).mastery < -1
+def test_a_stream_is_scored_beyond_its_delay(key):
+    """The answers of a delay of 1,000 steps count."""
+    algorithm = config(task="Recall(1000)", batch_size=2, window=1).build()
+    network = algorithm.init(key).network
+    loud = eqx.tree_at(lambda network: network.head.bias, network, replace_fn=lambda bias: bias.at[0].add(9))
+    assert algorithm.score(loud, key, 4, 2000).mastery < -1
 
 
-def test_where_there_is_nothing_to_remember_nothing_is_certified(monkeypatch):
-    monkeypatch.setattr(certified, "standing", lambda trial, model, key, size: Standing(jnp.float32(0.3), 0.5, 0.5))
-    with pytest.raises(InputError, match="nothing to remember"):
+def test_a_source_that_needs_no_memory_is_refused(monkeypatch):
+    monkeypatch.setattr(Supervised, "score", lambda *arguments: Score(jnp.float32(0.3), 0.5, 0.5))
+    with pytest.raises(InputError, match="no memory is needed"):
         next(certify(lambda size: config(task=f"Recall({size})").program(), 4, 1e-3))
 
 
-def test_where_there_is_no_scale_nothing_is_certified(key):
-    for fields in (
-        {"env": "CartPole(dt=0.1)", "agent": "PPO()"},
-        {"episodes": "Gaussian(RandomPlay(TMaze(4)))", "objective": "MemUP()", "length": 1},
-    ):
-        nowhere = config(**fields).trial()
-        with pytest.raises(InputError, match="states both"):
-            standing(nowhere, nowhere.make(key), key, 4)
+@pytest.mark.parametrize(
+    ("algorithm", "words"),
+    [
+        ("ppo", {"env": "CartPole(dt=0.1)"}),
+        ("memup", {"data": "GaussianLikelihood(RandomEpisodes(TMaze(4)))", "window": 1}),
+    ],
+)
+def test_a_source_without_known_levels_is_refused(algorithm, words):
+    with pytest.raises(InputError, match="states both"):
+        next(certify(lambda size: config(algorithm, **words).program(), 4, 1e-3))
 
 
-@pytest.mark.parametrize("name", WAYS)
-def test_each_way_of_the_longest_memory_has_a_scale(name, key):
-    trial = way_config(WAYS[name], 8, 2).program().trial.held_out()
-    assert isinstance(eqx.filter_eval_shape(standing, trial, trial.make(key), key, 8), Standing)
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [((0, 1.0), "size = 0"), ((4, 0.0), "seconds > 0"), ((4, 1.0, 0.0), "threshold = 0"), ((4, 1.0, 2.0), "threshold")],
+)
+def test_wrong_arguments_of_certify_are_refused(arguments, message):
+    with pytest.raises(InputError, match=message):
+        next(certify(lambda size: config(task="Recall(2)").program(), *arguments))
 
 
-def test_the_command_says_what_it_found():
-    command = Certify(task="SignalledCopy({}, symbols=2, length=1)", cell="GRU(4)", batch=4, size=1, minutes=1e-4, seeds=1)
+def test_an_episode_window_fits_sequences_and_blocks():
+    assert config("ppo", env="TMaze(6)", sequence_length=4).with_episode_window().arguments["window"] == 8
+    episodes = {"data": "RandomEpisodes(TMaze(6))", "prediction_interval": 4}
+    assert config("memup", **episodes).with_episode_window().arguments["window"] % 4 == 0
+
+
+def test_the_command_returns_its_results():
+    kind = certify_command("supervised")
+    command = kind(
+        task="SignalledCopy({}, symbols=2, length=1)", cell="GRU(4)", batch_size=4, size=1, minutes=1e-4, seeds=1
+    )
     found = command.run()
     assert found["longest"] is None
-    (attempt,) = found["attempts"]
-    assert attempt["size"] == 1
-    assert attempt["standings"][0]["memoryless"] > attempt["standings"][0]["optimum"]
-    with pytest.raises(InputError, match=r"put \{\} where it belongs"):
+    (result,) = found["results"]
+    assert result["size"] == 1
+    assert result["scores"][0]["memoryless"] > result["scores"][0]["optimum"]
+    with pytest.raises(InputError, match=r"put \{\} in its place"):
         dataclasses.replace(command, task="Recall(2)").run()
-    for wrong, what in (("size", "size = 0"), ("minutes", "no time"), ("level", "level = 0")):
-        with pytest.raises(InputError, match=what):
+    for wrong, message in (("size", "size = 0"), ("minutes", "seconds > 0"), ("threshold", "threshold = 0")):
+        with pytest.raises(InputError, match=message):
             dataclasses.replace(command, **{wrong: 0}).run()

@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from engram import InputError
-from engram.runs.checkpoint import DIGEST, Checkpoints, DamagedError, facts, read, write, write_atomically
+from farback import InputError
+from farback.runs.checkpoint import DIGEST, Checkpoints, DamagedError, facts, read, write
+from farback.runs.files import write_atomically
 
 
 def state():
@@ -41,17 +42,17 @@ def same(one, other):
 
 
 def test_what_is_written_is_read(tmp_path):
-    path, tree = tmp_path / "1.engram", state()
+    path, tree = tmp_path / "1.farback", state()
     write(path, tree, {"update": 12, "score": None})
     found = read(path, like(tree))
     assert jax.tree.structure(found) == jax.tree.structure(tree)
     assert same(found, tree)
     assert facts(path) == {"update": 12, "score": None}
-    assert [path.name for path in tmp_path.iterdir()] == ["1.engram"]
+    assert [path.name for path in tmp_path.iterdir()] == ["1.farback"]
 
 
 def test_a_flipped_bit_or_a_cut_is_found(tmp_path):
-    path, tree = tmp_path / "1.engram", state()
+    path, tree = tmp_path / "1.farback", state()
     write(path, tree, {})
     whole = path.read_bytes()
     draw = random.Random(0)
@@ -67,39 +68,39 @@ def test_a_flipped_bit_or_a_cut_is_found(tmp_path):
 
 
 def test_a_newer_format_is_refused_with_the_remedy(tmp_path):
-    path, tree = tmp_path / "1.engram", state()
+    path, tree = tmp_path / "1.farback", state()
     write(path, tree, {})
-    newer = path.read_bytes()[:-DIGEST].replace(b"engram checkpoint 1\n", b"engram checkpoint 2\n", 1)
+    newer = path.read_bytes()[:-DIGEST].replace(b"farback checkpoint 1\n", b"farback checkpoint 2\n", 1)
     path.write_bytes(newer + hashlib.sha256(newer).digest())
-    with pytest.raises(InputError, match=r"newer Engram, in format 2.*pip install --upgrade engram"):
+    with pytest.raises(InputError, match=r"newer Farback, in format 2.*pip install --upgrade farback"):
         read(path, like(tree))
 
 
 def test_a_whole_file_of_something_else_is_refused(tmp_path):
-    path = tmp_path / "1.engram"
+    path = tmp_path / "1.farback"
     path.write_bytes(b"something" + hashlib.sha256(b"something").digest())
-    with pytest.raises(DamagedError, match="no checkpoint of Engram"):
+    with pytest.raises(DamagedError, match="not a checkpoint of Farback"):
         read(path, like(state()))
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"count": jnp.zeros(3, int)}, r"\['count'\], where int64\[3\] is wanted"),
-        ({"count": jnp.zeros(())}, r"holds int64\[\] at \['count'\], where float64\[\] is wanted"),
+        ({"count": jnp.zeros(3, int)}, r"holds int64\[\] at \['count'\], but this run has int64\[3\]"),
+        ({"count": jnp.zeros(())}, r"holds int64\[\] at \['count'\], but this run has float64\[\]"),
         ({"more": jnp.zeros(2)}, r"holds nothing at \['more'\]"),
-        ({"flags": None}, r"holds bool\[2\] at \['flags'\], where nothing is wanted"),
+        ({"flags": None}, r"holds bool\[2\] at \['flags'\], but this run has nothing"),
     ],
 )
 def test_a_state_of_another_shape_is_refused_by_name(change, message, tmp_path):
-    path = tmp_path / "1.engram"
+    path = tmp_path / "1.farback"
     write(path, state(), {})
     with pytest.raises(InputError, match=message):
         read(path, like(state() | change))
 
 
 def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
-    path = tmp_path / "1.engram"
+    path = tmp_path / "1.farback"
     write(path, state(), {"update": 1})
     before = path.read_bytes()
 
@@ -110,12 +111,12 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         write(path, state(), {"update": 2})
     assert path.read_bytes() == before
-    assert [path.name for path in tmp_path.iterdir()] == ["1.engram"]
+    assert [path.name for path in tmp_path.iterdir()] == ["1.farback"]
 
 
 def test_control_a_plain_write_that_fails_does_not(tmp_path, monkeypatch):
-    """What `write_atomically` is for: writing in place would have left half of a file."""
-    path = tmp_path / "1.engram"
+    """Writing in place would have left half of a file."""
+    path = tmp_path / "1.farback"
     write_atomically(path, [b"all of it"])
 
     def pieces():

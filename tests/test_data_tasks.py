@@ -1,5 +1,6 @@
-"""Tasks that stand on data show the data as they are, learn from one part, are scored on another, and refuse bad files."""
+"""`Text` and `Pixels`: inputs are the data, training and test parts are apart, and bad files are refused."""
 
+import functools
 import itertools
 import math
 import re
@@ -13,15 +14,15 @@ import optax
 import pytest
 from data_files import idx, story, write_mnist, write_ptb
 
-import engram
-from engram import BPTT, LSTM, AbstractTask, Chain, Config, InputError, Learner, Pixels, Recall, Saved, Text, load
-from engram.cli.evaluate import Evaluate
-from engram.objectives import OfTask
-from engram.runs.program import Program
-from engram.runs.spec import build
-from engram.runs.trial import StreamTrial
-from engram.tasks.corpus import read_corpus
-from engram.tasks.idx import read_idx
+from farback import AbstractTask, InputError, LoadedRun, ReadoutNetwork, Supervised, configure, load, run_config
+from farback.cells import LSTM
+from farback.cli.evaluate import Evaluate
+from farback.memup import TaskEpisodes
+from farback.runs.kinds import build
+from farback.runs.program import Program
+from farback.tasks import Pixels, Recall, Text
+from farback.tasks.corpus import read_corpus
+from farback.tasks.idx import read_idx
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +51,8 @@ def task(request, home):
 
 
 @pytest.mark.parametrize("part", ["training", "test"])
-def test_windows_are_windows_and_follow_one_another(task, part, key):
-    task = task if part == "training" else task.held_out(part)
+def test_data_windows_are_consecutive(task, part, key):
+    task = task if part == "training" else task.split(part)
     whole = next(task.windows(20, 3, key=key))
     halves = list(itertools.islice(task.windows(10, 3, key=key), 2))
     joined = jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=1), *halves)
@@ -63,7 +64,7 @@ def test_windows_are_windows_and_follow_one_another(task, part, key):
 
 
 @pytest.mark.parametrize("wide", [False, True], ids=["x32", "x64"])
-def test_bytes_stay_bytes_until_they_are_shown(task, wide, key):
+def test_data_are_stored_as_bytes(task, wide, key):
     with jax.enable_x64(wide):
         arrays = [leaf for leaf in jax.tree.leaves(task) if eqx.is_array(leaf)]
         assert {leaf.dtype for leaf in arrays} == {jnp.dtype("uint8")}
@@ -74,17 +75,17 @@ def test_bytes_stay_bytes_until_they_are_shown(task, wide, key):
 
 
 class TestText:
-    """What is read is what is written."""
+    """`Text` reads the symbols that were written."""
 
     @pytest.mark.parametrize("part", ["training", "validation", "test"])
     @pytest.mark.parametrize("unit", ["character", "word"])
-    def test_each_sequence_is_the_text_from_its_place_on(self, home, unit, part, key):
+    def test_text_sequences_read_on_from_their_places(self, home, unit, part, key):
         written = story() if unit == "character" else re.findall(r"\n|\S+", story())
         cuts = [0, len(written) * 9 // 10, len(written) * 19 // 20, len(written)]
         index = ["training", "validation", "test"].index(part)
         written = list(written[cuts[index] : cuts[index + 1]])
         task = Text(str(home / "story.txt"), unit)
-        task = task if part == "training" else task.held_out(part)
+        task = task if part == "training" else task.split(part)
         last, steps = len(written) - 1, len(written) + 7
         window = next(task.windows(steps, 3, key=key))
         for b, (first, inputs, targets) in enumerate(zip(window.first, window.inputs, window.targets, strict=True)):
@@ -94,44 +95,44 @@ class TestText:
             assert (np.asarray(inputs).sum(-1) == 1).all()
             assert (np.asarray(first) == ((places == 0) | (np.arange(steps) == 0))).all()
 
-    def test_episodes_are_other_passages_with_each_key(self, home, key):
-        episodes = OfTask(Text(str(home / "story.txt")), 9)
-        drawn = [np.asarray(episodes.draw(2, key).told.seen) for key in jax.random.split(key, 8)]
+    def test_text_episodes_differ_with_the_key(self, home, key):
+        episodes = TaskEpisodes(Text(str(home / "story.txt")), 9)
+        drawn = [np.asarray(episodes.draw(2, key).inputs.observation) for key in jax.random.split(key, 8)]
         assert len({one.tobytes() for one in drawn}) > 4
 
-    def test_a_pass_sees_each_symbol_once(self, home, key):
-        task = Text(str(home / "story.txt")).held_out()
+    def test_text_pass_reads_each_symbol_once(self, home, key):
+        task = Text(str(home / "story.txt")).split()
         last = len(task.passage.symbols) - 1
         batch = next(size for size in range(2, last) if last % size == 0)
         window = next(task.windows(last // batch, batch, key=key))
         seen = np.asarray(window.inputs).argmax(-1).ravel()
         assert (seen == np.asarray(task.passage.symbols)[:-1]).all()
 
-    def test_the_places_of_a_long_text_do_not_overflow(self, home, key):
+    def test_text_places_do_not_overflow(self, home, key):
         with jax.enable_x64(False):
             task = Text(str(home / "story.txt"))
             symbols = jnp.zeros(90_000_000, jnp.uint8)
             sources = eqx.tree_at(lambda task: task.passage.symbols, task, symbols).sources(64, key)
             assert sources.position.tolist() == [b * 89_999_999 // 64 for b in range(64)]
 
-    def test_the_vocabulary_is_that_of_the_training_part(self, tmp_path):
+    def test_text_vocabulary_is_that_of_the_training_part(self, tmp_path):
         (tmp_path / "plain").write_text("ab" * 50)
         assert Text(str(tmp_path / "plain")).vocabulary == ("a", "b")
         (tmp_path / "odd").write_text("ab" * 45 + "abcde" + "abdéf")
         odd = Text(str(tmp_path / "odd"))
         assert odd.vocabulary == ("a", "b", "<unk>")
-        assert odd.held_out("validation").passage.symbols.tolist() == [0, 1, 2, 2, 2]
-        assert odd.held_out("test").passage.symbols.tolist() == [0, 1, 2, 2, 2]
+        assert odd.split("validation").passage.symbols.tolist() == [0, 1, 2, 2, 2]
+        assert odd.split("test").passage.symbols.tolist() == [0, 1, 2, 2, 2]
 
-    def test_ptb_is_read_as_the_field_reads_it(self, home):
+    def test_text_reads_ptb_as_the_field_does(self, home):
         words = Text(str(home / "ptb"), "word")
         assert words.vocabulary == ("a", "b", "\n", "<unk>", "c")
-        assert [words.vocabulary[k] for k in words.held_out().passage.symbols[:5]] == ["c", "<unk>", "\n", "a", "\n"]
+        assert [words.vocabulary[k] for k in words.split().passage.symbols[:5]] == ["c", "<unk>", "\n", "a", "\n"]
         characters = read_corpus(home / "ptb", "character")
         assert "".join(characters.vocabulary[k] for k in characters.parts["validation"]) == "a c \nb \n" * 3
 
-    def test_text8_is_cut_where_the_field_cuts_it(self, tmp_path, monkeypatch):
-        monkeypatch.setattr("engram.tasks.corpus.TEXT8", 100)
+    def test_text_splits_text8_as_the_field_does(self, tmp_path, monkeypatch):
+        monkeypatch.setattr("farback.tasks.corpus.TEXT8", 100)
         (tmp_path / "text8").write_text("x" * 90 + "y" * 5 + "z" * 5)
         assert {name: len(part) for name, part in read_corpus(tmp_path / "text8", "character").parts.items()} == {
             "training": 90,
@@ -140,7 +141,7 @@ class TestText:
         }
 
     @pytest.mark.parametrize("make", ["characters", "words", "ptb"])
-    def test_counting_pairs_reaches_the_memoryless_loss(self, home, make, key):
+    def test_text_memoryless_loss_is_that_of_counting_pairs(self, home, make, key):
         task = MAKE[make](home)
         symbols = np.asarray(task.passage.symbols).astype(int)
         counts = np.zeros((task.input_size, task.input_size))
@@ -155,12 +156,12 @@ class TestText:
 
 
 class TestPixels:
-    """What is shown is what the files hold."""
+    """`Pixels` shows the images of its files."""
 
-    def test_held_out_images_are_shown_in_order_from_every_share_on(self, home, key):
+    def test_pixels_shows_held_out_images_in_order(self, home, key):
         files = home / "mnist"
         shades, labels = read_idx(files / "t10k-images-idx3-ubyte", 3), read_idx(files / "t10k-labels-idx1-ubyte", 1)
-        window = next(Pixels(str(files)).held_out().windows(4 * 12 + 2, 3, key=key))
+        window = next(Pixels(str(files)).split().windows(4 * 12 + 2, 3, key=key))
         for b in range(3):
             shown = np.asarray(window.inputs[b, :48, 0]).reshape(4, 3, 4)
             assert (np.round(shown * 255) == shades[4 * b : 4 * b + 4]).all()
@@ -170,13 +171,13 @@ class TestPixels:
             assert np.flatnonzero(window.first[b]).tolist() == [0, 12, 24, 36, 48]
         assert window.inputs[2, 48, 0] == pytest.approx(shades[0, 0, 0] / 255)
 
-    def test_episodes_of_held_out_images_are_others_with_each_key(self, home, key):
-        episodes = OfTask(Pixels(str(home / "mnist")).held_out())
-        drawn = [np.asarray(episodes.draw(3, key).told.seen) for key in jax.random.split(key, 8)]
+    def test_pixels_episodes_differ_with_the_key(self, home, key):
+        episodes = TaskEpisodes(Pixels(str(home / "mnist")).split())
+        drawn = [np.asarray(episodes.draw(3, key).inputs.observation) for key in jax.random.split(key, 8)]
         assert len({one.tobytes() for one in drawn}) > 2
         assert all(len({image.tobytes() for image in one}) == 3 for one in drawn)
 
-    def test_training_draws_every_image_and_no_other(self, home, key):
+    def test_pixels_draws_the_training_images(self, home, key):
         files = home / "mnist"
         shades, labels = read_idx(files / "train-images-idx3-ubyte", 3), read_idx(files / "train-labels-idx1-ubyte", 1)
         rows = {image.tobytes(): (place, labels[place]) for place, image in enumerate(shades)}
@@ -190,7 +191,7 @@ class TestPixels:
         assert (other.inputs != window.inputs).any()
 
     @pytest.mark.parametrize("source", ["digits", "mnist"])
-    def test_one_permutation_serves_every_image(self, home, source):
+    def test_pixels_permutes_every_image_alike(self, home, source):
         path = None if source == "digits" else str(home / "mnist")
         plain, permuted = Pixels(path), Pixels(path, permuted=True, seed=1)
         images = [(plain.images, permuted.images), *zip(plain.held.values(), permuted.held.values(), strict=True)]
@@ -202,7 +203,7 @@ class TestPixels:
             assert (before.labels == after.labels).all()
         assert (Pixels(path, permuted=True, seed=2).images.shades != permuted.images.shades).any()
 
-    def test_enlarged_images_show_each_pixel_as_a_square(self, home):
+    def test_pixels_enlarges_each_pixel_to_a_square(self, home):
         plain, large = (Pixels(str(home / "mnist"), enlarged=times) for times in (1, 3))
         whole = np.asarray(large.images.shades).reshape(-1, 9, 12)
         small = np.asarray(plain.images.shades).reshape(-1, 3, 4)
@@ -211,7 +212,7 @@ class TestPixels:
         with pytest.raises(InputError, match="enlarged=0"):
             Pixels(enlarged=0)
 
-    def test_parts_have_no_image_in_common(self):
+    def test_pixels_parts_have_no_image_in_common(self):
         task = Pixels()
         parts = [task.images, task.held["validation"], task.held["test"]]
         assert [len(part.labels) for part in parts] == [1197, 300, 300]
@@ -219,14 +220,14 @@ class TestPixels:
         assert sum(map(len, seen)) == len(set.union(*seen)) == 1797
         assert all(set(np.asarray(part.labels)) == set(range(10)) for part in parts)
 
-    def test_zipped_files_are_the_same(self, home, tmp_path):
+    def test_pixels_reads_gzipped_files(self, home, tmp_path):
         packed, plain = (Pixels(str(path)) for path in (write_mnist(tmp_path / "zipped", packed=True), home / "mnist"))
         assert (packed.images.shades == plain.images.shades).all()
         assert (packed.held["test"].labels == plain.held["test"].labels).all()
 
     @pytest.mark.parametrize("make", ["digits", "permuted", "mnist"])
-    def test_counting_last_pixels_reaches_the_memoryless_loss(self, home, make, key):
-        task = MAKE[make](home).held_out()
+    def test_pixels_memoryless_loss_is_that_of_counting(self, home, make, key):
+        task = MAKE[make](home).split()
         window = next(task.windows(len(task.images.labels) * task.pixels, 1, key=key))
         shade = jnp.round(window.inputs[0, :, 0] * task.white).astype(int)
         counts = np.zeros((256, task.output_size))
@@ -238,18 +239,18 @@ class TestPixels:
         assert metrics["accuracy"].count.sum() == len(task.images.labels)
 
 
-def test_what_is_unknown_is_no_level_and_what_is_drawn_afresh_has_no_parts(home):
+def test_criterion_has_the_known_levels_of_each_part(home):
     for make in ("characters", "digits"):
         task = MAKE[make](home)
         assert math.isnan(task.optimum)
-        trial = StreamTrial(Learner(task, BPTT(), optax.sgd(0.1)), lambda key: None, 1, 1)
-        assert trial.aim.levels == {"memoryless": task.memoryless}
-        assert trial.held_out("test").aim.levels["memoryless"] != task.memoryless
+        algorithm = Supervised(task, ReadoutNetwork(functools.partial(LSTM, size=2)))
+        assert algorithm.criterion.levels == {"memoryless": task.memoryless}
+        assert algorithm.split("test").criterion.levels["memoryless"] != task.memoryless
     generated = Recall(3)
-    assert generated.held_out() is generated
+    assert generated.split() is generated
 
 
-def test_expressions_name_data(home, monkeypatch):
+def test_expressions_name_data_tasks(home, monkeypatch):
     monkeypatch.chdir(home)
     assert build("Pixels(permuted=True)", AbstractTask).permuted
     assert build("Pixels('mnist', seed=4)", AbstractTask).classes == 3
@@ -259,7 +260,7 @@ def test_expressions_name_data(home, monkeypatch):
 
 
 class TestBadData:
-    """One line: which file, what is wrong with it, what was expected, and where it is had."""
+    """The message is one line: which file, what is wrong, what was expected, and where to get it."""
 
     @pytest.fixture
     def here(self, tmp_path, monkeypatch):
@@ -271,7 +272,7 @@ class TestBadData:
         ("file", "change", "message"),
         [
             ("t10k-labels-idx1-ubyte", None, r"has no file t10k-labels-idx1-ubyte.*7,840,016.*yann\.lecun\.com"),
-            ("train-images-idx3-ubyte", lambda data: data[:-5], "has 715 bytes.* 60 × 3 × 4 = 720.*fetch it again"),
+            ("train-images-idx3-ubyte", lambda data: data[:-5], "has 715 bytes.* 60 × 3 × 4 = 720.*download it again"),
             ("train-images-idx3-ubyte", lambda data: data + b"!", "has 721 bytes"),
             ("train-images-idx3-ubyte", lambda data: data[:7], "begins with"),
             ("train-images-idx3-ubyte", lambda data: b"", r"begins with the bytes \(none\)"),
@@ -284,7 +285,7 @@ class TestBadData:
             ("t10k-images-idx3-ubyte", lambda data: b"\0\0\x08\3" + b"\xff" * 12, "4294967295 × 4294967295"),
         ],
     )
-    def test_images(self, here, file, change, message):
+    def test_bad_images_are_refused(self, here, file, change, message):
         path = here / "set" / file
         data = path.read_bytes()
         path.unlink()
@@ -292,7 +293,7 @@ class TestBadData:
             path.write_bytes(change(data))
         self.refuses(lambda: Pixels("set"), message)
 
-    def test_images_that_are_too_few_or_not_there(self, here):
+    def test_missing_or_few_images_are_refused(self, here):
         self.refuses(lambda: Pixels(str(write_mnist(here / "few", train=5))), "a set has 6 at least")
         self.refuses(lambda: Pixels("nowhere"), "'nowhere' has no file train-images-idx3-ubyte")
         self.refuses(lambda: Pixels("set/train-images-idx3-ubyte"), "has no file train-images")
@@ -300,9 +301,9 @@ class TestBadData:
         (write_mnist(here / "zipped", packed=True) / "train-labels-idx1-ubyte.gz").write_bytes(b"\x1f\x8bnothing")
         self.refuses(lambda: Pixels("zipped"), r"train-labels-idx1-ubyte\.gz' cannot be unpacked")
 
-    def test_digits_without_scikit_learn(self, monkeypatch):
+    def test_digits_without_scikit_learn_are_refused(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-        self.refuses(Pixels, r"pip install 'engram\[digits\]'")
+        self.refuses(Pixels, r"pip install 'farback\[digits\]'")
 
     @pytest.mark.parametrize(
         ("name", "data", "message"),
@@ -313,18 +314,18 @@ class TestBadData:
             ("text8", b"anarchism " * 30, r"has 300 bytes, where text8 has 100,000,000.*mattmahoney\.net"),
         ],
     )
-    def test_texts(self, here, name, data, message):
+    def test_bad_texts_are_refused(self, here, name, data, message):
         (here / name).write_bytes(data)
         self.refuses(lambda: Text(name), message)
 
-    def test_texts_that_are_not_there(self, here, key):
+    def test_missing_or_short_texts_are_refused(self, here, key):
         self.refuses(lambda: Text("nowhere"), r"'nowhere' cannot be read: No such file.*ptb\.train\.txt.*fit\.vutbr\.cz")
         self.refuses(lambda: Text("set"), r"'set/ptb\.train\.txt' cannot be read")
         write_ptb(here / "ptb", "a b\n" * 9, "a\n" * 9, "")
         self.refuses(lambda: Text("ptb"), "test part has 0 symbols")
         (here / "text").write_text("ab" * 30)
         self.refuses(lambda: Text("text", "letter"), "by 'character' or by 'word'")
-        self.refuses(lambda: Text("text").held_out().sources(3, key), r"3 sequences .* of 3 symbols.*batch <= 2")
+        self.refuses(lambda: Text("text").split().sources(3, key), r"3 sequences .* of 3 symbols.*batch <= 2")
 
     def refuses(self, call, message):
         with pytest.raises(InputError, match=message) as caught:
@@ -338,33 +339,31 @@ def _optax_promotes():
         yield
 
 
-def learnt(task, batch, length, updates):
+def learnt(task, batch_size, window, updates):
     """The mean losses of the last tenth of training and on the test part, in units of the memoryless loss, in float32."""
-    keys = jax.random.split(jax.random.key(1), 4)
-    model = Chain(LSTM(task.input_size, 24, key=keys[0]), eqx.nn.Linear(24, task.output_size, key=keys[1]))
-    learner = Learner(task, BPTT(), optax.adam(1e-2))
-    state = learner.init(model, batch, key=keys[2])
-    state, _, outcome = learner.train(state, task.sources(batch, keys[3]), updates, length)
-    trial = StreamTrial(learner, lambda key: model, batch, length).held_out()
-    passes = (
-        max(1, 300 // batch) if isinstance(task, Pixels) else len(trial.learner.task.passage.symbols) // batch // length
-    )
-    scored = eqx.filter_jit(lambda trial, model: trial.evaluate(model, keys[3], passes))(trial, state.model)
+    network = ReadoutNetwork(functools.partial(LSTM, size=24))
+    algorithm = Supervised(task, network, optimizer=optax.adam(1e-2), batch_size=batch_size, window=window)
+    state, outcome = algorithm.train(algorithm.init(jax.random.key(1)), updates)
+    test = algorithm.split()
+    parts = len(test.task.images.labels) * test.task.pixels if isinstance(task, Pixels) else len(test.task.passage.symbols)
+    amount = parts - parts % (batch_size * window)
+    score = eqx.filter_jit(lambda algorithm, network: algorithm.evaluate(network, jax.random.key(2), amount))
+    metrics = jax.tree.map(jnp.sum, score(test, state.network))
     assert outcome.loss.dtype == jnp.float32
     late = float(outcome.loss[-updates // 10 :].mean())
-    return late / task.memoryless, float(scored["losses/loss"].mean) / trial.aim.levels["memoryless"], scored
+    return late / task.memoryless, float(metrics["losses/loss"].mean) / test.task.memoryless, metrics
 
 
 @pytest.mark.usefixtures("_optax_promotes")
 class TestLearning:
-    def test_text_is_learnt_below_what_pairs_tell(self, home):
+    def test_text_is_learnt_below_the_memoryless_loss(self, home):
         with jax.enable_x64(False):
             train, test, metrics = learnt(Text(str(home / "story.txt")), 16, 40, 300)
         assert train < 0.75
         assert test < 0.85
-        assert metrics["charts/bits"].mean < 0.85 * Text(str(home / "story.txt")).held_out().memoryless / math.log(2)
+        assert metrics["charts/bits"].mean < 0.85 * Text(str(home / "story.txt")).split().memoryless / math.log(2)
 
-    def test_digits_are_learnt_above_chance(self):
+    def test_pixels_are_learnt_above_chance(self):
         with jax.enable_x64(False):
             train, test, metrics = learnt(Pixels(), 50, 64, 200)
         assert train < 0.6
@@ -374,9 +373,9 @@ class TestLearning:
 
 
 def config(**changes):
-    settings = {"task": "Text('story.txt')", "cell": "GRU(3)", "estimator": "BPTT()", "optimiser": "sgd(0.1)"}
-    numbers = {"batch": 2, "length": 4, "steps": 80, "seed": 0, "seeds": 1, "log_every": 5}
-    return Config(**(settings | numbers | changes))
+    words = {"task": "Text('story.txt')", "cell": "GRU(3)", "estimator": "BPTT()", "optimizer": "sgd(0.1)"}
+    words |= {"batch_size": 2, "window": 4, "total_steps": 80, "log_every": 5}
+    return configure("supervised", **(words | changes))
 
 
 @pytest.mark.usefixtures("_optax_promotes")
@@ -387,54 +386,63 @@ class TestRuns:
         (tmp_path / "story.txt").write_text(story(60))
         return tmp_path
 
-    def test_a_run_on_data_resumes_is_scored_on_what_it_never_saw_and_refuses_other_data(self, here):
-        engram.run(config(), here / "whole")
-        engram.run(config(steps=40), here / "broken")
-        engram.run(config(), here / "broken")
+    def test_run_on_data_resumes_bit_for_bit(self, here):
+        run_config(config(), here / "whole")
+        run_config(config(total_steps=40), here / "broken")
+        run_config(config(), here / "broken")
         whole, broken = load(here / "whole"), load(here / "broken")
-        pairs = zip(jax.tree.leaves(whole.running), jax.tree.leaves(broken.running), strict=True)
+        pairs = zip(jax.tree.leaves(whole.state), jax.tree.leaves(broken.state), strict=True)
         assert all((one == other).all() for one, other in pairs)
+
+    def test_run_on_data_is_scored_on_the_part_that_it_is_asked_for(self, here):
+        run_config(config(), here / "run")
+        run = load(here / "run")
         validation, test = (
-            whole.evaluate(9, whole.program.trial.held_out(part))[0]["losses/loss"].mean for part in ("validation", "test")
+            jax.tree.map(jnp.sum, run.evaluate(9, run.algorithm.split(part))[0])["losses/loss"].mean
+            for part in ("validation", "test")
         )
         assert validation != test
-        said = Evaluate(here / "whole", part="validation", steps=8 * 9).run()
-        assert said["metrics"]["losses/loss"]["by_seed"][0] == pytest.approx(float(validation))
-        assert said["levels"].keys() == {"memoryless"}
-        assert whole.watch(0, 5)[0].seen.shape == (5, whole.program.trial.learner.task.input_size)
-        (here / "story.txt").write_text(story(60).replace("aunt", "anut"))
-        for open_it in (lambda: engram.run(config(steps=160), here / "whole"), lambda: load(here / "whole")):
-            with pytest.raises(InputError, match=r"made with data = [0-9a-f]{64}, and not .* data if it has any, back"):
-                open_it()
-        (here / "story.txt").write_text(story(60))
-        assert load(here / "whole").facts["update"] == 10
+        shown = Evaluate(here / "run", split="validation", steps=9).run()
+        assert shown["metrics"]["losses/loss"]["by_seed"][0] == pytest.approx(float(validation))
+        assert shown["levels"].keys() == {"memoryless"}
+        assert run.timeline(0, 5)[0].observation.shape == (5, run.algorithm.task.input_size)
 
-    def test_devices_share_the_data(self, here):
+    def test_run_on_data_refuses_other_data(self, here):
+        run_config(config(), here / "run")
+        (here / "story.txt").write_text(story(60).replace("aunt", "anut"))
+        for call in (lambda: run_config(config(total_steps=160), here / "run"), lambda: load(here / "run")):
+            with pytest.raises(InputError, match=r"data = [0-9a-f]{64}"):
+                call()
+        (here / "story.txt").write_text(story(60))
+        assert load(here / "run").facts["update"] == 10
+
+    @pytest.mark.usefixtures("here")
+    def test_devices_share_the_data(self):
         one, two = config(seeds=2).program(), config(seeds=2).program(2)
         runs = [program.advance(program.init(), 6, 0)[0] for program in (one, two)]
         assert all(jnp.allclose(a, b, rtol=1e-9) for a, b in zip(*map(numbers, runs), strict=True))
 
-    def test_no_program_holds_the_data(self, here, key):
-        """JAX warns of constants that are captured, and a warning fails a test."""
-        trial = config().trial()
-        state = trial.init(key)
+    @pytest.mark.usefixtures("here")
+    def test_no_program_holds_the_data(self, key):
+        """JAX warns of captured constants, and a warning fails a test."""
+        algorithm = config().build()
+        state = algorithm.init(key)
         bound = jax.config.jax_captured_constants_warn_bytes
         jax.config.update("jax_captured_constants_warn_bytes", 1000)
         try:
-            assert sum(leaf.nbytes for leaf in jax.tree.leaves(trial) if eqx.is_array(leaf)) > 1000
-            program = Program(trial, [0], 5)
+            assert sum(leaf.nbytes for leaf in jax.tree.leaves(algorithm) if eqx.is_array(leaf)) > 1000
+            program = Program(algorithm, [0], 5)
             program.advance(program.init(), 2, 0)
-            learner = trial.learner
-            learner.train(state.learning, state.sources, 2, 4)
-            next(learner.task.windows(3, 2, key=key))
-            saved = Saved(program, program.init(), {})
+            algorithm.train(state, 2)
+            next(algorithm.task.windows(3, 2, key=key))
+            saved = LoadedRun(program, program.init(), {})
             saved.evaluate(2)
-            saved.watch(0, 3)
+            saved.timeline(0, 3)
             with pytest.warns(UserWarning, match="constants were captured"):
-                jax.jit(lambda state: trial.update(state)[1].loss).lower(state)
+                jax.jit(lambda state: algorithm.update(state)[1].loss).lower(state)
         finally:
             jax.config.update("jax_captured_constants_warn_bytes", bound)
 
 
-def numbers(running):
-    return [leaf for leaf in jax.tree.leaves(running) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
+def numbers(state):
+    return [leaf for leaf in jax.tree.leaves(state) if jnp.issubdtype(leaf.dtype, jnp.inexact)]

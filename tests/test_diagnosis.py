@@ -1,4 +1,4 @@
-"""What the diagnosis says is so: exact is exact, noise is noise, bias is bias, and credit reaches as far as it does."""
+"""`diagnose` measures known biases and variances, and `credit_reach` a known decay."""
 
 import math
 
@@ -8,11 +8,12 @@ import jax.numpy as jnp
 import pytest
 from tables import CELLS, model_of, random_window, squared_error
 
-from engram import ARTBP, BPTT, GRU, RTRL, TBPTT, UORO, AbstractCell, AbstractEstimator, Chain, Supervised
-from engram.reports.diagnosis import diagnose, reach
-from engram.reports.figures import draw_reach
+from farback import AbstractCell, AbstractEstimator, Network, NetworkStep, credit_reach, diagnose
+from farback.cells import GRU, Chain
+from farback.estimators import ARTBP, BPTT, RTRL, TBPTT, UORO
+from farback.reports.figures import draw_reach
 
-STEP = Supervised(squared_error)
+STEP = NetworkStep(squared_error)
 
 
 @pytest.fixture(scope="module")
@@ -23,27 +24,27 @@ def found():
     return {one.estimator: one for one in diagnose(STEP, model, window, estimators, draws=400, key=key)}
 
 
-def test_exact_estimators_are_exact(found):
+def test_diagnose_finds_exact_estimators_exact(found):
     for name in ("BPTT()", "RTRL()"):
         assert found[name].bias < 1e-12
         assert found[name].variance == 0
         assert found[name].cosine == pytest.approx(1)
 
 
-def test_truncation_is_biased_and_silent(found):
+def test_diagnose_finds_tbptt_biased_without_variance(found):
     assert found["TBPTT(2)"].bias > 0.01
     assert found["TBPTT(2)"].variance == 0
     assert found["TBPTT(2)"].cosine < 1
 
 
-def test_random_estimators_are_noisy_and_unbiased(found):
+def test_diagnose_finds_random_estimators_unbiased_with_variance(found):
     for name in ("ARTBP(4)", "UORO()", "UORO(rank=8)"):
         assert found[name].bias < 3 * found[name].bias_floor
         assert found[name].variance > 0
     assert found["UORO()"].variance > 4 * found["UORO(rank=8)"].variance
 
 
-def test_costs_are_measured(found):
+def test_diagnose_measures_costs(found):
     for one in found.values():
         assert one.seconds_per_step > 0
         assert one.bytes > 0
@@ -51,7 +52,7 @@ def test_costs_are_measured(found):
         assert all(math.isfinite(value) for value in vars(one).values() if isinstance(value, float))
 
 
-def test_the_variance_is_that_of_the_draws(key):
+def test_diagnose_variance_is_that_of_the_draws(key):
     model, window = model_of(CELLS["Elman"], key), random_window(key, resets=False)
     (one,) = diagnose(STEP, model, window, [UORO()], draws=300, key=key)
     carry = UORO().init(STEP, model, window)
@@ -79,31 +80,36 @@ class Fading(AbstractCell):
         return state, state
 
 
-def test_credit_falls_as_it_must(key):
-    model = Fading(jnp.array(0.5))
+def fading(rate):
+    return Network(eqx.nn.Identity(), Fading(jnp.array(rate)), eqx.nn.Identity())
+
+
+def test_credit_reach_is_that_of_a_known_decay(key):
+    model = fading(0.5)
     window = random_window(key, resets=False, steps=16)
-    norms = reach(STEP, model, window, lags=6)
+    norms = credit_reach(STEP, model, window, lags=6)
     assert jnp.allclose(norms[1:] / norms[:-1], 0.5, rtol=1e-6)
 
 
-def test_no_credit_crosses_the_beginning_of_an_episode(key):
+def test_credit_reach_is_zero_across_episodes(key):
     window = random_window(key, steps=8)
     window = eqx.tree_at(lambda window: window.first, window, jnp.ones_like(window.first))
-    assert not jnp.any(reach(STEP, Fading(jnp.array(0.9)), window, lags=4))
+    assert not jnp.any(credit_reach(STEP, fading(0.9), window, lags=4))
 
 
-def test_the_picture_is_drawn(tmp_path, key):
+def test_draw_reach_writes_an_image(tmp_path, key):
     draw_reach(jnp.array([1.0, 0.5, 0.0]), "reach", tmp_path / "reach.png")
     assert (tmp_path / "reach.png").read_bytes()[:4] == b"\x89PNG"
 
 
-def test_a_model_may_hold_what_is_no_array(key):
-    model = Chain(GRU(3, 4, key=key), jnp.tanh, eqx.nn.Linear(4, 2, key=key))
+def test_diagnose_takes_a_model_with_functions_in_it(key):
+    memory = Chain(GRU(3, 4, key=key), jnp.tanh)
+    model = Network(jnp.tanh, memory, eqx.nn.Linear(4, 2, key=key))
     diagnose(STEP, model, random_window(key), [BPTT(), UORO()], draws=2, key=key)
 
 
 class Noisy(AbstractEstimator):
-    """BPTT's gradient plus noise of a known relative variance."""
+    """The gradient of BPTT plus noise of a known relative variance."""
 
     variance: float
 
@@ -111,8 +117,8 @@ class Noisy(AbstractEstimator):
     def random(self):
         return True
 
-    def init(self, step, model, window):
-        return BPTT().init(step, model, window)
+    def init(self, step, model, window, state=None):
+        return BPTT().init(step, model, window, state)
 
     def gradient(self, step, model, carry, window, key):
         gradient, carry, outcome = BPTT().gradient(step, model, carry, window, key)
@@ -122,7 +128,7 @@ class Noisy(AbstractEstimator):
 
 
 @pytest.mark.parametrize("variance", [0.1, 3.0, 40.0])
-def test_a_known_variance_is_found(variance, key):
+def test_diagnose_finds_a_known_variance(variance, key):
     model, window = model_of(CELLS["GRU"], key), random_window(key)
     (one,) = diagnose(STEP, model, window, [Noisy(variance)], draws=400, key=key)
     assert one.variance == pytest.approx(variance, rel=0.3)
@@ -130,13 +136,13 @@ def test_a_known_variance_is_found(variance, key):
     assert one.bias < 2 * one.bias_floor
 
 
-def test_a_variance_beyond_the_draws_is_given_as_their_number(key):
+def test_diagnose_caps_the_variance_at_the_number_of_draws(key):
     model, window = model_of(CELLS["GRU"], key), random_window(key)
     (one,) = diagnose(STEP, model, window, [Noisy(1e6)], draws=20, key=key)
     assert one.variance == pytest.approx(20)
 
 
-def test_an_estimator_that_is_rarely_random_is_drawn_all_the_same(key):
+def test_diagnose_draws_an_estimator_that_is_rarely_random(key):
     model, window = model_of(CELLS["GRU"], key), random_window(key, batch=1, steps=8, resets=False)
     (one,) = diagnose(STEP, model, window, [ARTBP(100)], draws=400, key=key)
     assert one.variance > 0

@@ -1,4 +1,4 @@
-"""Whole episodes: those of random play, and those that are kept on disk."""
+"""Sources of whole episodes: of random actions, of a policy, of a task, and from the disk."""
 
 import equinox as eqx
 import jax
@@ -6,136 +6,132 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from memup_models import EPISODES, memup, predictor, with_memory
 
-import engram
-from engram import BPTT, GRU, AgentPlay, Gaussian, InputError
-from engram.cells.foresight import Foresight, Head
-from engram.memup import MemUP
-from engram.objectives.episodes import OfTask
-from engram.objectives.play import RandomPlay
-from engram.objectives.surprise import Surprising
-from engram.tasks import SignalledCopy
+from farback.acting import AbstractPolicy
+from farback.cell import AbstractCell
+from farback.envs import PreviousActionReward, TMaze
+from farback.memup import (
+    GaussianLikelihood,
+    PolicyEpisodes,
+    RandomEpisodes,
+    StoredEpisodes,
+    TaskEpisodes,
+    TopK,
+    save_episodes,
+)
+from farback.tasks import SignalledCopy
+from farback.types import InputError
 
-EPISODES = OfTask(SignalledCopy(3, symbols=3, length=2))
 
-
-def test_random_play_tells_what_came_of_its_actions(key):
-    env = engram.Previous(engram.TMaze(6, extra=2))
-    recording = RandomPlay(env, 9).draw(50, key)
-    lengths = np.asarray(recording.counts.sum(1))
+def test_random_episodes_have_the_return_of_their_actions(key):
+    env = PreviousActionReward(TMaze(6, extra=2))
+    episodes = RandomEpisodes(env, 9).draw(50, key)
+    lengths = np.asarray(episodes.mask.sum(1))
     assert set(lengths) == {6, 7, 8}
-    for told, targets, length in zip(np.asarray(recording.told.asked), np.asarray(recording.targets), lengths, strict=True):
-        right = (told[0, 0] > 0) == (told[length - 1, -1] > 0)
+    rows = zip(np.asarray(episodes.inputs.query), np.asarray(episodes.targets), lengths, strict=True)
+    for query, targets, length in rows:
+        right = (query[0, 0] > 0) == (query[length - 1, -1] > 0)
         assert targets[length - 1] == (4 if right else -3)
         assert np.count_nonzero(targets) == 1
-    discounted = RandomPlay(env, 9, 0.5).draw(50, key).targets
-    last = np.take_along_axis(np.asarray(recording.targets), lengths[:, None] - 1, 1)
+    discounted = RandomEpisodes(env, 9, 0.5).draw(50, key).targets
+    last = np.take_along_axis(np.asarray(episodes.targets), lengths[:, None] - 1, 1)
     assert np.allclose(np.take_along_axis(np.asarray(discounted), lengths[:, None] - 3, 1), last / 4)
 
 
-class Wants(engram.AbstractCell):
-    """Acts as its input says, at a place: the policy's logit of action 1 is that number, tenfold."""
+class Follow(AbstractPolicy):
+    """Takes action 1 if a number of the observation, now or in the first step, is positive."""
 
     place: int
+    remember: bool
 
     def initial(self):
         return jnp.zeros(())
 
-    def __call__(self, state, x):
-        return state, (jnp.stack([0.0, 10.0]) * x[self.place], jnp.zeros(1))
+    def __call__(self, state, observation, first, key):
+        now = observation[self.place]
+        state = jnp.where(first, now, state) if self.remember else now
+        return state, (state > 0).astype(int), ()
 
 
-def test_an_agent_plays_as_it_wants(key):
-    """It is asked at the junction what the hint was, and does what its noise says."""
-    env = engram.TMaze(4)
-    recording = AgentPlay(env, Wants(2)).draw(60, key)
-    noise, action = recording.told.seen[..., 2], recording.told.asked[..., -1]
-    assert jnp.mean((noise > 0) == (action > 0.5), where=recording.counts) > 0.99
-    assert jnp.mean(recording.targets[:, 3]) < 1.5
+def test_policy_episodes_are_those_of_the_policy(key):
+    """Its noise decides at the junction, and the hint is forgotten."""
+    episodes = PolicyEpisodes(TMaze(4), Follow(2, False)).draw(60, key)
+    noise, action = episodes.inputs.observation[..., 2], episodes.inputs.query[..., -1]
+    assert jnp.mean((noise > 0) == (action > 0.5), where=episodes.mask) > 0.99
+    assert jnp.mean(episodes.targets[:, 3]) < 1.5
 
 
-def test_what_is_seen_of_an_agent_that_is_shown_a_memory_is_what_the_memory_saw(key):
-    """The memory keeps the hint, and the agent goes where that says."""
-    env = engram.Recalled(engram.TMaze(4), Keeps())
-    episodes = AgentPlay(env, Wants(3))
-    recording = episodes.draw(60, key)
-    assert episodes.sizes == RandomPlay(engram.TMaze(4)).sizes
-    assert recording.told.seen.shape[-1] == 3
-    assert jnp.all(jnp.abs(recording.told.seen[:, 0, 0]) == 1)
-    assert jnp.mean(recording.targets[:, 3]) > 3.5
-    assert jnp.mean(RandomPlay(engram.TMaze(4)).draw(60, key).targets[:, 3]) < 2
+def test_policy_episodes_carry_the_state_of_the_policy(key):
+    """A policy that keeps the hint is always right at the junction."""
+    env = TMaze(4)
+    data = PolicyEpisodes(env, Follow(0, True))
+    random = RandomEpisodes(env)
+    assert (data.query_size, data.output_size, data.steps) == (random.query_size, random.output_size, random.steps)
+    assert jnp.all(data.draw(60, key).targets[:, 3] == 4)
+    assert jnp.mean(random.draw(60, key).targets[:, 3]) < 2
 
 
-class Keeps(engram.AbstractCell):
-    """What was seen first of all that is not 0."""
-
-    def initial(self):
-        return jnp.zeros(())
-
-    def __call__(self, state, x):
-        state = jnp.where(state == 0, x[0], state)
-        return state, state[None]
-
-
-def test_what_is_stored_is_what_was_drawn(key, tmp_path):
+def test_stored_episodes_are_those_that_were_drawn(key, tmp_path):
     there = tmp_path / "there"
-    engram.store(EPISODES, str(there), 5, key=key, at_once=2)
-    stored = engram.Stored(EPISODES, str(there))
-    assert (stored.count, stored.steps, stored.sizes) == (5, EPISODES.steps, EPISODES.sizes)
+    save_episodes(EPISODES, str(there), 5, key=key, chunk=2)
+    stored = StoredEpisodes(EPISODES, str(there))
+    assert (stored.count, stored.steps, stored.query_size) == (5, EPISODES.steps, EPISODES.query_size)
     first = jax.tree.map(lambda leaf: leaf[:2], EPISODES.draw(2, jax.random.fold_in(key, 0)))
-    assert np.array_equal(np.load(there / "0.npy")[:2], first.told.seen)
-    drawn = jax.jit(jax.vmap(lambda key: stored.draw(30, key)))(jax.random.split(key, 2))
+    assert np.array_equal(np.load(there / "0.npy")[:2], first.inputs.observation)
+    drawn = jax.jit(jax.vmap(lambda key: stored.draw(30, key)))(jax.random.split(key, 2)).inputs.observation
     known = {np.load(there / "0.npy")[index].tobytes() for index in range(5)}
-    assert {np.asarray(one).tobytes() for one in drawn.told.seen.reshape(-1, *drawn.told.seen.shape[2:])} == known
-    seen, asked, said = stored.sizes
-    model = Foresight(GRU(seen, 4, key=key), Head(4, 0, asked, 5, said, key=key))
-    up = MemUP(stored, BPTT(), optax.sgd(0.1))
-    _, outcome = eqx.filter_jit(lambda state: up.update(state, 2, 4))(up.init(model, key=key))
+    assert {np.asarray(one).tobytes() for one in drawn.reshape(-1, *drawn.shape[2:])} == known
+    algorithm = memup(data=stored, batch_size=2, window=4)
+    _, outcome = eqx.filter_jit(algorithm.update)(algorithm.begin(predictor(stored, key), key))
     assert jnp.isfinite(outcome.loss)
 
 
-def test_what_nothing_can_be_learnt_from_is_not_stored(key, tmp_path):
+def test_save_episodes_refuses_nan_and_empty_episodes(key, tmp_path):
     def torn(change):
-        class Torn(OfTask):
+        class Torn(TaskEpisodes):
             def draw(self, count, key):
                 return change(super().draw(count, key))
 
         return Torn(SignalledCopy(3, symbols=3, length=2))
 
-    nan = torn(lambda one: eqx.tree_at(lambda one: one.told.seen, one, one.told.seen.at[0, 1].set(jnp.nan)))
-    with pytest.raises(InputError, match=r"told\.seen is NaN"):
-        engram.store(nan, tmp_path / "nan", 5, key=key)
-    empty = torn(lambda one: eqx.tree_at(lambda one: one.counts, one, one.counts.at[0].set(False)))
-    with pytest.raises(InputError, match="no step that counts"):
-        engram.store(empty, tmp_path / "empty", 5, key=key)
+    def with_nan(one):
+        return eqx.tree_at(lambda one: one.inputs.observation, one, one.inputs.observation.at[0, 1].set(jnp.nan))
+
+    with pytest.raises(InputError, match=r"inputs\.observation is NaN"):
+        save_episodes(torn(with_nan), tmp_path / "nan", 5, key=key)
+    empty = torn(lambda one: eqx.tree_at(lambda one: one.mask, one, one.mask.at[0].set(False)))
+    with pytest.raises(InputError, match="an episode without steps"):
+        save_episodes(empty, tmp_path / "empty", 5, key=key)
+    with pytest.raises(InputError, match="count=0"):
+        save_episodes(EPISODES, tmp_path / "none", 0, key=key)
 
 
-def test_episodes_have_as_many_steps_as_is_said(key):
+def test_episodes_have_the_given_number_of_steps(key):
     with pytest.raises(InputError, match="steps=0"):
-        RandomPlay(engram.TMaze(4), 0)
+        RandomEpisodes(TMaze(4), 0)
     with pytest.raises(InputError, match=r"steps=99.*has 7"):
-        OfTask(SignalledCopy(3, symbols=4, length=2), 99)
-    assert OfTask(SignalledCopy(3, symbols=4, length=2), 5).draw(2, key).counts.shape == (2, 5)
+        TaskEpisodes(SignalledCopy(3, symbols=4, length=2), 99)
+    assert TaskEpisodes(SignalledCopy(3, symbols=4, length=2), 5).draw(2, key).mask.shape == (2, 5)
 
 
-def test_numbers_are_charged_by_how_likely_they_are(key):
-    episodes = Gaussian(RandomPlay(engram.TMaze(4)), floor=0.2)
-    assert episodes.sizes == (*RandomPlay(engram.TMaze(4)).sizes[:2], 2)
-    said = jnp.array([1.5, 0.3])
-    deviation = 0.2 + jax.nn.softplus(0.3)
-    loss, metrics = episodes.loss(said, jnp.array(4.0))
+def test_gaussian_likelihood_is_the_negative_log_density():
+    data, inner = GaussianLikelihood(RandomEpisodes(TMaze(4)), floor=0.2), RandomEpisodes(TMaze(4))
+    assert (data.query_size, data.output_size) == (inner.query_size, 2)
+    output, deviation = jnp.array([1.5, 0.3]), 0.2 + jax.nn.softplus(0.3)
+    loss, metrics = data.loss(output, jnp.array(4.0))
     expected = -jax.scipy.stats.norm.logpdf(4.0, 1.5, deviation) - 0.5 * jnp.log(2 * jnp.pi)
     assert jnp.allclose(loss, expected)
     assert jnp.allclose(metrics["squared_error"].mean, 6.25)
     assert jnp.allclose(metrics["deviation"].mean, deviation)
     with pytest.raises(InputError, match="floor=0"):
-        Gaussian(RandomPlay(engram.TMaze(4)), 0.0)
-    with pytest.raises(InputError, match="asks for something else"):
-        Gaussian(EPISODES)
+        GaussianLikelihood(RandomEpisodes(TMaze(4)), 0.0)
+    with pytest.raises(InputError, match="needs numeric outcomes"):
+        GaussianLikelihood(EPISODES)
 
 
-class Blind(engram.AbstractCell):
-    """Remembers nothing."""
+class Blind(AbstractCell):
+    """A memory that holds nothing."""
 
     def initial(self):
         return jnp.zeros(())
@@ -144,35 +140,32 @@ class Blind(engram.AbstractCell):
         return state, jnp.zeros(1)
 
 
-def test_who_tells_how_sure_it_is_learns_the_spread_of_what_comes(key):
-    """Who remembers nothing is right or wrong at the end by chance: 4 or −3."""
-    episodes = Gaussian(RandomPlay(engram.TMaze(2)))
-    _, asked, said = episodes.sizes
-    up = MemUP(episodes, BPTT(), optax.adam(1e-2), Surprising(0))
-    state = up.init(Foresight(Blind(), Head(1, 0, asked, 16, said, key=key)), key=key)
-    update = eqx.filter_jit(lambda state: up.update(state, 64, episodes.steps))
+def test_gaussian_likelihood_learns_the_spread_of_outcomes(key):
+    """Without memory, the outcome at the junction is 4 or −3 at random: mean 0.5, standard deviation 3.5."""
+    data = GaussianLikelihood(RandomEpisodes(TMaze(2)))
+    network = with_memory(data, Blind(), 1, key, hidden=16)
+    algorithm = memup(TopK(0), data=data, optimizer=optax.adam(1e-2), batch_size=64)
     with jax.numpy_dtype_promotion("standard"):
-        for _ in range(150):
-            state, _ = update(state)
-    recording = episodes.draw(1, key)
-    output = state.model.head(jnp.zeros(1), jnp.zeros(0), recording.told.asked[0, -1])
+        state, _ = algorithm.train(algorithm.begin(network, key), 150)
+    query = data.draw(1, key).inputs.query[0, -1]
+    output = state.network.head(jnp.zeros(1), jnp.zeros(0), query)
     assert abs(output[0] - 0.5) < 1.0
     assert abs(0.1 + jax.nn.softplus(output[1]) - 3.5) < 0.7
 
 
-def test_a_store_that_is_not_whole_is_refused(key, tmp_path):
+def test_stored_episodes_refuse_incomplete_directories(key, tmp_path):
     there = tmp_path / "there"
     with pytest.raises(InputError, match=r"has no episodes\.json"):
-        engram.Stored(EPISODES, str(there))
-    engram.store(EPISODES, there, 5, key=key)
-    with pytest.raises(InputError, match="already, and not empty"):
-        engram.store(EPISODES, there, 5, key=key)
-    with pytest.raises(InputError, match="written for other episodes"):
-        engram.Stored(OfTask(SignalledCopy(4, symbols=3, length=2)), str(there))
+        StoredEpisodes(EPISODES, str(there))
+    save_episodes(EPISODES, there, 5, key=key)
+    with pytest.raises(InputError, match="exists and is not empty"):
+        save_episodes(EPISODES, there, 5, key=key)
+    with pytest.raises(InputError, match="the source that the episodes were saved from"):
+        StoredEpisodes(TaskEpisodes(SignalledCopy(4, symbols=3, length=2)), str(there))
     whole = (there / "0.npy").read_bytes()
     (there / "0.npy").write_bytes(whole[:-9])
-    with pytest.raises(InputError, match="cut short, or no array"):
-        engram.Stored(EPISODES, str(there))
+    with pytest.raises(InputError, match="truncated or not an array"):
+        StoredEpisodes(EPISODES, str(there))
     (there / "episodes.json").write_text("{")
-    with pytest.raises(InputError, match="does not say what is there"):
-        engram.Stored(EPISODES, str(there))
+    with pytest.raises(InputError, match="is not readable"):
+        StoredEpisodes(EPISODES, str(there))

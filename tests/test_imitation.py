@@ -1,13 +1,13 @@
-"""A strategy's trials as a task: what is shown is what an agent would see, and what is asked is what the strategy did."""
+"""`Imitation`: its inputs are the observations of an agent, and its labels the actions of the strategy."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from engram import InputError
-from engram.envs import Bandit, GaussianBandit, TabularMDP
-from engram.strategies import Greedy, Imitation, Random
+from farback import InputError
+from farback.envs import Bandit, GaussianBandit, TabularMDP
+from farback.strategies import Greedy, Imitation, Random
 
 
 @pytest.fixture(autouse=True)
@@ -21,17 +21,17 @@ def shown(task, length, batch=3):
 
 
 @pytest.mark.parametrize("task", [Imitation(Bandit(3), Greedy(), 4), Imitation(TabularMDP(3, 2, 3), Greedy(), 2)], ids=str)
-def test_however_it_is_cut_it_is_the_same(task):
-    whole = shown(task, 3 * task.steps)
-    for length in (1, task.steps + 1):
+def test_imitation_windows_are_consecutive(task):
+    whole = shown(task, 3 * task.episode_length)
+    for length in (1, task.episode_length + 1):
         windows = task.windows(length, 3, key=jax.random.key(0))
-        parts = [next(windows) for _ in range(3 * task.steps // length)]
+        parts = [next(windows) for _ in range(3 * task.episode_length // length)]
         joined = jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=1), *parts)
         for part, all_of_it in zip(jax.tree.leaves(joined), jax.tree.leaves(whole), strict=True):
             np.testing.assert_array_equal(part, all_of_it[:, : part.shape[1]])
 
 
-def test_what_is_shown_is_what_was_done_before_and_what_came_of_it():
+def test_imitation_inputs_are_the_previous_action_and_reward():
     task = Imitation(GaussianBandit(3), Random(), 5)
     window = shown(task, 10)
     observation, ended, action, reward = np.split(np.asarray(window.inputs), np.cumsum([1, 1, 4]), axis=-1)
@@ -47,8 +47,8 @@ def test_what_is_shown_is_what_was_done_before_and_what_came_of_it():
     assert len(np.unique(reward[:, time > 0])) == 3 * 8
 
 
-def test_what_is_greedy_can_be_told_from_what_is_shown():
-    """With two arms, greed stays with an arm that has paid at the first pull, in the second."""
+def test_imitation_of_greedy_is_predictable_from_its_inputs():
+    """With two arms, the second pull repeats the first if it was rewarded."""
     task = Imitation(Bandit(2), Greedy(), 2, none=False)
     window = shown(task, 200)
     second = ~np.asarray(window.first)
@@ -59,6 +59,6 @@ def test_what_is_greedy_can_be_told_from_what_is_shown():
     assert 0.2 < paid.mean() < 0.8
 
 
-def test_a_trial_has_an_episode():
-    with pytest.raises(InputError, match="give 1 episode at least"):
+def test_imitation_without_episodes_is_refused():
+    with pytest.raises(InputError, match="give episodes >= 1"):
         Imitation(Bandit(2), Greedy(), 0)

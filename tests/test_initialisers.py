@@ -1,30 +1,43 @@
-"""How parameters begin: the laws of chrono initialisation, forget biases, orthogonal and Xavier weights."""
+"""The distributions of initial parameters: chrono gates, forget biases, orthogonal and Xavier weights."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from engram import GRU, LSTM, Chrono, ChronoUnknown, Forget, Gated, Leaky, MinGRU, Normal, Orthogonal, Uniform, Xavier
+from farback.cells import (
+    GRU,
+    LSTM,
+    Chrono,
+    ChronoUnknown,
+    Forget,
+    Gated,
+    Leaky,
+    MinGRU,
+    Normal,
+    Orthogonal,
+    Uniform,
+    Xavier,
+)
 
 UNITS = 4000
 
 
 def is_uniform(values, low, high):
-    """A Kolmogorov-Smirnov bound at about six standard deviations."""
+    """Whether values pass a Kolmogorov-Smirnov test, at about six standard deviations."""
     ordered = np.sort((np.asarray(values) - low) / (high - low))
     assert ordered[0] >= 0
     assert ordered[-1] <= 1
     return np.max(np.abs(ordered - (np.arange(len(ordered)) + 0.5) / len(ordered))) < 3 / len(ordered) ** 0.5
 
 
-def test_chrono_draws_forgetting_times_uniformly(key):
+def test_chrono_draws_uniform_forgetting_times(key):
     assert is_uniform(jnp.exp(Chrono(300.0)(key, UNITS)) + 1, 2, 300)
     assert is_uniform(jnp.exp(Chrono(90.0, t_min=30.0)(key, UNITS)) + 1, 30, 90)
     assert not is_uniform(jnp.exp(Chrono(300.0)(key, UNITS)) + 1, 2, 400)
 
 
-def test_chrono_of_an_lstm_is_eq_5_16(key):
+def test_chrono_of_an_lstm_equals_eq_5_16(key):
     b_i, b_f, b_g, b_o = LSTM(1, UNITS, gates=Chrono(300.0), state_init=Normal(0.0), key=key).bias
     assert is_uniform(jnp.exp(b_f), 1, 299)
     assert (b_i == -b_f).all()
@@ -32,7 +45,7 @@ def test_chrono_of_an_lstm_is_eq_5_16(key):
     assert not b_o.any()
 
 
-def test_the_standard_lstm_forgets_slowly_and_its_input_gate_is_open(key):
+def test_lstm_has_a_forget_bias_of_one_by_default(key):
     b_i, b_f, _, _ = LSTM(1, 5, key=key).bias
     assert (b_f == 1).all()
     assert (b_i == 0).all()
@@ -42,7 +55,7 @@ def test_the_standard_lstm_forgets_slowly_and_its_input_gate_is_open(key):
 @pytest.mark.parametrize(
     ("make", "row", "sign"), [(GRU, 1, 1), (Gated, 1, -1), (Leaky, 1, -1), (MinGRU, 0, -1)], ids=lambda value: str(value)
 )
-def test_chrono_makes_a_unit_keep_its_state_for_as_long(make, row, sign, key):
+def test_chrono_sets_the_gate_that_keeps_the_state(make, row, sign, key):
     """The gate that keeps is σ(log(T − 1)) = 1 − 1/T."""
     cell = make(1, 100, gates=Chrono(50.0), key=key)
     keep = jax.nn.sigmoid(sign * cell.bias[row])
@@ -51,8 +64,8 @@ def test_chrono_makes_a_unit_keep_its_state_for_as_long(make, row, sign, key):
     assert (cell.bias.sum(0) == cell.bias[row]).all()
 
 
-def test_the_unknown_range_has_its_law(key):
-    """P(T = k) ∝ 1 / (k log²(k + 1)): the odds of each pair of the first few, and a tail beyond 10⁴ and not beyond 10⁶."""
+def test_chrono_unknown_has_its_distribution(key):
+    """P(T = k) ∝ 1 / (k log²(k + 1)): the ratios of the first frequencies, and a tail beyond 10⁴ up to 10⁶."""
     times = np.exp(np.asarray(ChronoUnknown()(key, 400_000)))
     counts = np.bincount(np.round(times).astype(int), minlength=10)
     for k in (2, 3, 6):
@@ -65,7 +78,7 @@ def test_the_unknown_range_has_its_law(key):
     assert tail / (tail + np.sum(1 / (k * np.log(k + 1) ** 2))) == pytest.approx(0.02, rel=0.1)
 
 
-def test_weights(key):
+def test_weights_have_their_distributions(key):
     matrix = Orthogonal(2.0)(key, 6, 6)
     assert jnp.allclose(matrix.T @ matrix, 4 * jnp.eye(6), atol=1e-10)
     assert is_uniform(Xavier()(key, 100, 50).ravel(), -(0.04**0.5), 0.04**0.5)
@@ -73,7 +86,7 @@ def test_weights(key):
     assert jnp.std(Normal(0.3)(key, 100, 100)) == pytest.approx(0.3, rel=0.05)
 
 
-def test_each_gate_is_drawn_by_itself_and_as_asked(key):
+def test_each_gate_has_its_own_weights(key):
     cell = LSTM(3, 6, input_init=Normal(0.0), state_init=Orthogonal(), key=key)
     assert not cell.input_weight.any()
     for gate in range(4):

@@ -1,12 +1,21 @@
-"""A learner learns what its estimator can see, and not what it cannot."""
+"""Supervised learning reaches what its estimator can reach, and no more."""
+
+import functools
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 import pytest
 
-from engram import BPTT, GRU, RTRL, TBPTT, UORO, Chain, Forget, Leaky, Learner, Normal, Recall, SnAp
+from farback import InputError, Network, ReadoutNetwork, SegmentwiseARTBP, Supervised
+from farback.cells import GRU, Forget, Leaky, Normal
+from farback.encoders import MLP
+from farback.estimators import ARTBP, BPTT, RTRL, TBPTT, UORO, SnAp
+from farback.tasks import Recall
+
+SMALL = ReadoutNetwork(functools.partial(GRU, size=4))
 
 
 @pytest.fixture(autouse=True)
@@ -15,65 +24,110 @@ def _optax_promotes():
         yield
 
 
-def train(estimator, length, updates, task=None, size=12, rate=1e-2):
-    task = Recall(6, symbols=4) if task is None else task
-    keys = jax.random.split(jax.random.key(1), 4)
-    model = Chain(GRU(task.input_size, size, key=keys[0]), eqx.nn.Linear(size, task.output_size, key=keys[1]))
-    learner = Learner(task, estimator, optax.adam(rate))
-    state = learner.init(model, 16, key=keys[2])
-    state, _, outcome = learner.train(state, task.sources(16, keys[3]), updates, length)
-    late = slice(-updates // 5, None)
-    return float(jnp.mean(outcome.loss[late])) / task.memoryless, state
-
-
-@pytest.mark.parametrize(("estimator", "length", "updates"), [(BPTT(), 14, 600), (RTRL(), 7, 1200), (UORO(), 7, 2000)])
-def test_recall_is_learnt_by_whoever_sees_the_cue(estimator, length, updates):
-    relative, state = train(estimator, length, updates)
-    assert relative < 0.3
+def late_loss(algorithm, updates, key=1):
+    """The mean loss of the last fifth of the updates, in units of the loss without memory."""
+    state, outcome = algorithm.train(algorithm.init(jax.random.key(key)), updates)
     assert state.updates == updates
+    return float(jnp.mean(outcome.loss[-updates // 5 :])) / algorithm.task.memoryless
 
 
-def test_what_lies_beyond_the_window_is_not_learnt_by_truncation():
-    """A leak too quick for anything of the cue to be left, unless the recurrence is taught to hold it."""
-    keys = jax.random.split(jax.random.key(2), 4)
-    task = Recall(12, symbols=4)
-
-    def late_loss(estimator):
-        cell = Leaky(task.input_size, 12, gates=Forget(-1.0), state_init=Normal(0.05), key=keys[0])
-        learner = Learner(task, estimator, optax.adam(1e-2))
-        model = Chain(cell, eqx.nn.Linear(12, task.output_size, key=keys[1]))
-        state = learner.init(model, 16, key=keys[2])
-        _, _, outcome = learner.train(state, task.sources(16, keys[3]), 800, 26)
-        return float(jnp.mean(outcome.loss[-100:])) / task.memoryless
-
-    assert late_loss(TBPTT(2)) > 0.9
-    assert late_loss(BPTT()) < 0.5
+@pytest.mark.parametrize(
+    ("estimator", "window", "updates"), [(BPTT(), 14, 600), (RTRL(), 7, 1200), (UORO(), 7, 2000)], ids=str
+)
+def test_supervised_learns_recall(estimator, window, updates):
+    network = ReadoutNetwork(functools.partial(GRU, size=12))
+    assert late_loss(Supervised(Recall(6, symbols=4), network, estimator, optax.adam(1e-2), 16, window), updates) < 0.3
 
 
-def test_updates_one_by_one_are_a_training_run(key):
-    task, estimator = Recall(2), UORO()
-    learner = Learner(task, estimator, optax.adam(1e-2))
-    model = Chain(GRU(3, 4, key=key), eqx.nn.Linear(4, 2, key=key))
-    state = start = learner.init(model, 2, key=key)
+def test_supervised_with_tbptt_does_not_learn_beyond_the_truncation():
+    """Without training of the recurrence, the leak leaves nothing of the cue."""
+    network = ReadoutNetwork(functools.partial(Leaky, size=12, gates=Forget(-1.0), state_init=Normal(0.05)))
+
+    def loss(estimator):
+        return late_loss(Supervised(Recall(12, symbols=4), network, estimator, optax.adam(1e-2), 16, 26), 1200, key=2)
+
+    assert loss(TBPTT(2)) > 0.9
+    assert loss(BPTT()) < 0.5
+
+
+def test_segmentwise_artbp_learns_recall():
+    """A loss of an update is the mean over its segment: the mean over updates weighs short segments more."""
+    network = ReadoutNetwork(functools.partial(GRU, size=12))
+    algorithm = SegmentwiseARTBP(Recall(2, symbols=4), network, ARTBP(8), optax.adam(3e-3), 8, 64)
+    state, _ = algorithm.train(algorithm.init(jax.random.key(1)), 800)
+    metrics = eqx.filter_jit(algorithm.evaluate)(algorithm.network_in(state), jax.random.key(2), 4000)
+    assert metrics["losses/loss"].total.sum() / metrics["losses/loss"].count.sum() < 0.3 * algorithm.task.memoryless
+
+
+def numbers(tree):
+    return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(eqx.filter(tree, eqx.is_inexact_array))])
+
+
+def test_supervised_updates_equal_train(key):
+    algorithm = Supervised(Recall(2), SMALL, UORO(), optax.adam(1e-2), 2, 3)
+    state = start = algorithm.init(key)
     losses = []
-    for window, _ in zip(task.windows(3, 2, key=key), range(4), strict=False):
-        state, outcome = learner.update(state, window)
+    for _ in range(4):
+        state, outcome = eqx.filter_jit(algorithm.update)(state)
         losses.append(outcome.loss)
-    together, _, outcomes = learner.train(start, task.sources(2, key), 4, 3)
-    assert jnp.allclose(jnp.stack(losses), outcomes.loss, rtol=1e-10)
-    for leaf, other in zip(
-        jax.tree.leaves(eqx.filter(state, eqx.is_inexact_array)),
-        jax.tree.leaves(eqx.filter(together, eqx.is_inexact_array)),
-        strict=True,
-    ):
-        assert jnp.allclose(leaf, other, rtol=1e-10, atol=1e-12)
+    together, outcomes = algorithm.train(start, 4)
+    np.testing.assert_allclose(jnp.stack(losses), outcomes.loss, rtol=1e-10)
+    np.testing.assert_allclose(numbers(state), numbers(together), rtol=1e-10, atol=1e-12)
+
+
+def test_supervised_learns_from_windows_of_your_own(key):
+    """`update` is `learn` on the window that the task draws."""
+    algorithm = Supervised(Recall(2), SMALL, BPTT(), optax.sgd(0.1), 2, 3)
+    state = algorithm.init(key)
+    _, window = algorithm.task.window(state.sources, 3)
+    np.testing.assert_allclose(
+        numbers(algorithm.learn(state, window)[0].network), numbers(algorithm.update(state)[0].network)
+    )
+    with pytest.raises(InputError, match="give windows of 2 sequences"):
+        algorithm.learn(state, jax.tree.map(lambda leaf: leaf[:1], window))
 
 
 @pytest.mark.parametrize("estimator", [BPTT(), TBPTT(1), RTRL(), SnAp(), UORO()], ids=str)
-def test_accuracy_counts_only_the_questions(estimator, key):
-    task = Recall(2, symbols=3)
-    learner = Learner(task, estimator, optax.sgd(0.0))
-    model = Chain(GRU(4, 4, key=key), eqx.nn.Linear(4, 3, key=key))
-    _, outcome = learner.update(learner.init(model, 5, key=key), next(task.windows(6, 5, key=key)))
+def test_accuracy_counts_the_questions(estimator, key):
+    algorithm = Supervised(Recall(2, symbols=3), SMALL, estimator, optax.sgd(0.0), 5, 6)
+    _, outcome = algorithm.update(algorithm.init(key))
     assert outcome.metrics["accuracy"].count == 10
     assert 0 <= outcome.metrics["accuracy"].mean <= 1
+
+
+def test_supervised_evaluates_at_least_the_steps_that_it_is_given(key):
+    algorithm = Supervised(Recall(2), SMALL, BPTT(), optax.sgd(0.0), 2, 3)
+    network = algorithm.network_in(algorithm.init(key))
+    metrics = algorithm.evaluate(network, key, 7)
+    assert metrics["losses/loss"].count.shape == (2,)
+    assert metrics["charts/accuracy"].count.sum() == 4
+    timeline = algorithm.timeline(network, key, 6)
+    assert timeline.first.tolist() == [True, False, False] * 2
+    assert timeline.output.shape == (6, 2)
+    score = algorithm.score(network, key, 4, 3)
+    assert score is not None
+    assert score.optimum == 0
+    assert score.memoryless == algorithm.task.memoryless
+
+
+def test_readout_network_has_an_encoder_if_it_is_given_one(key):
+    network = ReadoutNetwork(functools.partial(GRU, size=4), functools.partial(MLP, size=5))(Recall(2), key=key)
+    assert isinstance(network.encoder, MLP)
+    assert network.memory.input_weight.shape[0] == 5
+    plain = SMALL(Recall(2), key=key)
+    assert jax.tree.leaves(plain.encoder) == []
+    np.testing.assert_array_equal(plain.head.weight, network.head.weight)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"batch_size": 0}, "give batch_size >= 1"),
+        ({"window": 0}, "give window >= 1"),
+        ({"network": lambda task, key: GRU(3, 2, key=key)}, "GRU is no network"),
+        ({"network": lambda task, key: Network(eqx.nn.Identity(), GRU(3, 4, key=key), eqx.nn.Identity())}, r"\(2,\)"),
+    ],
+)
+def test_supervised_refuses_what_does_not_fit(change, message, key):
+    with pytest.raises(InputError, match=message):
+        Supervised(**({"task": Recall(2), "network": SMALL} | change)).init(key)

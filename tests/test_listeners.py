@@ -1,4 +1,4 @@
-"""TensorBoard and Weights & Biases hear what is logged; a person sees a bar."""
+"""TensorBoard and Weights & Biases get every row; a terminal shows a progress bar."""
 
 import json
 import os
@@ -8,11 +8,14 @@ import struct
 import subprocess
 import sys
 
+import pytest
 from tensorboardX.proto.event_pb2 import Event
 
+pytestmark = pytest.mark.slow
+
 RUN = (
-    *(sys.executable, "-m", "engram", "train", "--task", "Recall(2)", "--cell", "GRU(4)", "--batch", "2"),
-    *("--length", "3", "--seeds", "2", "--log-every", "5"),
+    *(sys.executable, "-m", "farback", "train", "supervised", "--task", "Recall(2)", "--cell", "GRU(4)"),
+    *("--batch-size", "2", "--window", "3", "--seeds", "2", "--log-every", "5"),
 )
 
 
@@ -27,10 +30,10 @@ def scalars(path):
     return found
 
 
-def test_tensorboard_and_wandb_hear_every_row(tmp_path):
+def test_tensorboard_and_wandb_get_every_row(tmp_path):
     for steps in (6 * 40, 6 * 60):
         done = subprocess.run(
-            [*RUN, "--steps", str(steps), "--dir", "run", "--tensorboard", "--wandb", "project", "--json"],
+            [*RUN, "--total-steps", str(steps), "--dir", "run", "--tensorboard", "--wandb", "project", "--json"],
             cwd=tmp_path,
             env=os.environ | {"WANDB_MODE": "offline"},
             capture_output=True,
@@ -42,10 +45,10 @@ def test_tensorboard_and_wandb_hear_every_row(tmp_path):
     for seed in (0, 1):
         logged = [(row["step"], row["losses/loss"]) for row in rows if row["seed"] == seed]
         files = sorted((tmp_path / "run" / "tensorboard" / f"seed-{seed}").iterdir())
-        heard = [(step, value) for file in files for tag, step, value in scalars(file) if tag == "losses/loss"]
-        assert len(heard) == 12
-        assert [step for step, _ in heard] == [step for step, _ in logged]
-        assert all(abs(value - loss) < 1e-6 for (_, value), (_, loss) in zip(heard, logged, strict=True))
+        received = [(step, value) for file in files for tag, step, value in scalars(file) if tag == "losses/loss"]
+        assert len(received) == 12
+        assert [step for step, _ in received] == [step for step, _ in logged]
+        assert all(abs(value - loss) < 1e-6 for (_, value), (_, loss) in zip(received, logged, strict=True))
     kept = list((tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb"))
     assert len(kept) == 2 * 2
     assert len({path.name for path in kept}) == 2
@@ -53,7 +56,7 @@ def test_tensorboard_and_wandb_hear_every_row(tmp_path):
 
 
 def in_a_terminal(*command):
-    """What a command shows in a terminal."""
+    """The output of a command in a terminal."""
     leader, follower = pty.openpty()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=follower, env=os.environ | {"COLUMNS": "120"})
     os.close(follower)
@@ -69,8 +72,8 @@ def in_a_terminal(*command):
     return shown.decode()
 
 
-def test_a_person_sees_a_bar_and_a_file_does_not(tmp_path):
-    command = (*RUN, "--steps", str(6 * 2000), "--dir")
+def test_a_terminal_shows_a_bar_and_a_file_does_not(tmp_path):
+    command = (*RUN, "--total-steps", str(6 * 2000), "--dir")
     shown = in_a_terminal(*command, str(tmp_path / "seen"))
     assert re.search(r"training .*100 %.*steps/s.*loss \d", shown)
     assert "compiling" in shown

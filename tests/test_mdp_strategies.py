@@ -1,4 +1,4 @@
-"""Strategies for worlds of tables: what they believe, how they plan, and what becomes of them in their limits."""
+"""Strategies for tabular MDPs: their beliefs, their plans, and their limits."""
 
 import functools
 import itertools
@@ -10,31 +10,33 @@ import numpy as np
 import pytest
 from jax.extend.random import threefry_2x32
 
-from engram import InputError
-from engram.chance import log_gamma, words
-from engram.envs import MDP, Bandit, Ladder, TabularMDP
-from engram.strategies import (
+from farback import InputError
+from farback.envs import MDP, Bandit, Ladder, TabularMDP
+from farback.ops.random import log_gamma, words
+from farback.strategies import (
     BEB,
     OPSRL,
     UCRL2,
-    Believing,
     EpsilonGreedy,
     Greedy,
     Oracle,
     Random,
+    WithPrior,
     World,
     plan,
     score,
 )
-from engram.strategies.base import AbstractStrategy
-from engram.strategies.ucrl2 import optimistic
+from farback.strategies.base import AbstractStrategy
+from farback.strategies.ucrl2 import optimistic
+
+pytestmark = pytest.mark.slow
 
 ENV = TabularMDP(3, 2, 4)
 FIRST = jnp.array(0)
 
 
 class Sampling(AbstractStrategy):
-    """Posterior sampling, in one line."""
+    """Posterior sampling."""
 
     def values(self, belief, episode, key):
         return belief.drawn(jax.random.split(key, 1)[0])
@@ -48,7 +50,7 @@ def world(states, actions, seed=0):
 
 @eqx.filter_jit
 def learned(known, step):
-    return known.learn(*step)
+    return known.update(*step)
 
 
 def learn(known, *step):
@@ -57,13 +59,13 @@ def learn(known, *step):
 
 @functools.cache
 def belief(env=ENV, steps=60, seed=0):
-    """What is known after steps taken at random, and what was seen."""
+    """The belief after random steps, and these steps."""
     chance = np.random.default_rng(seed)
     seen = [
         (*chance.integers((env.states, env.actions, env.states)), chance.normal(), chance.random() < 0.2)
         for _ in range(steps)
     ]
-    known = World.of(env)
+    known = World.from_env(env)
     for place, action, following, reward, ended in seen:
         known = learn(known, place, action, reward, following, ended)
     return known, seen
@@ -73,7 +75,7 @@ def belief(env=ENV, steps=60, seed=0):
 
 
 def worth(mdp, policy):
-    """What a policy gets from each state: an average over all that may happen."""
+    """The expected return of a policy from each state."""
     values = np.zeros(len(mdp.rewards))
     states = np.arange(len(values))
     for actions in policy[::-1]:
@@ -82,7 +84,7 @@ def worth(mdp, policy):
 
 
 @pytest.mark.parametrize(("states", "actions", "horizon"), [(2, 2, 3), (3, 2, 2), (2, 3, 2), (3, 2, 1)])
-def test_a_plan_is_the_best_of_all_policies(states, actions, horizon):
+def test_plan_is_the_best_of_all_policies(states, actions, horizon):
     mdp = jax.tree.map(np.asarray, world(states, actions))
     tables = itertools.product(range(actions), repeat=states * horizon)
     best = np.max([worth(mdp, np.reshape(table, (horizon, states))) for table in tables], 0)
@@ -95,7 +97,7 @@ def test_a_plan_is_the_best_of_all_policies(states, actions, horizon):
         assert (np.max(always, 0) < best - 1e-3).any() or np.allclose(chosen, chosen[0])
 
 
-def test_a_plan_from_hand():
+def test_plan_by_hand():
     mdp = MDP(jnp.array([[[0.0, 1.0], [1.0, 0.0]], [[0.5, 0.5], [0.0, 1.0]]]), jnp.array([[0.0, 1.0], [4.0, 0.0]]))
     np.testing.assert_allclose(plan(mdp, 2), [[[4, 2], [6.5, 4]], [[0, 1], [4, 0]]])
 
@@ -111,7 +113,7 @@ def test_a_plan_from_hand():
         (lambda mdp: mdp, 0, "horizon >= 1"),
     ],
 )
-def test_what_is_no_process_is_refused(change, horizon, message):
+def test_plan_refuses_what_is_no_mdp(change, horizon, message):
     with pytest.raises(InputError, match=message):
         plan(change(world(3, 2)), horizon)
 
@@ -119,8 +121,8 @@ def test_what_is_no_process_is_refused(change, horizon, message):
 # Beliefs
 
 
-def test_what_is_known_from_hand():
-    known = World.of(TabularMDP(2, 2, 3, mean=1.0, spread=1.0, noise=0.5))
+def test_world_update_by_hand():
+    known = World.from_env(TabularMDP(2, 2, 3, mean=1.0, spread=1.0, noise=0.5))
     for place, action, reward, following, ended in [(0, 1, 2.0, 1, False), (0, 1, 3.0, 1, False), (1, 0, -1.0, 0, True)]:
         known = learn(known, place, action, reward, following, ended)
     np.testing.assert_allclose(known.counts, [[[1, 1], [1, 3]], [[1, 1], [1, 1]]])
@@ -129,7 +131,7 @@ def test_what_is_known_from_hand():
     np.testing.assert_allclose(known.mean().transitions[0, 1], [0.25, 0.75])
 
 
-def test_what_is_known_is_bayes():
+def test_world_update_is_bayes_rule():
     env = TabularMDP(3, 2, 4, concentration=0.7, mean=-1.0, spread=2.0, noise=0.5)
     known, seen = belief(env)
     for place, action in itertools.product(range(3), range(2)):
@@ -141,7 +143,7 @@ def test_what_is_known_is_bayes():
         np.testing.assert_allclose(known.counts[place, action], 0.7 + np.bincount(followed, minlength=3))
 
 
-def test_samples_have_the_moments_of_the_posterior():
+def test_world_samples_have_the_moments_of_the_posterior():
     known, _ = belief()
     draws = jax.jit(jax.vmap(known.sample))(jax.random.split(jax.random.key(1), 20_000))
     total = known.counts.sum(-1, keepdims=True)
@@ -152,7 +154,7 @@ def test_samples_have_the_moments_of_the_posterior():
 
 
 def close(draws, mean, variance):
-    """Means within five standard errors, and variances within a tenth."""
+    """Checks means within five standard errors, and variances within a tenth."""
     assert (abs(draws.mean(0) - mean) < 5 * jnp.sqrt(variance / len(draws))).all()
     np.testing.assert_allclose(draws.var(0), variance, rtol=0.1)
 
@@ -161,13 +163,13 @@ ALPHAS = jnp.array([0.3, 1.0, 2.0, 7.5, 100.0])
 
 
 def distance(logs):
-    """Kolmogorov's, from the distribution of Gamma(α), times √n: above 2 once in 1,500 times."""
+    """The Kolmogorov distance from Gamma(α), times √n: above 2 with probability 1 / 1,500."""
     n = len(logs)
     below = jnp.sort(jax.scipy.special.gammainc(ALPHAS, jnp.exp(logs)), axis=0)
     return np.sqrt(n) * np.asarray(abs(below - (np.arange(n)[:, None] + 0.5) / n).max(0))
 
 
-def test_gammas_are_gammas():
+def test_log_gamma_draws_gammas():
     keys = jax.random.split(jax.random.key(2), 40_000)
     logs = jax.jit(jax.vmap(lambda key: log_gamma(key, ALPHAS)))(keys)
     assert (distance(logs) < 2).all()
@@ -176,20 +178,20 @@ def test_gammas_are_gammas():
     assert abs(np.corrcoef(logs, rowvar=False) - np.eye(5)).max() < 0.03
 
 
-def test_a_gamma_does_not_depend_on_those_beside_it():
+def test_log_gamma_does_not_depend_on_the_batch():
     keys = jax.random.split(jax.random.key(4), 500)
     together = jax.vmap(lambda key: log_gamma(key, ALPHAS))(keys)
     np.testing.assert_array_equal(together[::100], jnp.stack([log_gamma(key, ALPHAS) for key in keys[::100]]))
 
 
-def test_control_proposals_are_no_gammas():
+def test_control_gamma_proposals_are_no_gammas():
     d = ALPHAS - 1 / 3
     x = jax.random.normal(jax.random.key(2), (40_000, 5))
     proposals = jnp.log(d) + 3 * jnp.log(jnp.maximum(1 + x / jnp.sqrt(9 * d), 1e-9))
     assert distance(proposals)[1] > 2
 
 
-def test_words_are_those_of_jax():
+def test_words_equal_those_of_jax():
     key = jax.random.key(3)
     numbers = jnp.concatenate([jnp.arange(9, dtype=jnp.uint32), jnp.zeros(9, jnp.uint32)])
     np.testing.assert_array_equal(jnp.concatenate(words(key, 9)), threefry_2x32(jax.random.key_data(key), numbers))
@@ -198,8 +200,8 @@ def test_words_are_those_of_jax():
 # Optimism
 
 
-def test_the_optimistic_transition_is_the_best_of_its_ball():
-    """On a grid on which the optimum must lie: P and slack / 2 are multiples of 1 / 30."""
+def test_ucrl2_optimistic_transition_is_the_best_of_its_ball():
+    """P and slack / 2 are multiples of 1 / 30, so the optimum is on a grid."""
     n, chance = 30, np.random.default_rng(0)
     grid = np.array([(i, j, n - i - j) for i in range(n + 1) for j in range(n + 1 - i)]) / n
     for _ in range(100):
@@ -213,7 +215,7 @@ def test_the_optimistic_transition_is_the_best_of_its_ball():
         np.testing.assert_allclose(found @ values, (inside @ values).max(), atol=1e-12)
 
 
-def test_optimistic_values_exceed_those_of_worlds_that_may_be():
+def test_ucrl2_values_exceed_those_of_the_posterior_mean():
     known, _ = belief()
     before = known.expected()
     for scale in (0.1, 0.3, 1.0):
@@ -222,7 +224,7 @@ def test_optimistic_values_exceed_those_of_worlds_that_may_be():
         before = values
 
 
-def test_what_is_faithful_to_the_code_behind_the_tables_is_another_strategy():
+def test_ucrl2_faithful_equals_the_code_behind_the_tables():
     known, _ = belief()
     values, faithful = (UCRL2(0.2, faithful=odd).values(known, FIRST, jax.random.key(0)) for odd in (False, True))
     np.testing.assert_allclose(faithful[-2:], by_hand(known, 0.2)[-2:])
@@ -231,7 +233,7 @@ def test_what_is_faithful_to_the_code_behind_the_tables_is_another_strategy():
 
 
 def by_hand(known, scale):
-    """The induction as a program with loops, in which p is never put back."""
+    """The induction with loops, in which p accumulates over the steps."""
     transitions, rewards = map(np.array, known.mean())
     size = np.log(2 * rewards.size * 2 / 0.05)
     best, tables = np.zeros(len(rewards)), []
@@ -253,7 +255,7 @@ def by_hand(known, scale):
     return np.array(tables)
 
 
-def test_optimism_grows_with_samples_and_of_one_is_posterior_sampling():
+def test_opsrl_grows_with_samples_and_equals_posterior_sampling_for_one():
     known, _ = belief()
     values = [eqx.filter_jit(OPSRL(samples).values)(known, FIRST, jax.random.key(4)) for samples in (1, 2, 5)]
     np.testing.assert_allclose(values[0], Sampling().values(known, FIRST, jax.random.key(4)))
@@ -264,7 +266,7 @@ def test_optimism_grows_with_samples_and_of_one_is_posterior_sampling():
 
 
 def table(strategy, env=ENV):
-    """What a strategy makes of what was seen in some steps."""
+    """The values of a strategy after some steps."""
     known = strategy.ready(env, 9).prior(env, None)
     for step in belief()[1]:
         known = learn(known, *step[:2], step[3], step[2], step[4])
@@ -281,20 +283,20 @@ NONE = TabularMDP(3, 2, 4, concentration=1e-4, mean=0.0, spread=100.0)
         (EpsilonGreedy(0.0), Greedy()),
         (EpsilonGreedy(1.0), Random()),
         (OPSRL(1), Sampling()),
-        (Believing(OPSRL(2), ENV), OPSRL(2)),
-        (Believing(EpsilonGreedy(0.0), NONE), Believing(Greedy(), NONE)),
+        (WithPrior(OPSRL(2), ENV), OPSRL(2)),
+        (WithPrior(EpsilonGreedy(0.0), NONE), WithPrior(Greedy(), NONE)),
     ],
     ids=str,
 )
-def test_limits(strategy, limit):
+def test_strategies_equal_others_in_their_limits(strategy, limit):
     np.testing.assert_allclose(table(strategy), table(limit), rtol=1e-12)
 
 
 @pytest.mark.parametrize("faithful", [False, True])
-def test_without_optimism_ucrl2_does_what_its_prior_holds_best(faithful):
+def test_ucrl2_without_optimism_is_greedy(faithful):
     still = UCRL2(0.0, faithful=faithful)
     np.testing.assert_allclose(table(still), table(Greedy()), rtol=1e-12)
-    np.testing.assert_allclose(table(Believing(still, NONE)), table(Believing(Greedy(), NONE)), rtol=1e-12)
+    np.testing.assert_allclose(table(WithPrior(still, NONE)), table(WithPrior(Greedy(), NONE)), rtol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -304,16 +306,16 @@ def test_without_optimism_ucrl2_does_what_its_prior_holds_best(faithful):
         (BEB(1.0, bonus=0.0), Greedy()),
         (UCRL2(0.3), Greedy()),
         (OPSRL(2), Sampling()),
-        (Believing(OPSRL(2), NONE), OPSRL(2)),
+        (WithPrior(OPSRL(2), NONE), OPSRL(2)),
     ],
     ids=str,
 )
-def test_control_elsewhere_they_differ(strategy, other):
+def test_control_strategies_differ_outside_of_their_limits(strategy, other):
     assert abs(table(strategy) - table(other)).max() > 0.01
 
 
-def test_a_bonus_from_hand():
-    known = World.of(TabularMDP(2, 1, 2, mean=0.5, noise=0.5))
+def test_beb_by_hand():
+    known = World.from_env(TabularMDP(2, 1, 2, mean=0.5, noise=0.5))
     values = BEB(0.25, bonus=1.0).values(known, FIRST, jax.random.key(0))
     last = 0.5 + 1 / (1 / 4 + 1)
     np.testing.assert_allclose(values[:, :, 0], [2 * [2 * last + 2 * 2**3 * 0.25 / 3], 2 * [last]])
@@ -328,15 +330,15 @@ def returns(strategy, env=ENV, seed=5, instances=1000, episodes=12):
 
 
 STRATEGIES = [Random(), Greedy(), OPSRL(3), UCRL2(faithful=True), BEB()]
-WRONG = Believing(Greedy(), TabularMDP(3, 2, 4, mean=-5.0))
+WRONG = WithPrior(Greedy(), TabularMDP(3, 2, 4, mean=-5.0))
 
 
 def z(differences):
-    """How many standard errors a mean is away from zero."""
+    """The number of standard errors between a mean and zero."""
     return differences.mean() / (differences.std() / np.sqrt(len(differences)))
 
 
-def test_an_oracle_gets_what_was_planned_and_nobody_more():
+def test_oracle_gets_the_planned_return_and_no_strategy_more():
     known = returns(Oracle()).mean(1)
     starts = jax.jit(jax.vmap(lambda key: plan(ENV.mdp(ENV.reset(jax.random.split(key, 3)[0])), 4)[0, 0].max()))
     missed = known - np.asarray(starts(jax.random.split(jax.random.key(5), len(known))))
@@ -349,24 +351,24 @@ def test_an_oracle_gets_what_was_planned_and_nobody_more():
 @pytest.mark.parametrize(
     ("env", "mean"), [(Bandit(4), 4 / 5), (TabularMDP(1, 2, 1), 1 + 1 / np.sqrt(np.pi))], ids=["arms", "world"]
 )
-def test_what_an_oracle_gets_is_known(env, mean):
+def test_oracle_has_the_known_return(env, mean):
     assert abs(z(returns(Oracle(), env).mean(1) - mean)) < 4
     assert z(returns(Oracle(), env).mean(1) - env.memoryless) > 10
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES, ids=str)
-def test_learning_pays(strategy):
-    """Later episodes are better than the first; those of who does not learn are not."""
+def test_later_episodes_of_strategies_are_better(strategy):
+    """Those of a random strategy are not."""
     gain = z(returns(strategy)[:, 8:].mean(1) - returns(strategy)[:, :2].mean(1))
     assert abs(gain) < 4 if isinstance(strategy, Random) else gain > 5
 
 
-def test_a_belief_that_is_wrong_costs():
-    """Rewards believed to be far below what they are: whatever was tried first seems best for ever."""
+def test_with_a_wrong_prior_greedy_is_worse():
+    """With a prior far below the true rewards, the first action seems best for ever."""
     assert z((returns(Greedy()) - returns(WRONG)).mean(1)) > 5
 
 
-def test_strategies_meet_the_same_worlds():
+def test_strategies_play_in_the_same_worlds():
     one, same, other = returns(OPSRL(3)), returns(BEB()), returns(Oracle(), seed=6)
     correlation = [np.corrcoef(one.sum(1), against.sum(1))[0, 1] for against in (same, returns(Oracle()), other)]
     assert min(correlation[:2]) > 0.5 > 0.2 > abs(correlation[2])
@@ -376,25 +378,25 @@ def test_strategies_meet_the_same_worlds():
     ("call", "message"),
     [
         (lambda: OPSRL(0), "samples >= 1"),
-        (lambda: UCRL2(-1.0), "a distance is 0 or more"),
+        (lambda: UCRL2(-1.0), "give scale >= 0"),
         (lambda: UCRL2(delta=0.0), "between 0 and 1"),
         (lambda: BEB(-1.0), "0 or more"),
         (lambda: BEB(bonus=-1.0), "0 or more"),
         (lambda: returns(UCRL2(), Bandit(2)), "UCRL2 plays TabularMDP, not Bandit"),
         (lambda: returns(BEB(), Bandit(2)), "BEB plays TabularMDP, not Bandit"),
         (lambda: returns(Oracle(), Ladder()), "No prior is known"),
-        (lambda: returns(Believing(Greedy(), Bandit(2))), "same kind and size"),
-        (lambda: returns(Believing(Greedy(), TabularMDP(3, 2, 5))), "same kind and size"),
-        (lambda: returns(Believing(Greedy(), TabularMDP(4, 2, 4))), "same kind and size"),
+        (lambda: returns(WithPrior(Greedy(), Bandit(2))), "same kind and size"),
+        (lambda: returns(WithPrior(Greedy(), TabularMDP(3, 2, 5))), "same kind and size"),
+        (lambda: returns(WithPrior(Greedy(), TabularMDP(4, 2, 4))), "same kind and size"),
         (lambda: returns(Greedy(), TabularMDP(3, 2, 4, noise=0.0)), "noise > 0"),
     ],
 )
-def test_what_cannot_be_played_is_refused(call, message):
+def test_strategies_refuse_what_they_cannot_play(call, message):
     with pytest.raises(InputError, match=message):
         call()
 
 
-def test_rewards_that_are_known_beforehand_are_believed():
-    sure = World.of(TabularMDP(3, 2, 4, spread=0.0)).learn(*map(jnp.asarray, (0, 0, 9.0, 1, False)))
+def test_world_with_known_rewards_does_not_change_them():
+    sure = World.from_env(TabularMDP(3, 2, 4, spread=0.0)).update(*map(jnp.asarray, (0, 0, 9.0, 1, False)))
     np.testing.assert_allclose(sure.means, 1)
     np.testing.assert_allclose(sure.sample(jax.random.key(0)).rewards, 1)

@@ -1,5 +1,6 @@
-"""Memory trained on the surprises of the far future: what is asked, what credit passes, and that it learns."""
+"""MemUP: its loss, the reach of its credit, the memory that it needs, and that it learns."""
 
+import functools
 import math
 
 import equinox as eqx
@@ -7,30 +8,46 @@ import jax
 import jax.numpy as jnp
 import optax
 import pytest
-from foresights import EPISODES, STEPS, TASK, foresight, learner, prepared
+from memup_models import EPISODES, STEPS, TASK, memup, predictor, prepared, with_memory
+from states import identical, restored
 from tables import CELLS, INPUTS, flat
+from tiers import slow_except
+from tiny_envs import Picture
 
-import engram
-from engram import BPTT, GRU, InputError
-from engram.cell import output_size, reset, unroll
-from engram.cells.foresight import Foresight, Head
-from engram.cells.strided import Strided
-from engram.memup import MemUP, Prepared
-from engram.objectives.detectors import Slow, gone_through
-from engram.objectives.episodes import OfTask, Recording
-from engram.objectives.play import RandomPlay
-from engram.objectives.surprise import Chosen, Surprising
-from engram.tasks import SignalledCopy
+from farback import cells
+from farback.cell import output_size, reset, unroll
+from farback.cells import GRU
+from farback.encoders import Conv
+from farback.envs import TMaze
+from farback.estimators import BPTT, KFRTRL, RFLO, RTRL, SnAp
+from farback.memup import (
+    MemoryPredictor,
+    MemUP,
+    PredictionErrorDetector,
+    PredictorNetwork,
+    QuantileSpreadDetector,
+    RandomEpisodes,
+    RandomK,
+    TaskEpisodes,
+    TopK,
+    Trajectories,
+)
+from farback.memup.prediction_errors import error_metrics, prediction_errors
+from farback.memup.prepared_episodes import PreparedEpisodes
+from farback.memup.selectors import SelectedTargets
+from farback.memup.strided import Strided
+from farback.tasks import SignalledCopy
+from farback.types import InputError
 
 
 @eqx.filter_jit
-def gradient(up: MemUP, model: Foresight, told: Prepared, start: int, length: int, key):
-    window = up.window(told, jnp.asarray(start), length)
-    carry = up.estimator.init(up.step, model, window)
-    return up.estimator.gradient(up.step, model, carry, window, key)
+def gradient(algorithm: MemUP, network: MemoryPredictor, episodes: PreparedEpisodes, start: int, length: int, key):
+    window = episodes.window(jnp.asarray(start), length, algorithm.prediction_interval)
+    carry = algorithm.estimator.init(algorithm.step, network, window)
+    return algorithm.estimator.gradient(algorithm.step, network, carry, window, key)
 
 
-def test_a_block_is_its_steps(key):
+def test_strided_cell_is_its_steps(key):
     cell = GRU(2, 3, key=key)
     x = jax.random.normal(key, (4, 3, 5, 2))
     first = jax.random.bernoulli(key, 0.4, (4, 3))
@@ -54,240 +71,288 @@ def test_a_block_is_its_steps(key):
     assert jnp.allclose(jax.grad(last)(state, flow), jax.grad(last)(state, jnp.ones(flow.shape)) * flow.prod(0)[:, None])
 
 
-def test_foresight_is_a_cell_that_is_asked_about_the_present(key):
-    model = foresight(EPISODES, key)
-    told = EPISODES.draw(2, key).told
-    turned = jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), told)
-    first = jnp.zeros((STEPS, 2), bool)
-    state = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (2, *leaf.shape)), model.initial())
-    expected = jax.lax.scan(lambda state, x: jax.vmap(model)(state, x), state, turned)
-    assert jnp.allclose(flat(expected), flat(unroll(model, state, first, turned, jnp.ones(first.shape))))
+def test_predictor_unrolled_is_its_steps(key):
+    network = predictor(EPISODES, key)
+    inputs = EPISODES.draw(2, key).inputs
+    time_major = jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), inputs)
+    first = (jnp.arange(STEPS) == 3)[:, None] & jnp.array([True, False])
+    state = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (2, *leaf.shape)), network.initial())
+    end, expected = jax.lax.scan(lambda state, now: jax.vmap(network)(state, *now), state, (first, time_major))
+    found, (outputs, contexts) = network.unroll(state, first, time_major)
+    assert jnp.allclose(flat(end), flat(found))
+    assert jnp.allclose(jax.vmap(jax.vmap(network.head))(outputs, contexts, time_major.query), expected)
 
 
-def test_a_window_without_questions_goes_in_segments_too(key):
-    model, every = foresight(EPISODES, key), Surprising(0)
-    told = prepared(learner(every), model, key)[1]
+def test_memup_window_without_targets_is_segmented_too(key):
+    network, selector = predictor(EPISODES, key), TopK(0)
+    episodes = prepared(memup(selector), network, key)[1]
     exact, found = (
-        gradient(learner(every, estimator), model, told, 0, STEPS, key)[0] for estimator in (BPTT(), BPTT(segmented=True))
+        gradient(memup(selector, estimator), network, episodes, 0, STEPS, key)[0]
+        for estimator in (BPTT(), BPTT(segmented=True))
     )
     assert jnp.abs(flat(exact)).max() > 1e-3
     assert jnp.allclose(flat(found), flat(exact))
 
 
-def by_hand(up: MemUP, model: Foresight, recording: Recording, context, counted):
-    """Σ_t Σ_k counted[t, k] ℓ(head(m_t, c_k, a_k), y_k) / T, mean of the batch, with the whole past of m_t."""
+def loss_by_hand(algorithm: MemUP, network: MemoryPredictor, episodes: Trajectories, context, weight):
+    """Σ_t Σ_k weight[t, k] ℓ(head(m_t, c_k, q_k), y_k) / T, mean of the batch, with the whole past of m_t."""
 
-    def one(told, targets, context):
-        _, remembered = jax.lax.scan(lambda *now: model.memory(*now), model.memory.initial(), told.seen)
+    def one(inputs, targets, context):
+        features = jax.vmap(network.encoder)(inputs.observation)
+        _, remembered = jax.lax.scan(lambda *now: network.memory(*now), network.memory.initial(), features)
 
-        def loss(memory, context, asked, target):
-            return up.episodes.loss(model.head(memory, context, asked), target)[0]
+        def loss(memory, context, query, target):
+            return algorithm.data.loss(network.head(memory, context, query), target)[0]
 
         every = jax.vmap(jax.vmap(loss, in_axes=(None, 0, 0, 0)), in_axes=(0, None, None, None))
-        return jnp.sum(counted * every(remembered, context, told.asked, targets))
+        return jnp.sum(weight * every(remembered, context, inputs.query, targets))
 
-    return jnp.mean(jax.vmap(one)(recording.told, recording.targets, context)) / STEPS
+    return jnp.mean(jax.vmap(one)(episodes.inputs, episodes.targets, context)) / STEPS
 
 
 @eqx.filter_jit
-def predicted(up, model, told, counted):
-    return eqx.filter_value_and_grad(lambda model: by_hand(up, model, told.recording, told.context, counted))(model)
+def by_hand(algorithm, network, episodes, weight):
+    def loss(network):
+        return loss_by_hand(algorithm, network, episodes.episodes, episodes.context, weight)
+
+    return eqx.filter_value_and_grad(loss)(network)
 
 
-@pytest.mark.parametrize("estimator", [BPTT(), engram.RTRL()])
-def test_all_of_the_future_is_the_sum_of_all_predictions(estimator, key):
-    """With K = T and the whole sequence as a window, it is backpropagation through the sum of all predictions."""
-    up = learner(Surprising(STEPS), estimator, present=False)
-    model = foresight(EPISODES, key, context=False)
-    _, told = prepared(up, model, key)
-    found, _, outcome = gradient(up, model, told, 0, STEPS, key)
-    ahead = jnp.triu(jnp.ones((STEPS, STEPS)))
-    value, expected = predicted(up, model, told, ahead)
+@pytest.mark.parametrize("estimator", [BPTT(), RTRL()], ids=["BPTT", "RTRL"])
+def test_memup_of_all_later_steps_is_the_sum_of_all_predictions(estimator, key):
+    """With K = T and the whole sequence as a window, MemUP is backpropagation through the sum of all predictions."""
+    algorithm = memup(TopK(STEPS), estimator, predict_current=False)
+    network = predictor(EPISODES, key, context=False)
+    _, episodes = prepared(algorithm, network, key)
+    found, _, outcome = gradient(algorithm, network, episodes, 0, STEPS, key)
+    later = jnp.triu(jnp.ones((STEPS, STEPS)))
+    value, expected = by_hand(algorithm, network, episodes, later)
     assert jnp.allclose(outcome.loss, value, rtol=1e-10)
     assert jnp.allclose(flat(found), flat(expected), rtol=1e-9, atol=1e-12)
-    value, wrong = predicted(up, model, told, ahead.T)
+    value, wrong = by_hand(algorithm, network, episodes, later.T)
     assert not jnp.allclose(flat(found), flat(wrong), rtol=1e-2)
 
 
-@pytest.mark.parametrize("name", CELLS)
-def test_a_memory_is_any_cell(name, key):
-    up = learner(Surprising(STEPS), present=False)
-    cell, head_key = CELLS[name](key), jax.random.fold_in(key, 1)
-    seen, asked, said = EPISODES.sizes
-    read = engram.Chain(eqx.nn.Linear(seen, INPUTS, key=head_key), cell)
-    model = Foresight(read, Head(output_size(cell, INPUTS), 0, asked, 5, said, key=head_key))
-    _, told = prepared(up, model, key)
-    found = gradient(up, model, told, 0, STEPS, key)[0]
-    _, expected = predicted(up, model, told, jnp.triu(jnp.ones((STEPS, STEPS))))
+@pytest.mark.parametrize("name", slow_except(("GRU", "RTU"), CELLS))
+def test_memup_memory_is_any_cell(name, key):
+    algorithm = memup(TopK(STEPS), predict_current=False)
+    cell, size = CELLS[name](key), EPISODES.query_size
+    chain = cells.Chain(eqx.nn.Linear(size, INPUTS, key=jax.random.fold_in(key, 1)), cell)
+    network = with_memory(EPISODES, chain, output_size(cell, INPUTS), key)
+    _, episodes = prepared(algorithm, network, key)
+    found = gradient(algorithm, network, episodes, 0, STEPS, key)[0]
+    _, expected = by_hand(algorithm, network, episodes, jnp.triu(jnp.ones((STEPS, STEPS))))
     assert jnp.allclose(flat(found), flat(expected), rtol=1e-8, atol=1e-12)
 
 
 @pytest.mark.parametrize(
     ("cell", "estimator"),
-    [
-        (engram.GRU, engram.SnAp(1)),
-        (engram.Leaky, engram.RFLO()),
-        (engram.Elman, engram.KFRTRL()),
-        (engram.RTU, engram.RTRL()),
-    ],
+    [(GRU, SnAp(1)), (cells.Leaky, RFLO()), (cells.Elman, KFRTRL()), (cells.RTU, RTRL())],
+    ids=["SnAp", "RFLO", "KF-RTRL", "RTRL"],
 )
-def test_an_estimator_knows_the_memory_that_is_asked_after_each_step(cell, estimator, key):
-    seen, asked, said = EPISODES.sizes
-    memory = cell(seen, 4, key=key)
-    model = Foresight(memory, Head(output_size(memory, seen), 0, asked, 5, said, key=key))
-    up = learner(Surprising(1), estimator)
-    _, told = prepared(up, model, key)
-    found, carry, _ = gradient(up, model, told, 0, 3, key)
+def test_memup_blocks_of_one_step_keep_the_structure_of_the_memory(cell, estimator, key):
+    size = EPISODES.query_size
+    memory = cell(size, 4, key=key)
+    network = with_memory(EPISODES, memory, output_size(memory, size), key)
+    algorithm = memup(TopK(1), estimator)
+    _, episodes = prepared(algorithm, network, key)
+    found, carry, _ = gradient(algorithm, network, episodes, 0, 3, key)
     assert jnp.abs(flat(found)).max() > 0
-    if cell is engram.RTU:  # one trace for each parameter and part of its unit, and not for each unit
+    if cell is cells.RTU:  # one trace for each parameter and part of its own unit, and not of every unit
         kept = sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(carry, eqx.is_inexact_array)))
         assert kept < 2 * 4 * flat(memory).size
 
 
-def test_nothing_but_the_present_is_ordinary_training(key):
-    up = learner(Surprising(0))
-    model = foresight(EPISODES, key)
-    _, told = prepared(up, model, key)
-    found = gradient(up, model, told, 0, STEPS, key)[0]
+def test_memup_of_current_steps_alone_is_supervised_learning(key):
+    algorithm = memup(TopK(0))
+    network = predictor(EPISODES, key)
+    _, episodes = prepared(algorithm, network, key)
+    found = gradient(algorithm, network, episodes, 0, STEPS, key)[0]
 
-    def loss(model):
-        def one(told, targets):
-            outputs = jax.lax.scan(lambda *now: model(*now), model.initial(), told)[1]
-            return jnp.mean(jax.vmap(lambda output, target: up.episodes.loss(output, target)[0])(outputs, targets))
+    def loss(network):
+        def one(inputs, targets):
+            first = jnp.arange(STEPS) == 0
+            outputs = jax.lax.scan(lambda state, now: network(state, *now), network.initial(), (first, inputs))[1]
+            return jnp.mean(jax.vmap(lambda output, target: EPISODES.loss(output, target)[0])(outputs, targets))
 
-        return jnp.mean(jax.vmap(one)(told.recording.told, told.recording.targets))
+        return jnp.mean(jax.vmap(one)(episodes.episodes.inputs, episodes.episodes.targets))
 
-    assert jnp.allclose(flat(found), flat(eqx.filter_jit(eqx.filter_grad(loss))(model)), rtol=1e-9, atol=1e-12)
+    assert jnp.allclose(flat(found), flat(eqx.filter_jit(eqx.filter_grad(loss))(network)), rtol=1e-9, atol=1e-12)
 
 
-def test_credit_reaches_the_window_and_what_was_chosen_and_nothing_else(key):
-    """Of r + K steps the gradient depends on, the K tell only what they are asked."""
+def test_memup_credit_reaches_the_window_and_the_selected_steps_alone(key):
+    """Of r + K steps on which the gradient depends, K matter by their queries alone."""
     start, length = 2, 2
-    up = learner(Surprising(1), present=False, every=2)
-    model = foresight(EPISODES, key, context=False)
-    _, told = prepared(up, model, key)
-    chosen = Chosen(jnp.full((2, STEPS, 1), STEPS - 1), jnp.ones((2, STEPS, 1)))
+    algorithm = memup(TopK(1), predict_current=False, prediction_interval=2, window=2)
+    network = predictor(EPISODES, key, units=8, context=False)
+    _, episodes = prepared(algorithm, network, key)
+    selected = SelectedTargets(jnp.full((2, STEPS, 1), STEPS - 1), jnp.ones((2, STEPS, 1)))
 
-    def norm(recording):
-        told = Prepared(recording, chosen, jnp.zeros((2, STEPS, 0)))
-        found = gradient(up, model, told, start, length, key)[0]
-        return jnp.sum(flat(found) ** 2)
+    def norm(drawn):
+        one = PreparedEpisodes(drawn, selected, jnp.zeros((2, STEPS, 0)))
+        return jnp.sum(flat(gradient(algorithm, network, one, start, length, key)[0]) ** 2)
 
-    reach = eqx.filter_jit(eqx.filter_grad(norm))(told.recording).told
-    seen, asked = (jnp.any(leaf != 0, axis=(0, 2)).tolist() for leaf in reach)
-    assert seen == [start <= step < start + length for step in range(STEPS)]
-    assert asked == [step == STEPS - 1 for step in range(STEPS)]
+    reach = eqx.filter_jit(eqx.filter_grad(norm))(episodes.episodes).inputs
+    observation, query = (jnp.any(leaf != 0, axis=(0, 2)).tolist() for leaf in reach)
+    assert observation == [start <= step < start + length for step in range(STEPS)]
+    assert query == [step == STEPS - 1 for step in range(STEPS)]
 
 
-def test_memory_does_not_grow_with_the_episode(key):
-    """What is stored to learn from an episode is what is stored for a window, however long the episode is."""
+@pytest.mark.slow
+def test_memup_bytes_do_not_grow_with_the_episode(key):
+    """Learning from an episode takes the memory of one window, however long the episode is."""
 
-    def stored(steps, length, run):
-        up = learner(Surprising(2), episodes=OfTask(SignalledCopy(steps - 4, symbols=3, length=2)))
-        state = up.init(foresight(up.episodes, key, units=32), key=key)
-        return jax.jit(lambda arrays: run(up, state, arrays, length)).lower(given(up, state, run)).compile()
+    def compiled(steps, window, run):
+        data = TaskEpisodes(SignalledCopy(steps - 4, symbols=3, length=2))
+        algorithm = memup(TopK(2), data=data, window=window or steps)
+        state = algorithm.begin(predictor(data, key, units=32), key)
+        return jax.jit(lambda arrays: run(algorithm, state, arrays)).lower(given(algorithm, state, run)).compile()
 
-    def given(up, state, run):
-        recording = up.episodes.draw(2, key)
-        return recording if run is goes_through else up.prepare(state, recording, key)[1]
+    def given(algorithm, state, run):
+        episodes = algorithm.data.draw(2, key)
+        return episodes if run is prepares else algorithm.prepare(state, episodes, key)[1]
 
-    def learns(up, state, told, length):
-        return eqx.filter(up.learn(state, told, length, key)[0], eqx.is_array)
+    def learns(algorithm, state, episodes):
+        return eqx.filter(algorithm.learn(state, episodes, key)[0], eqx.is_array)
 
-    def goes_through(up, state, recording, length):
-        del length
-        return up.prepare(state, recording, key)[1]
+    def prepares(algorithm, state, episodes):
+        return algorithm.prepare(state, episodes, key)[1]
 
-    def grows(run, length):
-        """Bytes for each step that an episode is longer by."""
-        short, long = (stored(steps, length or steps, run).memory_analysis() for steps in (64, 320))
+    def growth(run, window):
+        """Bytes for each additional step of an episode."""
+        short, long = (compiled(steps, window, run).memory_analysis() for steps in (64, 320))
         return (long.temp_size_in_bytes - short.temp_size_in_bytes) / 256
 
     state_bytes = 2 * (32 + 3) * 8
     inputs = 2 * (2 * TASK.input_size + 8) * 8
-    assert grows(learns, 4) < inputs
-    assert grows(goes_through, None) < 3 * inputs
-    assert grows(learns, None) > state_bytes + inputs
+    assert growth(learns, 4) < inputs
+    assert growth(prepares, None) < 3 * inputs
+    assert growth(learns, None) > state_bytes + inputs
 
 
-def test_a_pass_goes_through_all_windows(key):
-    up = learner(Surprising(1))
-    state = up.init(foresight(EPISODES, key), key=key)
-    state, outcome = eqx.filter_jit(lambda state: up.update(state, 2, 3))(state)
-    assert state.updates == up.windows(3) == 3
-    # The last window has two steps of the episode.
-    assert outcome.metrics["losses/present"].count == 2 * STEPS
+def test_memup_update_is_a_pass_through_all_windows(key):
+    algorithm = memup(TopK(1), batch_size=2, window=3)
+    state, outcome = eqx.filter_jit(algorithm.update)(algorithm.begin(predictor(EPISODES, key), key))
+    assert state.updates == algorithm.windows == 3
+    assert algorithm.steps_per_update == 2 * 3 * 3
+    # The last window has two steps of the episode, and padding.
+    assert outcome.metrics["losses/current_prediction"].count == 2 * STEPS
+    assert outcome.metrics["losses/grad_norm"].count == 3
     assert jnp.isfinite(outcome.loss)
 
 
-@pytest.mark.parametrize("optimiser", [optax.sgd(0.1), optax.chain(optax.add_decayed_weights(1.0), optax.sgd(0.1))])
-def test_a_context_stays_as_it_was_drawn(optimiser, key):
-    up = MemUP(EPISODES, BPTT(), optimiser)
-    before = up.init(foresight(EPISODES, key), key=key)
-    after, _ = up.update(before, 3, STEPS)
-    assert jnp.array_equal(flat(before.model.context), flat(after.model.context))
-    assert not jnp.array_equal(flat(before.model.memory), flat(after.model.memory))
+@pytest.mark.parametrize("decayed", [False, True])
+def test_memup_context_is_not_trained(decayed, key):
+    optimizer = optax.chain(optax.add_decayed_weights(1.0), optax.sgd(0.1)) if decayed else optax.sgd(0.1)
+    algorithm = memup(optimizer=optimizer)
+    before = algorithm.begin(predictor(EPISODES, key), key)
+    after, _ = algorithm.update(before)
+    assert jnp.array_equal(flat(before.network.context), flat(after.network.context))
+    assert not jnp.array_equal(flat(before.network.memory), flat(after.network.memory))
 
 
-def test_episodes_with_nan_are_refused(key):
-    class Torn(OfTask):
-        def draw(self, count, key):
-            recording = super().draw(count, key)
-            return eqx.tree_at(lambda one: one.told.asked, recording, recording.told.asked.at[1, 2].set(jnp.nan))
-
-    up = learner(episodes=Torn(TASK))
-    with pytest.raises(InputError, match=r"told\.asked is NaN or infinite.*\[1, 2, 0\]"):
-        up.update(up.init(foresight(EPISODES, key), key=key), 3, STEPS)
-
-
-def test_episodes_of_no_step_have_no_last_one(key):
-    up, recording = learner(), EPISODES.draw(3, key)
-    empty = eqx.tree_at(lambda recording: recording.counts, recording, recording.counts.at[1].set(False))
-    model = foresight(EPISODES, key)
-    said = up.metrics(empty, gone_through(EPISODES, model, empty))["last_surprise"]
-    assert said.count == 2
-
-
-def test_what_cannot_be_is_refused(key):
-    with pytest.raises(InputError, match="an episode has"):
-        learner(Surprising(STEPS + 1))
-    with pytest.raises(InputError, match="asks nothing"):
-        learner(Surprising(0), present=False)
-    for every in (0, STEPS + 1):
-        with pytest.raises(InputError, match=f"every={every}"):
-            learner(every=every)
-    with pytest.raises(InputError, match="no multiple"):
-        learner(every=2).windows(3)
-    with pytest.raises(InputError, match="no Foresight"):
-        learner().init(GRU(2, 2, key=key), key=key)
-    with pytest.raises(InputError, match="targets=-1"):
-        Surprising(-1)
-    with pytest.raises(InputError, match="temperature=nan"):
-        Surprising(1, math.nan)
-    with pytest.raises(InputError, match="decay=1"):
-        Slow(1.0)
-
-
-def trained(choice, passes, key):
-    episodes = RandomPlay(engram.TMaze(12))
-    up = MemUP(episodes, BPTT(), optax.adam(3e-3), choice)
-    state = up.init(foresight(episodes, key, units=16, context=False), key=key)
-
-    @eqx.filter_jit
-    def run(state):
-        arrays, static = eqx.partition(state, eqx.is_array)
-
-        def one(arrays, _):
-            state, outcome = up.update(eqx.combine(arrays, static), 32, 1)
-            return eqx.filter(state, eqx.is_array), outcome.metrics["last_surprise"].mean
-
-        return jax.lax.scan(one, arrays, None, passes)[1]
-
+@pytest.mark.parametrize(
+    ("detector", "selector"),
+    [(PredictionErrorDetector(0.9), TopK(2, 0.1)), (QuantileSpreadDetector(updates=2, batch_size=8), RandomK(2))],
+    ids=["prediction-error", "quantile-spread"],
+)
+def test_memup_resumes_bit_for_bit_with_its_detector(detector, selector, key):
+    data = RandomEpisodes(TMaze(4, extra=2))
     with jax.numpy_dtype_promotion("standard"):
-        return run(state)[-10:].mean()
+        algorithm = memup(selector, data=data, optimizer=optax.adam(1e-2), window=2, detector=detector)
+        start, update = algorithm.init(key), eqx.filter_jit(lambda state: algorithm.update(state)[0])
+        state = update(update(start))
+        whole = update(state)
+        assert identical(update(restored(state)), whole)
+        assert not identical(whole.detector, start.detector)
+        lost = eqx.tree_at(lambda state: state.detector, state, start.detector)
+        assert not identical(update(lost).detector, whole.detector)
 
 
-def test_a_window_of_one_step_learns_what_is_twelve_steps_away(key):
-    """The variance of what comes of a random choice is 12.25."""
-    assert trained(Surprising(1), 150, key) < 1.0
-    assert trained(Surprising(0), 150, key) > 10.0
+def test_memup_encodes_uint8_images(key):
+    """Images stay uint8 until the encoder, which learns: the outcome is remembered from the first image."""
+    data = RandomEpisodes(Picture())
+    drawn = data.draw(2, key).inputs
+    assert drawn.observation.dtype == jnp.uint8
+    assert drawn.observation.shape == (2, 2, 6, 6, 1)
+    assert jnp.allclose(drawn.query[..., :36], drawn.observation.reshape(2, 2, 36).astype(float) / 255)
+    encoder = functools.partial(Conv, channels=(4,), kernel=3, stride=2)
+    network = PredictorNetwork(functools.partial(GRU, size=8), encoder=encoder)
+    with jax.numpy_dtype_promotion("standard"):
+        algorithm = MemUP(data, network, BPTT(), optax.adam(1e-2), batch_size=32, window=1)
+        before = algorithm.init(key)
+        after, outcome = algorithm.train(before, 300)
+    assert not jnp.array_equal(flat(before.network.encoder), flat(after.network.encoder))
+    assert outcome.metrics["last_prediction_error"].mean[-5:].mean() < 0.05, "0.25 without memory"
+
+
+def test_memup_evaluates_and_shows_fresh_episodes(key):
+    algorithm = memup(batch_size=2)
+    network = predictor(EPISODES, key)
+    found = algorithm.evaluate(network, key, 5)["charts/prediction_error"]
+    assert found.total.shape == (3,), "parts of 2 episodes each"
+    timeline = algorithm.timeline(network, key, 2 * STEPS + 1)
+    assert timeline.first.tolist() == [step % STEPS == 0 for step in range(2 * STEPS + 1)]
+    drawn = EPISODES.draw(1, jax.random.split(key, 3)[0])
+    errors = prediction_errors(EPISODES, network, drawn).error[0]
+    assert jnp.allclose(timeline.metrics["charts/prediction_error"].total[:STEPS], errors)
+    mean = prediction_errors(EPISODES, network, EPISODES.draw(4, key)).error.mean()
+    assert jnp.allclose(algorithm.score(network, key, 4, 1).score, mean)
+
+
+def test_memup_refuses_episodes_with_nan(key):
+    class Torn(TaskEpisodes):
+        def draw(self, count, key):
+            episodes = super().draw(count, key)
+            query = episodes.inputs.query.at[1, 2].set(jnp.nan)
+            return eqx.tree_at(lambda one: one.inputs.query, episodes, query)
+
+    algorithm = memup(data=Torn(TASK))
+    with pytest.raises(InputError, match=r"inputs\.query is NaN or infinite.*\[1, 2, 0\]"):
+        algorithm.update(algorithm.begin(predictor(EPISODES, key), key))
+
+
+def test_prediction_errors_of_empty_episodes_do_not_count(key):
+    episodes = EPISODES.draw(3, key)
+    empty = eqx.tree_at(lambda episodes: episodes.mask, episodes, episodes.mask.at[1].set(False))
+    errors = prediction_errors(EPISODES, predictor(EPISODES, key), empty)
+    assert jnp.all(errors.error[1] == 0)
+    assert error_metrics(errors, empty)["last_prediction_error"].count == 2
+
+
+@pytest.mark.parametrize(
+    ("make_one", "message"),
+    [
+        (lambda: memup(TopK(STEPS + 1)), "an episode has"),
+        (lambda: memup(TopK(0), predict_current=False), "no targets"),
+        (lambda: memup(prediction_interval=0), "prediction_interval=0"),
+        (lambda: memup(prediction_interval=STEPS + 1), f"prediction_interval={STEPS + 1}"),
+        (lambda: memup(prediction_interval=2, window=3), "multiple of prediction_interval=2"),
+        (lambda: memup(batch_size=0), "batch_size=0"),
+        (lambda: memup(window=0), "window=0"),
+        (lambda: memup().begin(GRU(2, 2, key=jax.random.key(0)), jax.random.key(0)), "not a MemoryPredictor"),
+        (lambda: TopK(-1), "targets=-1"),
+        (lambda: TopK(1, math.nan), "temperature=nan"),
+        (lambda: PredictionErrorDetector(1.0), "decay=1"),
+        (lambda: QuantileSpreadDetector(units=0), "units=0"),
+    ],
+)
+def test_memup_refuses_impossible_arguments(make_one, message):
+    with pytest.raises(InputError, match=message):
+        make_one()
+
+
+def trained(selector, passes, key):
+    network = PredictorNetwork(functools.partial(GRU, size=16))
+    data = RandomEpisodes(TMaze(12))
+    with jax.numpy_dtype_promotion("standard"):
+        algorithm = MemUP(data, network, BPTT(), optax.adam(3e-3), 32, 1, selector)
+        _, outcome = algorithm.train(algorithm.init(key), passes)
+    return outcome.metrics["last_prediction_error"].mean[-10:].mean()
+
+
+@pytest.mark.slow
+def test_memup_window_of_one_step_learns_over_twelve_steps(key):
+    """The variance of the outcome of a random choice is 12.25."""
+    assert trained(TopK(1), 150, key) < 1.0
+    assert trained(TopK(0), 150, key) > 10.0

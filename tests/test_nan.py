@@ -1,14 +1,16 @@
-"""What is not finite is found, named, and never saved."""
+"""A value that is not finite is found, named, and never saved."""
 
-import equinox as eqx
+import dataclasses
+
 import jax
 import optax
 import pytest
 from small_runs import Walker, config, rows, walk
 
-from engram import InputError
-from engram.runs.loop import Options, StoppedError, train
-from engram.runs.program import Program
+from farback import InputError
+from farback.runs.loop import train
+from farback.runs.options import Options, StoppedError
+from farback.runs.program import Program
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +21,7 @@ def _optax_promotes():
 
 class TestNaN:
     @pytest.mark.parametrize(("bad", "named"), [("parameter", r"parameter \['x'\]"), ("loss", "the loss")])
-    def test_the_run_stops_and_says_where(self, bad, named, tmp_path):
+    def test_the_run_stops_and_names_the_value(self, bad, named, tmp_path):
         walk(tmp_path, Walker(bad=bad), 20)
         before = {path: path.read_bytes() for path in (tmp_path / "checkpoints").iterdir()}
         with pytest.raises(StoppedError, match=rf"{named} of seed 6 at update 37.*update 20 is good") as stopped:
@@ -28,7 +30,7 @@ class TestNaN:
         assert {path: path.read_bytes() for path in (tmp_path / "checkpoints").iterdir()} == before
 
     @pytest.mark.parametrize("needs", [1, 3])
-    def test_restore_goes_back_and_halves_the_step_of_the_seed_that_failed(self, needs, tmp_path):
+    def test_restore_halves_the_step_of_the_seed_that_failed(self, needs, tmp_path):
         said = []
         walk(tmp_path, Walker(needs=needs), 20)
         state = walk(tmp_path, Walker(needs=needs), on_nan="restore", warn=said.append)
@@ -42,23 +44,22 @@ class TestNaN:
         ]
         assert found[-1]["charts/x"] < found[-2]["charts/x"]
 
-    def test_restore_gives_up(self, tmp_path):
+    def test_restore_stops_after_many_halvings(self, tmp_path):
         with pytest.raises(StoppedError, match="of seed 6 at update 37"):
             walk(tmp_path, Walker(needs=10_000), on_nan="restore", warn=lambda text: None)
 
     def test_a_state_that_is_not_finite_is_never_saved(self, tmp_path):
-        """A checkpoint just before the parameters are NaN would be restored for ever."""
+        """A checkpoint just before the parameters are NaN would be restored forever."""
         walk(tmp_path, Walker(bad="state"), 20)
         with pytest.raises(StoppedError, match=r"hidden of the state of seed 6 at update 37.*update 20 is good"):
             walk(tmp_path, Walker(bad="state"), 37)
         assert walk(tmp_path, Walker(bad="state"), on_nan="restore", warn=lambda text: None).x[1, 0] == 60
 
-    def test_control_a_seed_that_stays_finite_goes_on(self, tmp_path):
+    def test_control_a_seed_that_stays_finite_continues(self, tmp_path):
         assert walk(tmp_path, Walker(bad_seed=7)).x[1, 0] == 100
 
 
-def test_restoring_needs_a_step_that_can_be_halved(tmp_path):
-    stream = config().trial()
-    plain = eqx.tree_at(lambda trial: trial.learner.optimiser, stream, optax.sgd(0.1))
-    with pytest.raises(InputError, match="end it with halvable"):
+def test_restore_needs_a_step_that_can_be_halved(tmp_path):
+    plain = dataclasses.replace(config().build(), optimizer=optax.sgd(0.1))
+    with pytest.raises(InputError, match=r"end its chain with halvable"):
         train(Program(plain, (0,), 10), tmp_path, 10, options=Options(on_nan="restore"))

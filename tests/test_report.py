@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from report_runs import HOSTILE, comparison, record, rows
 
-from engram.reports.curves import POINTS, draw_metric, pen, printable
-from engram.reports.figures import house_style
-from engram.reports.numbers import duration, number
-from engram.reports.page import write_page
-from engram.reports.record import Series, finals, levels, metrics, rate, seconds, series, thin
-from engram.reports.summary import band, interval, tail_mean
-from engram.reports.svg import inline_svg
-from engram.reports.tables import results_table
-from engram.types import InputError
+from farback.reports.curves import POINTS, draw_metric, pen, printable
+from farback.reports.figures import house_style
+from farback.reports.numbers import duration, number
+from farback.reports.page import write_page
+from farback.reports.record import Series, finals, levels, metrics, rate, seconds, series, thin
+from farback.reports.summary import band, interval, tail_mean
+from farback.reports.svg import inline_svg
+from farback.reports.tables import results_table
+from farback.types import InputError
 
 
 class Reader(HTMLParser):
@@ -72,15 +72,15 @@ def coverage(confidence):
     return np.mean((found.low <= 0) & (found.high >= 0))
 
 
-def test_the_interval_covers_the_mean_as_often_as_it_says():
+def test_the_interval_covers_the_mean_with_its_confidence():
     assert abs(coverage(0.95) - 0.95) < 0.04
 
 
-def test_control_a_narrower_interval_does_not():
+def test_control_a_narrower_interval_covers_less():
     assert not abs(coverage(0.85) - 0.95) < 0.04
 
 
-def test_a_band_is_the_interval_at_each_point_whichever_seeds_are_there():
+def test_a_band_is_the_interval_at_each_point():
     values = np.random.default_rng(3).normal(size=(6, 5))
     values[0, 1:3] = values[2, 2] = values[1:, 3] = values[:, 4] = np.nan
     found = band(values, draws=500, seed=7)
@@ -104,14 +104,14 @@ def test_too_few_seeds_have_no_interval(values, mean):
     assert (found.mean, found.low, found.high) == (mean, None, None)
 
 
-def test_no_seed_at_all():
+def test_an_interval_without_seeds_is_nan():
     for values in ([], [math.nan]):
         found = interval(values)
         assert math.isnan(found.mean)
         assert (found.low, found.count) == (None, 0)
 
 
-def test_an_interval_is_the_same_each_time_and_another_for_another_seed():
+def test_an_interval_is_deterministic_given_its_seed():
     values = np.random.default_rng(4).normal(size=9)
     assert interval(values) == interval(values)
     assert interval(values) != interval(values, seed=1)
@@ -121,7 +121,7 @@ def test_an_interval_is_the_same_each_time_and_another_for_another_seed():
     ("options", "message"),
     [({"confidence": 95}, "0 < confidence < 1"), ({"confidence": 0}, "0 < confidence < 1"), ({"draws": 0}, "draws >= 1")],
 )
-def test_intervals_that_cannot_be(options, message):
+def test_wrong_arguments_of_intervals_are_refused(options, message):
     with pytest.raises(InputError, match=message):
         interval([1.0, 2.0, 3.0], **options)
 
@@ -177,14 +177,14 @@ def test_a_thinned_curve_is_short_and_ends_where_it_ended(count):
     assert steps[-1] == count - 1
 
 
-def test_the_rate_is_not_moved_by_compiling_and_time_is_the_last():
+def test_the_rate_ignores_compilation_and_the_time_is_the_last():
     lines = [{"update": k, "step": k, "seed": 0, "charts/SPS": 100.0 if k else 1.0, "time/seconds": k} for k in range(9)]
     assert rate(record(lines=lines)) == 100.0
     assert seconds(record(lines=lines)) == 8.0
     assert rate(record(lines=[])) is seconds(record(lines=[])) is None
 
 
-def test_metrics_are_objectives_then_the_rest_then_the_rate():
+def test_metrics_are_criteria_then_the_rest_then_the_rate():
     assert metrics(comparison()) == ["losses/loss", "charts/accuracy", "charts/SPS"]
     lines = [{"update": 1, "step": 1, "seed": 0, "charts/SPS": 1.0, "none": None, "text": "x", "b": 1, "a": 2.0}]
     assert metrics([record(lines=lines, metric="a")]) == ["a", "b", "charts/SPS"]
@@ -196,7 +196,7 @@ def test_levels_that_differ_between_runs_name_them():
     assert found == {"optimum (x)": 1.0, "best": 2.0, "optimum (y)": 3.0}
 
 
-def test_numbers_and_durations_as_people_read_them():
+def test_numbers_and_durations_are_short():
     assert [number(x) for x in (0.05, 12.0, -0.123456, 1234.5, 41_000.4, 3e15, 0.0)] == [
         "0.05", "12", "-0.1235", "1,234", "41,000", "3e+15", "0"]  # fmt: skip
     assert [duration(x) for x in (0.25, 59.9, 123, 3600, 4_000_000)] == [
@@ -212,7 +212,7 @@ def cells(records):
     return [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in table.split("<tbody>")[1].split("</tr>")[:-1]]
 
 
-def test_the_table_says_what_the_statistics_say():
+def test_the_table_has_the_statistics():
     lines = [
         {"update": 1, "step": 500, "seed": seed, "losses/loss": value, "charts/SPS": 2_000.0, "time/seconds": 75.0}
         for seed, value in enumerate((0.0, 0.0, 3.0))
@@ -223,12 +223,12 @@ def test_the_table_says_what_the_statistics_say():
     assert cells([record(lines=lines, minimise=False)])[0][1] == "3 <small>seed 2</small>"
 
 
-def test_seeds_that_came_to_nothing_are_counted():
+def test_seeds_without_a_value_are_counted():
     lines = [{"update": 1, "step": 1, "seed": seed, "losses/loss": value} for seed, value in enumerate((1.0, None, 3.0))]
     assert cells([record(lines=lines)])[0][0] == "2 <small>2 of 3 seeds</small>"
 
 
-def test_what_a_run_lacks_is_a_dash_that_sorts_last():
+def test_a_missing_value_is_a_dash_that_sorts_last():
     empty, full = cells([record(lines=[]), record()])
     assert empty == ["–", "–", "–", "0", "0", "–", "–"]
     assert "–" not in full
@@ -269,7 +269,7 @@ def test_metrics_of_like_names_have_pictures_of_their_own(tmp_path):
     assert {path.parent for path in pictures} == {tmp_path / "report-figures"}
 
 
-def test_the_page_asks_nothing_of_a_network(tmp_path):
+def test_the_page_needs_no_network(tmp_path):
     page = write(comparison(), tmp_path)
     assert "http:" not in page
     assert "https:" not in page
@@ -278,7 +278,7 @@ def test_the_page_asks_nothing_of_a_network(tmp_path):
         assert address.startswith(("#figure-", "report-figures/"))
 
 
-def test_names_of_parts_are_one_of_a_kind_and_lead_somewhere(tmp_path):
+def test_ids_are_unique_and_links_resolve(tmp_path):
     page = write(comparison(), tmp_path)
     ids = [a["id"] for _, a in Reader(page).tags if "id" in a]
     assert len(ids) == len(set(ids))
@@ -299,7 +299,7 @@ def injected(page):
     return len(found.all("script")) > 1 or bool(found.all("img")) or bool(handlers)
 
 
-def test_names_and_settings_are_text_and_nothing_else(tmp_path):
+def test_names_and_settings_are_escaped(tmp_path):
     lines = [row | {HOSTILE: 1.0} for row in rows(3, 5)]
     hostile = record(HOSTILE, lines, config={HOSTILE: HOSTILE, "nested": {"a": [HOSTILE]}}, levels={HOSTILE: 0.1})
     page = write([hostile, record()], tmp_path)
@@ -307,7 +307,7 @@ def test_names_and_settings_are_text_and_nothing_else(tmp_path):
     assert '<script>document.title = "taken"</script><img src=x onerror=alert(1)>' in "".join(Reader(page).texts)
 
 
-def test_control_what_is_not_escaped_is_found(tmp_path):
+def test_control_unescaped_text_is_found(tmp_path):
     assert injected(write([record()], tmp_path).replace("GRU(64)", HOSTILE))
 
 
@@ -342,7 +342,7 @@ def test_long_logs_make_small_pages(tmp_path):
     ],
     ids=["none", "one", "one of each seed", "one seed", "nulls", "late", "zeros", "growth", "huge", "no metric"],
 )
-def test_whatever_was_logged_there_is_a_page(tmp_path, lines):
+def test_any_log_makes_a_page(tmp_path, lines):
     page = write([record("odd", lines, config={}, levels={}), record("even")], tmp_path)
     assert 'class="curve"' in page
     assert ("No rows yet: odd." in page) == (not lines)
@@ -351,7 +351,7 @@ def test_whatever_was_logged_there_is_a_page(tmp_path, lines):
 def test_a_page_of_no_rows_says_so(tmp_path):
     page = write([record("early", [])], tmp_path)
     assert "No rows yet: early." in page
-    assert "Nothing to draw yet." in page
+    assert "There is nothing to draw yet." in page
     assert not (tmp_path / "report-figures").exists()
 
 
@@ -384,24 +384,24 @@ def test_names_in_figures_are_short_and_printable():
 # What cannot be done.
 
 
-def test_no_runs(tmp_path):
+def test_a_page_without_runs_is_refused(tmp_path):
     with pytest.raises(InputError, match="give one run directory"):
         write_page([], tmp_path / "report.html")
 
 
 @pytest.mark.parametrize(("name", "message"), [("report.pdf", "ends in .html"), ("no/report.html", "make it first")])
-def test_pages_that_cannot_be_written(tmp_path, name, message):
+def test_a_path_that_cannot_be_written_is_refused(tmp_path, name, message):
     with pytest.raises(InputError, match=message):
         write_page([record()], tmp_path / name)
 
 
-def test_a_folder_is_no_page(tmp_path):
+def test_a_folder_is_refused(tmp_path):
     (tmp_path / "report.html").mkdir()
-    with pytest.raises(InputError, match="is no page"):
+    with pytest.raises(InputError, match="is not the name of a page"):
         write_page([record()], tmp_path / "report.html")
 
 
-def test_an_old_page_stays_where_a_new_one_cannot_be_made(tmp_path):
+def test_an_old_page_stays_if_a_new_one_fails(tmp_path):
     (tmp_path / "report.html").write_text("old")
     (tmp_path / "report-figures").write_text("a file in the way")
     with pytest.raises(InputError, match=r"cannot be made.*exists"):
@@ -409,7 +409,7 @@ def test_an_old_page_stays_where_a_new_one_cannot_be_made(tmp_path):
     assert (tmp_path / "report.html").read_text() == "old"
 
 
-def test_a_page_that_is_not_complete_is_not_seen(tmp_path, monkeypatch):
+def test_an_incomplete_page_is_never_visible(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")
 
@@ -421,6 +421,6 @@ def test_a_page_that_is_not_complete_is_not_seen(tmp_path, monkeypatch):
 
 def test_without_matplotlib_the_remedy_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(InputError, match=r"pip install 'engram\[plots\]'"):
+    with pytest.raises(InputError, match=r"pip install 'farback\[plots\]'"):
         write_page([record()], tmp_path / "report.html")
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""The report's page in headless Chromium, as its readers see it."""
+"""The page of a report in headless Chromium."""
 
 import json
 import shutil
@@ -9,10 +9,10 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from engram.reports.page import write_page
-from engram.reports.stepper import write_stepper
+from farback.reports.page import write_page
+from farback.reports.stepper import write_stepper
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
@@ -46,19 +46,19 @@ def page(tmp_path_factory):
     return write_page([*comparison(), record("early", [])], tmp_path_factory.mktemp("report") / "report.html")[0]
 
 
-def test_the_page_opens_alone_and_without_complaint(browser, page):
+def test_the_page_opens_alone_and_without_errors(browser, page):
     for scheme in ("light", "dark"):
-        complaints, asked = show(browser, page, scheme=scheme)
-        assert complaints == []
+        errors, asked = show(browser, page, scheme=scheme)
+        assert errors == []
         assert asked == [page.as_uri()]
 
 
-def test_control_complaints_and_requests_are_seen(browser, tmp_path):
+def test_control_errors_and_requests_are_seen(browser, tmp_path):
     other = tmp_path / "other.html"
-    other.write_text('<img src="https://engram.invalid/picture.png"><script>undefined.name</script>')
-    complaints, asked = show(browser, other)
-    assert any("TypeError" in entry["message"] for entry in complaints)
-    assert "https://engram.invalid/picture.png" in asked
+    other.write_text('<img src="https://farback.invalid/picture.png"><script>undefined.name</script>')
+    errors, asked = show(browser, other)
+    assert any("TypeError" in entry["message"] for entry in errors)
+    assert "https://farback.invalid/picture.png" in asked
 
 
 def boxes(browser, selector):
@@ -106,7 +106,7 @@ def head(browser, name):
 
 
 @pytest.mark.parametrize("name", ["throughput", "steps", "charts/accuracy"])
-def test_a_click_sorts_by_number_and_another_turns_it_round(browser, page, name):
+def test_a_click_sorts_by_number_and_another_reverses(browser, page, name):
     show(browser, page)
     place, chosen = head(browser, name)
     button = chosen.find_element(By.TAG_NAME, "button")
@@ -145,8 +145,8 @@ def sideways(browser):
 def test_a_phone_does_not_scroll_sideways(browser, tmp_path, name):
     records = [record(name, levels={name: 0.2}, config={"cell": name, name: 1}), *comparison()]
     page = write_page(records, tmp_path / "report.html")[0]
-    complaints, _ = show(browser, page, 390)
-    assert complaints == []
+    errors, _ = show(browser, page, 390)
+    assert errors == []
     assert browser.execute_script("return innerWidth") == 390
     assert sideways(browser) == 0
     table = browser.find_element(By.CSS_SELECTOR, ".scroll")
@@ -162,8 +162,8 @@ def test_control_a_page_that_is_too_wide_is_seen(browser, page, tmp_path):
 
 def test_hostile_names_run_nothing(browser, tmp_path):
     page = write_page([record(HOSTILE, config={HOSTILE: HOSTILE})], tmp_path / "report.html")[0]
-    complaints, asked = show(browser, page)
-    assert complaints == []
+    errors, asked = show(browser, page)
+    assert errors == []
     assert asked == [page.as_uri()]
     assert browser.title.startswith("<script>")
 
@@ -177,24 +177,24 @@ def test_the_links_open_the_pictures(browser, page):
         assert browser.execute_script("return document.images[0].naturalWidth") > 500
 
 
-LOOKS = ["▶ ●··┤", "</script><script>document.title = 'hijacked'</script>", "▶ ··●┤"]
+LINES = ["▶ ●··┤", "</script><script>document.title = 'hijacked'</script>", "▶ ··●┤"]
 
 
 @pytest.fixture(scope="module")
 def stepper(tmp_path_factory):
     path = tmp_path_factory.mktemp("watch") / "steps.html"
-    said = {"charts/reward": 0.5, "charts/value": None, "does": [1, 0.25], "seen": [1.0]}
-    marks = [{"first": step == 0, "cue": step == 0, "look": look} for step, look in enumerate(LOOKS)]
-    write_stepper([mark | {"memory": [0.1 * step, -1.0]} | said for step, mark in enumerate(marks)], HOSTILE, path)
+    same = {"charts/reward": 0.5, "charts/value": None, "action": [1, 0.25], "observation": [1.0]}
+    steps = [{"first": step == 0, "cue": step == 0, "text": line} for step, line in enumerate(LINES)]
+    write_stepper([one | {"memory": [0.1 * step, -1.0]} | same for step, one in enumerate(steps)], HOSTILE, path)
     return path
 
 
-def test_steps_are_walked_through(browser, stepper):
-    complaints, asked = show(browser, stepper)
-    assert (complaints, asked) == ([], [stepper.as_uri()])
+def test_the_slider_moves_through_the_steps(browser, stepper):
+    errors, asked = show(browser, stepper)
+    assert (errors, asked) == ([], [stepper.as_uri()])
     assert "hijacked" not in browser.title
-    for look in LOOKS:
-        assert browser.find_element(By.ID, "look").text == look
+    for line in LINES:
+        assert browser.find_element(By.ID, "text").text == line
         browser.find_element(By.ID, "step").send_keys(Keys.ARROW_RIGHT)
     assert browser.find_element(By.ID, "facts").text.split() == [
         "step",
@@ -203,7 +203,7 @@ def test_steps_are_walked_through(browser, stepper):
         "0.500",
         "value",
         "–",
-        "does",
+        "action",
         "1",
         "0.250",
     ]

@@ -8,18 +8,21 @@ import numpy as np
 import pytest
 from small_runs import Walker, config, identical, rows, run, walk
 
-import engram
-from engram import InputError
-from engram.reports.record import read_record
-from engram.runs.checkpoint import Checkpoints
-from engram.runs.config import read_config, settle, write_config
-from engram.runs.interrupts import interrupts
-from engram.runs.listener import AbstractListener
-from engram.runs.log import Log, read_rows
-from engram.runs.loop import Options, train
-from engram.runs.program import Program
-from engram.runs.run import load
-from engram.runs.saved import evaluation_key
+import farback
+from farback import InputError
+from farback.algorithm import summed
+from farback.reports.record import read_record
+from farback.runs.checkpoint import Checkpoints
+from farback.runs.config import read_config
+from farback.runs.directory import resolve_config, write_config
+from farback.runs.interrupts import interrupts
+from farback.runs.listener import AbstractListener
+from farback.runs.log import Log, read_rows
+from farback.runs.loop import train
+from farback.runs.options import Options
+from farback.runs.program import Program
+from farback.runs.run import load
+from farback.runs.saved import evaluation_key
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +32,7 @@ def _optax_promotes():
 
 
 class TestDirectory:
-    def test_damaged_checkpoints_are_set_aside_and_the_one_before_is_used(self, tmp_path):
+    def test_a_damaged_checkpoint_is_set_aside_for_the_one_before(self, tmp_path):
         whole = run(tmp_path / "whole", config())
         for updates in (20, 40):
             run(tmp_path / "broken", config(), updates)
@@ -41,14 +44,14 @@ class TestDirectory:
         broken = run(tmp_path / "broken", config(), warn=said.append)
         assert "cut short or changed" in said[0]
         assert f"'{last.stem}.damaged'" in said[1]
-        assert identical(whole.running, broken.running)
+        assert identical(whole.state, broken.state)
         assert rows(tmp_path / "whole") == rows(tmp_path / "broken")
 
-    def test_a_directory_whose_checkpoints_are_all_damaged_is_refused_and_kept(self, tmp_path):
+    def test_a_directory_with_only_damaged_checkpoints_is_refused_and_kept(self, tmp_path):
         run(tmp_path, config(), 20)
         for path in (tmp_path / "checkpoints").iterdir():
             path.write_bytes(b"")
-        with pytest.raises(InputError, match="No checkpoint"):
+        with pytest.raises(InputError, match="no whole checkpoint"):
             run(tmp_path, config(), warn=lambda text: None)
         with pytest.raises(InputError, match="has rows, but there is no checkpoint"):
             run(tmp_path, config())
@@ -63,32 +66,84 @@ class TestDirectory:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            ({"cell": "GRU(5)"}, r"cell = GRU\(4\), and not GRU\(5\)"),
-            ({"optimiser": "sgd(0.1)"}, "optimiser = "),
-            ({"batch": "2"}, "batch = '2': give a whole number"),
+            ({"cell": "GRU(5)"}, r"cell = GRU\(4\), not GRU\(5\)"),
+            ({"optimizer": "sgd(0.1)"}, "optimizer = "),
+            ({"estimator": "RTRL()"}, "estimator = "),
+            ({"batch_size": "2"}, "batch_size = '2': give a whole number"),
             ({"cell": 3}, "cell = 3: give an expression"),
-            ({"cell": "open('x')"}, "There is no 'open'"),
-            ({"seeds": -1}, "seeds = -1: give 1 at least"),
-            ({"colour": "red"}, "wrong or missing: colour"),
+            ({"cell": "open('x')"}, "There is no Cell 'open'"),
+            ({"window": 2.5}, "window = 2.5: give a whole number"),
+            ({"window": True}, "window = True: give a whole number"),
+            ({"windows": 3}, "no argument 'windows'. Did you mean 'window'"),
+            ({"task": None}, "task = None: give an expression of the kind Task"),
         ],
     )
-    def test_a_config_edited_into_nonsense_is_refused(self, change, message, tmp_path):
+    def test_an_argument_edited_by_hand_is_refused(self, change, message, tmp_path):
         run(tmp_path, config(), 5)
-        path = tmp_path / "config.json"
-        path.write_text(json.dumps(json.loads(path.read_text()) | change))
-        before = {path: path.read_bytes() for path in (tmp_path / "checkpoints").iterdir()}
-        with pytest.raises(InputError, match=message):
-            run(tmp_path, read_config(tmp_path))
-        assert {path: path.read_bytes() for path in (tmp_path / "checkpoints").iterdir()} == before
+        self.refused(tmp_path, lambda stored: stored | {"arguments": stored["arguments"] | change}, message)
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"seeds": -1}, "seeds = -1: give 1 to"),
+            ({"colour": "red"}, "wrong or missing keys: colour"),
+            ({"algorithm": "superviced"}, "Did you mean 'supervised'"),
+            ({"algorithm": "ppo"}, "ppo has no argument 'task'"),
+            ({"farback": 99}, "another format"),
+            ({"arguments": []}, "arguments an object"),
+        ],
+    )
+    def test_a_config_edited_by_hand_is_refused(self, change, message, tmp_path):
+        run(tmp_path, config(), 5)
+        self.refused(tmp_path, lambda stored: stored | change, message)
+
+    def test_an_argument_edited_back_to_its_default_is_refused(self, tmp_path):
+        """A default is not in the record, so its absence must be noticed."""
+        run(tmp_path, config(optimizer="adam(1e-2)"), 5)
+        self.refused(
+            tmp_path,
+            lambda stored: stored | {"arguments": stored["arguments"] | {"optimizer": "adam(3e-3)"}},
+            "optimizer = ",
+        )
+
+    def test_a_config_without_a_required_argument_is_refused(self, tmp_path):
+        run(tmp_path, config(), 5)
+        lacking = ("task",)
+
+        def change(stored):
+            return stored | {"arguments": {name: v for name, v in stored["arguments"].items() if name not in lacking}}
+
+        self.refused(tmp_path, change, "supervised requires task: give task")
+
+    def refused(self, directory, change, message):
+        """Opening and resuming are refused in one line, and the checkpoints stay as they are."""
+        path = directory / "config.json"
+        path.write_text(json.dumps(change(json.loads(path.read_text()))))
+        before = {path: path.read_bytes() for path in (directory / "checkpoints").iterdir()}
+        for use in (lambda: farback.run_config(read_config(directory), directory), lambda: load(directory)):
+            with pytest.raises(InputError, match=message) as caught:
+                use()
+            assert "\n" not in str(caught.value)
+        assert {path: path.read_bytes() for path in (directory / "checkpoints").iterdir()} == before
+
+    def test_a_directory_of_the_first_format_is_refused(self, tmp_path):
+        old = {"task": "Recall(3)", "env": None, "agent": None, "cell": "GRU(4)", "estimator": "BPTT()", "batch": 2}
+        (tmp_path / "config.json").write_text(json.dumps(old))
+        (tmp_path / "checkpoints").mkdir()
+        (tmp_path / "checkpoints" / "000000000000.engram").write_bytes(b"engram checkpoint 1\n")
+        for use in (lambda: load(tmp_path), lambda: farback.run_config(config(), tmp_path)):
+            with pytest.raises(InputError, match="has another format than this Farback's") as caught:
+                use()
+            assert "\n" not in str(caught.value)
 
     def test_foreign_and_unreadable_directories_are_refused(self, tmp_path):
         (tmp_path / "letter.txt").write_text("Dear Sir")
-        with pytest.raises(InputError, match="no run directory, and not empty"):
+        with pytest.raises(InputError, match="not a run directory, and not empty"):
             run(tmp_path, config())
         with pytest.raises(InputError, match=r"has no config\.json"):
             load(tmp_path)
         (tmp_path / "config.json").write_text("{")
-        with pytest.raises(InputError, match="is no JSON"):
+        with pytest.raises(InputError, match="is not JSON"):
             load(tmp_path)
 
     def test_a_log_changed_by_hand_is_refused(self, tmp_path):
@@ -101,7 +156,7 @@ class TestDirectory:
         with pytest.raises(InputError, match="Line 1 of"):
             read_rows(path)
 
-    def test_a_log_is_cut_and_goes_on(self, tmp_path):
+    def test_a_log_is_cut_back_and_appended_to(self, tmp_path):
         log = Log(tmp_path / "metrics.jsonl")
         log.append([{"update": 1, "step": 1, "seed": 0}])
         size = log.size
@@ -112,7 +167,7 @@ class TestDirectory:
         assert [row["update"] for row in read_rows(tmp_path / "metrics.jsonl")] == [1, 3]
 
 
-class Deaf(AbstractListener):
+class Failing(AbstractListener):
     def begin(self, program, update, updates):
         self.began = (update, updates)
 
@@ -120,46 +175,47 @@ class Deaf(AbstractListener):
         raise RuntimeError("no network")
 
     def end(self):
-        raise AssertionError("it was told more")
+        raise AssertionError("a dropped listener got an event")
 
 
-def test_a_listener_that_fails_is_told_no_more_and_stops_nothing(tmp_path):
-    said, deaf = [], Deaf()
-    assert run(tmp_path, config(), listeners=[deaf], warn=said.append).facts["update"] == 70
-    assert said == ["Deaf failed and is told no more: RuntimeError: no network"]
-    assert deaf.began == (0, 70)
+def test_a_listener_that_raises_is_dropped_and_the_run_continues(tmp_path):
+    said, failing = [], Failing()
+    assert run(tmp_path, config(), listeners=[failing], warn=said.append).facts["update"] == 70
+    assert said == ["Failing failed and gets no more events: RuntimeError: no network"]
+    assert failing.began == (0, 70)
 
 
-def test_a_saved_run_is_scored_on_other_data(tmp_path):
-    saved = run(tmp_path, config("BPTT()", seeds=2, length=8, steps=16 * 600))
+@pytest.mark.slow
+def test_a_loaded_run_is_scored_on_data_that_training_never_sees(tmp_path):
+    saved = run(tmp_path, config("BPTT()", seeds=2, window=8, total_steps=16 * 600))
     best = load(tmp_path, "best")
-    scores = saved.evaluate(50)
+    scores = saved.evaluate(50 * 8 * 2)
     assert scores.keys() == {5, 6}
-    for one in scores.values():
+    for one in map(summed, scores.values()):
         assert one["charts/accuracy"].count == 50 * 8 * 2 / 4
-        assert one["losses/loss"].mean < 0.5 * saved.program.trial.aim.levels["memoryless"]
+        assert one["losses/loss"].mean < 0.5 * saved.algorithm.criterion.levels["memoryless"]
     assert best.facts["score"] <= saved.facts["score"]
 
 
-def test_a_run_of_ones_own_is_opened_with_its_program(tmp_path):
+def test_a_run_without_a_config_is_opened_with_its_program(tmp_path):
     walk(tmp_path, Walker(bad_update=0), 20)
     saved = load(tmp_path, program=Program(Walker(bad_update=0), (5, 6), 10))
-    assert [float(model["x"][0]) for model in saved.models().values()] == [20, 20]
-    record = read_record(tmp_path, saved.program.trial.aim)
+    assert [float(network["x"][0]) for network in saved.networks().values()] == [20, 20]
+    record = read_record(tmp_path, saved.algorithm.criterion)
     assert record.metric == "losses/loss"
     assert len(record.rows) == 4
 
 
 def test_fewer_steps_than_are_done_change_nothing(tmp_path):
-    run(tmp_path, config(steps=200))
+    run(tmp_path, config(total_steps=200))
     before = (tmp_path / "config.json").read_text()
-    assert engram.run(config(steps=40), tmp_path) == 50
+    assert farback.run_config(config(total_steps=40), tmp_path) == 50
     assert (tmp_path / "config.json").read_text() == before
 
 
 @pytest.mark.parametrize("minimise", [True, False])
 def test_the_best_checkpoint_is_kept_over_processes(minimise, tmp_path):
-    """The aim is best about update 30, and is judged by the ten updates before a checkpoint."""
+    """The criterion is best at update 30; a checkpoint is scored by the ten rows before it."""
     for updates in range(10, 81, 10):
         program = Program(Walker(valley=30, minimise=minimise), (5,), 1)
         train(program, tmp_path, updates, options=Options(keep=1))
@@ -168,34 +224,34 @@ def test_the_best_checkpoint_is_kept_over_processes(minimise, tmp_path):
     assert load(tmp_path, "newest", program=program).facts["update"] == 80
 
 
-def test_what_scores_is_drawn_from_no_key_of_training():
+def test_evaluation_keys_are_not_keys_of_training():
     for seed in (0, 5):
         training = {bytes(np.asarray(jax.random.key_data(key))) for key in jax.random.split(jax.random.key(seed), 3)}
         assert bytes(np.asarray(jax.random.key_data(evaluation_key(seed)))) not in training
 
 
-def test_a_directory_that_another_process_began_meanwhile_is_left_alone(tmp_path, monkeypatch):
-    settle_before = engram.runs.run.settle
+def test_a_directory_that_another_process_has_begun_is_left_alone(tmp_path, monkeypatch):
+    resolve_before = farback.runs.run.resolve_config
 
-    def settle_late(directory, config_):
-        settled = settle_before(directory, config_)
+    def resolve_late(directory, given):
+        resolved = resolve_before(directory, given)
         if not (tmp_path / "config.json").exists():
             run(tmp_path, config(seed=9), 5)
-        return settled
+        return resolved
 
-    monkeypatch.setattr("engram.runs.run.settle", settle_late)
+    monkeypatch.setattr("farback.runs.run.resolve_config", resolve_late)
     with pytest.raises(InputError, match="begun with seed = 9"):
-        engram.run(config(), tmp_path)
+        farback.run_config(config(), tmp_path)
     assert read_config(tmp_path).seed == 9
 
 
-def test_what_failed_before_it_learnt_anything_does_not_block_its_directory(tmp_path):
+def test_a_run_that_failed_before_it_began_does_not_block_its_directory(tmp_path):
     write_config(tmp_path, config(cell="LSTM(4)", log_every=2))
-    assert engram.run(config(), tmp_path) == 70
-    assert read_config(tmp_path).cell == "GRU(4)"
+    assert farback.run_config(config(), tmp_path) == 70
+    assert read_config(tmp_path).arguments["cell"] == "GRU(4)"
 
 
-def test_a_record_is_known_again_whatever_holds_its_numbers(tmp_path):
+def test_a_record_is_compared_as_json(tmp_path):
     program = Program(Walker(), (5,), 10)
     train(program, tmp_path, 5, record={"sizes": (1, 2)})
     assert train(program, tmp_path, 10, record={"sizes": [1, 2]}) == 10
@@ -203,12 +259,12 @@ def test_a_record_is_known_again_whatever_holds_its_numbers(tmp_path):
         train(program, tmp_path, 15, record={"sizes": [1, 3]})
 
 
-def test_half_a_config_does_not_block_its_directory(tmp_path):
+def test_half_a_config_file_does_not_block_its_directory(tmp_path):
     (tmp_path / ".config.json.part").write_text("{")
-    assert settle(tmp_path, config()) == config()
+    assert resolve_config(tmp_path, config()) == config()
 
 
-def test_a_signal_that_is_ignored_stays_so():
+def test_an_ignored_signal_stays_ignored():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup has it
     try:
         with interrupts(print) as noted:

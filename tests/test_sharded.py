@@ -1,4 +1,4 @@
-"""A batch over two devices is the batch on one: the gradient up to the order of summation, and so the carry."""
+"""The gradient and the carry of a batch on two devices equal those on one, up to the order of summation."""
 
 import equinox as eqx
 import jax
@@ -6,14 +6,15 @@ import jax.numpy as jnp
 import pytest
 from tables import CELLS, STACKS, distances, flat, model_of, random_window, squared_error
 
-from engram import ARTBP, BPTT, KFRTRL, RTRL, UORO, InputError, Sharded, Supervised
+from farback import InputError, NetworkStep
+from farback.estimators import ARTBP, BPTT, KFRTRL, RTRL, UORO, Sharded
 
-STEP = Supervised(squared_error)
+STEP = NetworkStep(squared_error)
 
 
 @pytest.mark.parametrize("estimator", [BPTT(), RTRL()], ids=str)
 @pytest.mark.parametrize("name", ["LSTM", "LRU", "GRU-GRU"])
-def test_exact_estimators_agree(estimator, name, key):
+def test_sharded_exact_estimators_equal_one_device(estimator, name, key):
     model, window = model_of((CELLS | STACKS)[name], key), random_window(key, batch=4)
     one, many = (eqx.filter_jit(e.gradient) for e in (estimator, Sharded(estimator, 2)))
     carry = estimator.init(STEP, model, window)
@@ -26,7 +27,7 @@ def test_exact_estimators_agree(estimator, name, key):
 
 
 @pytest.mark.parametrize("estimator", [ARTBP(3), UORO(rank=2), KFRTRL()], ids=str)
-def test_random_estimators_draw_the_same(estimator, key):
+def test_sharded_random_estimators_draw_the_same(estimator, key):
     model, window = model_of(CELLS["GRU"], key), random_window(key, batch=4)
     carry = estimator.init(STEP, model, window)
     gradient, after, _ = eqx.filter_jit(Sharded(estimator, 2).gradient)(STEP, model, carry, window, key)
@@ -36,7 +37,7 @@ def test_random_estimators_draw_the_same(estimator, key):
 
 
 @pytest.mark.parametrize("estimator", [ARTBP(3), UORO()], ids=str)
-def test_control_examples_draw_apart(estimator, key):
+def test_control_examples_with_other_keys_draw_differently(estimator, key):
     model, window = model_of(CELLS["GRU"], key), random_window(key, batch=1, resets=False)
     keys = jax.random.split(key, 2)
     gradients = [
@@ -45,7 +46,7 @@ def test_control_examples_draw_apart(estimator, key):
     assert not jnp.allclose(flat(gradients[0]), flat(gradients[1]))
 
 
-def test_what_does_not_fit_is_refused(key):
+def test_sharded_refuses_devices_that_do_not_exist_or_divide_the_batch(key):
     with pytest.raises(InputError, match="jax_num_cpu_devices"):
         Sharded(BPTT(), 3)
     model, window = model_of(CELLS["GRU"], key), random_window(key, batch=3)

@@ -1,4 +1,4 @@
-"""Processes that are killed, interrupted, filled up and doubled lose nothing."""
+"""A run loses nothing when its process is killed or interrupted, its disk is full, or a second process starts."""
 
 import json
 import os
@@ -14,34 +14,24 @@ from functools import partial
 
 import pytest
 
-from engram.runs.checkpoint import DIGEST, Checkpoints
-from engram.runs.checkpoint import facts as facts_of
+from farback.runs.checkpoint import DIGEST, Checkpoints
+from farback.runs.checkpoint import facts as facts_of
 
-ENGRAM = (sys.executable, "-m", "engram")
+FARBACK = (sys.executable, "-m", "farback")
 RUN = (
-    "--task",
-    "Recall(3)",
-    "--cell",
-    "GRU(8)",
-    "--estimator",
-    "UORO()",
-    "--batch",
-    "4",
-    "--length",
-    "4",
-    "--log-every",
-    "50",
+    *("supervised", "--task", "Recall(3)", "--cell", "GRU(8)", "--estimator", "UORO()"),
+    *("--batch-size", "4", "--window", "4", "--log-every", "50"),
 )
 TIMES = ("charts/SPS", "time/seconds")
 
 
 def command(directory, steps, *more, save_every=0.1):
-    asked = ("--dir", str(directory), "--steps", str(steps), "--save-every", str(save_every))
-    return [*ENGRAM, "train", *RUN, *asked, *more]
+    asked = ("--dir", str(directory), "--total-steps", str(steps), "--save-every", str(save_every))
+    return [*FARBACK, "train", *RUN, *asked, *more]
 
 
 def start(directory, steps, *more):
-    """A run that hears an interrupt, even where the tests do not, as in the background of a shell."""
+    """Starts a run that receives SIGINT, even if the tests ignore it, as in the background of a shell."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
@@ -63,17 +53,17 @@ def paths(directory):
 def wait_for(condition, seconds=60):
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, "it did not happen"
+        assert time.monotonic() < end, "the condition did not become true"
         time.sleep(0.01)
 
 
 def moved_on(directory, newest, process):
-    """Whether there is another newest checkpoint than before, or nothing more to wait for."""
+    """Whether there is a newer checkpoint, or the process has ended."""
     return paths(directory)[:1] != newest or process.poll() is not None
 
 
 def payload(directory):
-    """All arrays of the newest checkpoint, as they are on the disk."""
+    """The bytes of all arrays of the newest checkpoint."""
     data = paths(directory)[0].read_bytes()[:-DIGEST]
     start = data.index(b"\n") + 9
     return data[start + int.from_bytes(data[start - 8 : start], "little") :]
@@ -84,8 +74,9 @@ def rows(directory):
     return [{name: value for name, value in row.items() if name not in TIMES} for row in found]
 
 
-def test_a_run_killed_twenty_times_ends_as_one_that_was_not(tmp_path):
-    """Killed while it starts, runs, logs and saves, but for what a checkpoint holds all is lost each time."""
+@pytest.mark.slow
+def test_a_run_killed_twenty_times_equals_an_unbroken_one(tmp_path):
+    """Killed while it starts, trains, logs and saves, a run keeps only what a checkpoint holds."""
     steps, draw, kills = 16 * 400_000, random.Random(0), 0
     seen = set()
     while kills < 20:
@@ -98,7 +89,7 @@ def test_a_run_killed_twenty_times_ends_as_one_that_was_not(tmp_path):
             time.sleep(draw.uniform(0, 4))
         process.send_signal(signal.SIGKILL)
         process.communicate()
-        assert process.returncode == -signal.SIGKILL, "it was at an end before it could be killed: give it more steps"
+        assert process.returncode == -signal.SIGKILL, "the run ended before it was killed: give it more steps"
         kills += 1
         seen |= {path.stem for path in paths(tmp_path / "killed")}
     assert len(seen) > 15
@@ -110,7 +101,8 @@ def test_a_run_killed_twenty_times_ends_as_one_that_was_not(tmp_path):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interrupted_run_is_saved_and_says_how_to_go_on(number, code, tmp_path):
+@pytest.mark.slow
+def test_an_interrupted_run_is_saved_and_says_how_to_resume(number, code, tmp_path):
     steps = 16 * 10_000_000
     process = start(tmp_path / "run", steps, "--json")
     wait_for(lambda: len(paths(tmp_path / "run")) > 1)
@@ -119,12 +111,12 @@ def test_an_interrupted_run_is_saved_and_says_how_to_go_on(number, code, tmp_pat
     assert process.returncode == code
     newest = facts_of(paths(tmp_path / "run")[0])
     assert f"saved at update {newest['update']:,}" in err
-    resume = shlex.split(err.strip().splitlines()[-1].partition("Go on with: ")[2])
+    resume = shlex.split(err.strip().splitlines()[-1].partition("Resume with: ")[2])
     assert resume[1:] == command(tmp_path / "run", steps, "--json")[3:]
     assert "error" in json.loads(out.splitlines()[-1])
-    resume[resume.index("--steps") + 1] = str(16 * (newest["update"] + 100))
-    gone_on = subprocess.run([*ENGRAM, *resume[1:]], capture_output=True, text=True, timeout=60)
-    assert json.loads(gone_on.stdout)["update"] == newest["update"] + 100
+    resume[resume.index("--total-steps") + 1] = str(16 * (newest["update"] + 100))
+    resumed = subprocess.run([*FARBACK, *resume[1:]], capture_output=True, text=True, timeout=60)
+    assert json.loads(resumed.stdout)["update"] == newest["update"] + 100
 
 
 def test_two_processes_in_one_directory_are_refused(tmp_path):
@@ -156,7 +148,8 @@ cp -r {room}/run {kept}
 """
 
 
-def test_a_full_disk_ends_the_run_and_costs_nothing(tmp_path):
+@pytest.mark.slow
+def test_a_full_disk_stops_the_run_without_loss(tmp_path):
     room, steps = tmp_path / "room", 16 * 20_000
     room.mkdir()
     script = FULL.format(
@@ -171,11 +164,11 @@ def test_a_full_disk_ends_the_run_and_costs_nothing(tmp_path):
     done = subprocess.run(["unshare", "-rm", "sh", "-c", script], capture_output=True, text=True)
     if done.returncode == 77 or "unshare failed" in done.stderr:
         reason = "needs a mount of its own: allow unprivileged user namespaces, or run as root"
-        (pytest.fail if os.environ.get("ENGRAM_CI") == "1" else pytest.skip)(reason)
+        (pytest.fail if os.environ.get("FARBACK_CI") == "1" else pytest.skip)(reason)
     said = done.stdout.split()
     assert said[said.index("first") + 1] == "0", done.stderr
     assert said[said.index("full") + 1] == "1"
-    whole = re.search(r"No space left on device. The checkpoint of update ([\d,]+) is whole: make room", done.stderr)
+    whole = re.search(r"No space left on device. The checkpoint of update ([\d,]+) is whole: free some space", done.stderr)
     assert whole, done.stderr
     kept = said[said.index("full") + 2 : said.index("after")]
     assert int(whole[1].replace(",", "")) == max(int(name.partition(".")[0]) for name in kept)
@@ -185,7 +178,8 @@ def test_a_full_disk_ends_the_run_and_costs_nothing(tmp_path):
     assert rows(tmp_path / "kept") == rows(tmp_path / "whole")
 
 
-def test_a_flipped_byte_is_said_and_the_checkpoint_before_is_used(tmp_path):
+@pytest.mark.slow
+def test_a_flipped_byte_is_reported_and_the_checkpoint_before_is_used(tmp_path):
     steps = 16 * 20_000
     finish(tmp_path / "run", steps)
     finish(tmp_path / "run", 2 * steps)
@@ -200,13 +194,14 @@ def test_a_flipped_byte_is_said_and_the_checkpoint_before_is_used(tmp_path):
     assert rows(tmp_path / "other") == rows(tmp_path / "run")
 
 
-def test_a_run_that_diverges_says_where_and_goes_on_when_told_to(tmp_path):
-    """The step grows tenfold with each update, until parameters overflow; halving it only defers that."""
-    growing = ("--optimiser", "sgd(exponential_decay(1e-3, 1, 10.0))")
+@pytest.mark.slow
+def test_a_run_that_diverges_names_the_parameter(tmp_path):
+    """The step grows tenfold per update until parameters overflow; halving it only delays that."""
+    growing = ("--optimizer", "sgd(exponential_decay(1e-3, 1, 10.0))")
     asked = command(tmp_path / "run", 16 * 200, *growing, save_every=1000)
     stopped = subprocess.run(asked, capture_output=True, text=True)
     assert stopped.returncode == 1
-    assert re.search(r"NaN or infinite: parameter \.layers\[0\].* of seed 0 at update \d+", stopped.stderr)
+    assert re.search(r"NaN or infinite: parameter \.(memory|head).* of seed 0 at update \d+", stopped.stderr)
     only = paths(tmp_path / "run")
     before = only[0].read_bytes()
     restored = subprocess.run([*asked, "--on-nan", "restore"], capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""Each task looks as its paper lays it out, and what it draws is as likely as it says."""
+"""Each task has the layout of its paper, and draws from the stated distributions."""
 
 import itertools
 import math
@@ -9,9 +9,20 @@ import numpy as np
 import pytest
 from task_table import BATCH, STEPS, episodes, row_of, sample, uniformly
 
-from engram import Adding, AnBn, Brackets, ClassRecall, Copy, Recall, ScatteredCopy, SignalledCopy, VariableCopy, Warp
-from engram.chance import below, entropy, normal, unit
-from engram.tasks.base import regression
+from farback.ops.random import below, entropy, normal, unit
+from farback.tasks import (
+    Adding,
+    AnBn,
+    Brackets,
+    Copy,
+    NoisyRecall,
+    Recall,
+    ScatteredCopy,
+    SignalledCopy,
+    VariableCopy,
+    Warp,
+)
+from farback.tasks.base import regression
 
 
 @pytest.mark.parametrize(("low", "high"), [(1, 4), (2, 5), (1, 1)])
@@ -25,7 +36,7 @@ def test_an_bn_is_a_stream_of_lines(low, high):
     assert uniformly(np.array([len(a) - low for a, _ in pairs]), high - low + 1)
 
 
-def test_brackets_are_lines_whose_groups_agree():
+def test_brackets_are_lines_with_equal_groups():
     task = row_of(Brackets).task
     lines = episodes(task, task.line).inputs.argmax(-1)
     assert lines[0, :3].tolist() != lines[1, :3].tolist()
@@ -36,7 +47,7 @@ def test_brackets_are_lines_whose_groups_agree():
     assert uniformly(digits[:, 2:] @ [16, 4, 1], 64)
 
 
-def test_recall_asks_for_what_was_shown():
+def test_recall_asks_for_the_cue():
     task = Recall(4, symbols=3)
     window = episodes(task, 5)
     label, weight = window.targets
@@ -47,7 +58,7 @@ def test_recall_asks_for_what_was_shown():
     assert uniformly(label[:, 4], 3)
 
 
-def test_copies_as_the_papers_lay_them_out():
+def test_copy_and_signalled_copy_have_their_layouts():
     layouts = {Copy(5, 3, 2): "dd....!..", SignalledCopy(4, 3, 2): "dd....!!"}
     for task, layout in layouts.items():
         window = episodes(task, len(layout))
@@ -58,19 +69,19 @@ def test_copies_as_the_papers_lay_them_out():
         assert uniformly(shown[:, 0] * 3 + shown[:, 1], 9)
 
 
-def test_the_signal_of_a_variable_copy_is_as_likely_at_any_time():
+def test_variable_copy_has_a_uniform_signal():
     task = row_of(VariableCopy).task
-    window = episodes(task, task.steps)
+    window = episodes(task, task.episode_length)
     signals = window.inputs[..., task.symbols + 1]
     assert (signals.sum(1) == 1).all()
     assert uniformly(signals.argmax(1) - task.length, task.delay)
 
 
-def test_the_signals_of_a_scattered_copy_are_as_likely_at_any_places():
+def test_scattered_copy_has_uniform_signals():
     task = row_of(ScatteredCopy).task
-    signals = episodes(task, task.steps).inputs[..., task.symbols + 1]
+    signals = episodes(task, task.episode_length).inputs[..., task.symbols + 1]
     assert (signals.sum(1) == task.length).all()
-    pairs = list(itertools.combinations(range(task.length, task.steps), task.length))
+    pairs = list(itertools.combinations(range(task.length, task.episode_length), task.length))
     places = [pairs.index(tuple(np.flatnonzero(episode))) for episode in signals[:4000]]
     assert uniformly(np.array(places), len(pairs))
 
@@ -87,7 +98,7 @@ def test_adding_marks_a_number_of_each_half(length):
 
 
 @pytest.mark.parametrize("task", [Warp(1, 4, False, 5, None), Warp(1, 3, True, 5, None)], ids=str)
-def test_warps_repeat_or_pad_characters(task):
+def test_warp_repeats_or_pads_characters(task):
     window = sample(task)
     runs, shifts = [], []
     for sequence, target, weight in zip(window.inputs.argmax(-1), *window.targets, strict=True):
@@ -102,8 +113,8 @@ def test_warps_repeat_or_pad_characters(task):
     assert uniformly(np.concatenate(shifts) - 1, 3)
 
 
-def test_classes_are_shown_under_noise():
-    task = row_of(ClassRecall).task
+def test_noisy_recall_shows_its_class_under_noise():
+    task = row_of(NoisyRecall).task
     window = episodes(task, task.length)
     value, flag = np.moveaxis(window.inputs, -1, 0)
     assert (flag == [0] * 6 + [1]).all()
@@ -114,15 +125,15 @@ def test_classes_are_shown_under_noise():
     assert np.abs(np.cov(noise.T) - 1.5**2 * np.eye(6)).max() < 5 * 1.5**2 * math.sqrt(2 / len(noise))
 
 
-def test_the_best_answer_to_class_recall_is_right_as_often_as_its_docstring_says():
-    task = ClassRecall(6)
+def test_noisy_recall_has_the_stated_best_accuracy():
+    task = NoisyRecall(6)
     _, window = task.window(task.sources(BATCH, jax.random.key(1)), STEPS)
     sums = np.asarray(window.inputs)[..., 0].reshape(BATCH, -1, 6).sum(-1) - np.asarray(window.inputs)[:, 4::6, 0]
     right = ((sums > 0) == np.asarray(window.targets.label)[:, ::6]).mean()
     assert right == pytest.approx(0.977, abs=5 * math.sqrt(0.977 * 0.023 / sums.size))
 
 
-def test_the_numbers_of_the_papers():
+def test_task_levels_are_those_of_the_papers():
     bits = math.log(2)
     assert AnBn(1, 32).optimum / bits == pytest.approx(5 / 35)
     assert Recall(1, 2).memoryless == pytest.approx(bits / 2)
@@ -134,7 +145,7 @@ def test_the_numbers_of_the_papers():
         assert task.blind * task.length == pytest.approx(0.167, abs=5e-4)
 
 
-def test_a_regression_reports_the_error_of_what_is_charged():
+def test_regression_reports_the_error_of_weighted_steps():
     asked, not_asked = (
         regression(jnp.array([1.0, 2.0]), jnp.array([0.0, 4.0]), jnp.asarray(weight)) for weight in (1.0, 0.0)
     )
@@ -142,7 +153,7 @@ def test_a_regression_reports_the_error_of_what_is_charged():
     assert not_asked[0] == not_asked[1]["squared_error"].count == 0
 
 
-def test_chance():
+def test_words_make_uniform_and_normal_numbers():
     words = jax.random.bits(jax.random.key(0), (100_000,), jnp.uint32)
     assert uniformly(np.asarray(jax.vmap(lambda word: below(7, word))(words)), 7)
     assert uniformly((16 * np.asarray(jax.vmap(unit)(words))).astype(int), 16)

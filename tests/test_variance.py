@@ -1,4 +1,4 @@
-"""The relative variance of figure 3.1 is that of a plain loop over draws, and that which is known in closed form."""
+"""The relative variance of figure 3.1 is that of a plain loop over draws, and the one in closed form."""
 
 import functools
 import itertools
@@ -8,26 +8,37 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from small_runs import config
-from tables import flat, pieces
+from jax.flatten_util import ravel_pytree
 
-from engram import BPTT, TBPTT, UORO, Supervised
-from engram.papers import variance
-from engram.papers.item import Place
-from engram.papers.variance import LAST, METRIC, along_stream, bins, last_charged, network, relative_variance, width_case
-from engram.runs.saved import Saved
-from engram.tasks import AnBn
-from engram.tasks.base import Question
-from engram.types import Window
+from farback import ReadoutNetwork, configure
+from farback.cells import GRU
+from farback.estimators import BPTT, TBPTT, UORO
+from farback.network import NetworkStep
+from farback.papers.engine.item import Place
+from farback.papers.uoro import variance
+from farback.runs.saved import LoadedRun
+from farback.tasks import AnBn
+from farback.tasks.base import Question
+from farback.types import Window
 
 TASK = AnBn(1, 3)
-STEP = Supervised(TASK.loss)
+STEP = NetworkStep(TASK.loss)
 UNITS, STEPS, RUNS = 3, 6, 5
 
 
+def flat(tree):
+    return ravel_pytree(tree)[0]
+
+
+def pieces(window):
+    """Its steps, each as a window."""
+    return [jax.tree.map(lambda leaf, at=at: leaf[:, at : at + 1], window) for at in range(window.first.shape[1])]
+
+
 def stream(key, steps=STEPS):
-    """A network, and the first steps of the stream that it sees."""
-    return network(TASK, UNITS, jax.random.key(7)), TASK.window(TASK.sources(1, key), steps)[1]
+    """A network, and the first steps of the stream that it reads."""
+    network = ReadoutNetwork(functools.partial(GRU, size=UNITS))(TASK, key=jax.random.key(7))
+    return network, TASK.window(TASK.sources(1, key), steps)[1]
 
 
 @eqx.filter_jit
@@ -36,14 +47,15 @@ def gradient(estimator, step, model, carry, window, key):
 
 
 def in_a_loop(key, exact):
-    """What `along_stream` gives, with the gradient of each loss as the estimator `exact` has it of the whole past."""
+    """What `along_stream` gives, with the gradient of each loss by the estimator `exact` over the whole past."""
     model, window = stream(key)
     keys = jax.vmap(lambda key: jax.random.split(key, RUNS))(jax.random.split(key, STEPS))
     noise, signal = np.zeros(STEPS), np.zeros(STEPS)
     carries = [UORO().init(STEP, model, window)] * RUNS
-    for step, now in enumerate(pieces(window, 1)):
-        charged = Window(window.first, window.inputs, Question(window.targets, jnp.eye(STEPS)[step : step + 1]))
-        mean = STEPS * flat(gradient(exact, LAST, model, exact.init(LAST, model, charged), charged, key)[0])
+    last = variance.LAST
+    for step, now in enumerate(pieces(window)):
+        weighted = Window(window.first, window.inputs, Question(window.targets, jnp.eye(STEPS)[step : step + 1]))
+        mean = STEPS * flat(gradient(exact, last, model, exact.init(last, model, weighted), weighted, key)[0])
         signal[step] = np.sum(mean**2)
         for index in range(RUNS):
             drawn, carries[index] = gradient(UORO(), STEP, model, carries[index], now, keys[step, index])
@@ -54,15 +66,15 @@ def in_a_loop(key, exact):
 @functools.cache
 def along(seed=0):
     key = jax.random.key(seed)
-    return along_stream(TASK, UORO(), stream(key)[0], key, RUNS, STEPS)
+    return variance.along_stream(TASK, UORO(), stream(key)[0], key, RUNS, STEPS)
 
 
-def test_along_a_stream_it_is_that_of_a_plain_loop_against_bptt_over_the_past(key):
+def test_variance_along_a_stream_is_that_of_a_loop_against_bptt_over_the_past(key):
     for ours, plain in zip(along(), in_a_loop(key, BPTT()), strict=True):
         np.testing.assert_allclose(ours, plain, rtol=1e-6, atol=1e-12)
 
 
-def test_control_a_gradient_that_is_truncated_is_another(key):
+def test_control_truncated_gradient_is_another(key):
     for ours, other in zip(along(), in_a_loop(key, TBPTT(1)), strict=True):
         assert np.abs(other / ours - 1)[1:].max() > 1e-3
 
@@ -78,7 +90,7 @@ def of_two_steps(key):
 
     def state_of(parameters):
         model = eqx.combine(parameters, rest)
-        return STEP(model, model.initial(), first)[0]
+        return STEP(model, model.memory.initial(), first)[0]
 
     state = state_of(parameters)
     units = sum(leaf.size for leaf in jax.tree.leaves(state))
@@ -91,47 +103,50 @@ def of_two_steps(key):
     return noise / jnp.sum((direct + towards) ** 2)
 
 
-def test_of_two_steps_it_is_the_one_worked_by_hand(key):
+def test_variance_of_two_steps_is_the_closed_form(key):
     model, window = stream(key, 2)
-    found = relative_variance(UORO(), LAST, model, last_charged(window), key, 20_000)
+    found = variance.relative_variance(UORO(), variance.LAST, model, variance.only_last(window), key, 20_000)
     assert found == pytest.approx(float(of_two_steps(key)), rel=0.05)
 
 
-def test_control_with_the_first_loss_it_is_another(key):
+def test_control_variance_with_the_first_loss_is_another(key):
     model, window = stream(key, 2)
-    found = relative_variance(UORO(), STEP, model, window, key, 20_000)
+    found = variance.relative_variance(UORO(), STEP, model, window, key, 20_000)
     assert found != pytest.approx(float(of_two_steps(key)), rel=0.1)
 
 
 @pytest.mark.parametrize("begun", [0, 10])
-def test_a_part_of_a_stream_has_the_ratio_of_its_sums(begun, monkeypatch):
+def test_stationarity_is_the_ratio_of_sums(begun, monkeypatch):
     noise, signal = np.arange(1.0, 31), np.where(np.arange(30) % 7, 1e-9, 2.0)
     monkeypatch.setattr(variance, "along_stream", lambda *_: (noise[begun:], signal[begun:]))
     with jax.numpy_dtype_promotion("standard"):
-        program = config().program()
-        rows = variance.stationarity(Saved(program, program.init(), {"update": 2}), RUNS, 30, begun)
+        words = {"task": "Recall(3)", "cell": "GRU(4)", "batch_size": 2, "window": 2}
+        program = configure("supervised", **words, seed=5).program()
+        run = LoadedRun(program, program.init(), {"update": 2})
+        rows = variance.stationarity(run, TASK, RUNS, 30, begun)
     for row, part in zip(rows, (slice(10), slice(10, 20), slice(20, 30))[begun // 10 :], strict=True):
         relative = pytest.approx(noise[part].sum() / signal[part].sum())
-        assert row == {"seed": 5, "step": 8, "characters": part.stop, METRIC: relative}
-    assert bins(1000) == [10, 20, 50, 100, 200, 500, 1000]
+        assert row == {"seed": 5, "step": 8, "characters": part.stop, variance.RELATIVE.name: relative}
+    assert variance.bins(1000) == [10, 20, 50, 100, 200, 500, 1000]
 
 
-def test_of_a_stream_the_beginning_is_passed_over(key):
+def test_stream_is_read_from_where_it_is_begun(key):
     model, window = stream(key, 2)
-    *_, second = pieces(window, 1)
+    *_, second = pieces(window)
     alone, _ = gradient(BPTT(), STEP, model, BPTT().init(STEP, model, second), second, key)
-    noise, signal = along_stream(TASK, UORO(), model, key, RUNS, 3, begun=1)
+    noise, signal = variance.along_stream(TASK, UORO(), model, key, RUNS, 3, begun=1)
     assert noise.shape == signal.shape == (3,)
     assert signal[0] == pytest.approx(np.sum(flat(alone) ** 2))
 
 
-def test_a_width_is_measured_once(tmp_path, monkeypatch):
+def test_width_is_measured_once(tmp_path, monkeypatch):
     found = itertools.count()
     monkeypatch.setattr(variance, "relative_variance", lambda *_: next(found))
-    case = width_case("UORO()", (2, 3), 2, RUNS)
-    place = Place(tmp_path / "case", 1, lambda: pytest.fail("nothing is trained"), print, iter)
+    case = variance.by_width((2, 3), 2, RUNS)[0]
+    place = Place(tmp_path / "case", lambda title: pytest.fail("nothing is trained"))
     rows = case.measure(place).rows
-    assert [(row["units"], row["seed"], row[METRIC]) for row in rows] == [(2, 0, 0), (2, 1, 1), (3, 0, 2), (3, 1, 3)]
+    metric = variance.RELATIVE.name
+    assert [(row["units"], row["seed"], row[metric]) for row in rows] == [(2, 0, 0), (2, 1, 1), (3, 0, 2), (3, 1, 3)]
     assert case.measure(place).rows == rows
     (place.home / "2-units.json").unlink()
-    assert [row[METRIC] for row in case.measure(place).rows] == [4, 5, 2, 3]
+    assert [row[metric] for row in case.measure(place).rows] == [4, 5, 2, 3]

@@ -1,5 +1,0 @@
-"""`python -m engram`."""
-
-from engram.cli import main
-
-main()

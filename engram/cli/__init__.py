@@ -1,3 +1,0 @@
-"""The command line: every command is a call that a user could write."""
-
-from engram.cli.entry import main as main

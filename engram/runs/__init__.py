@@ -1,1 +1,0 @@
-"""Runs: what is trained, the loop, checkpoints, the log."""

@@ -1,0 +1,5 @@
+"""`python -m farback`."""
+
+from farback.cli import main
+
+main()

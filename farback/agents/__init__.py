@@ -1,0 +1,20 @@
+"""Agents: algorithms that learn to act."""
+
+from farback.agents.actor_critic_policy import ActorCriticPolicy as ActorCriticPolicy
+from farback.agents.base import AbstractAgent as AbstractAgent
+from farback.agents.networks import ActorCritic as ActorCritic
+from farback.agents.networks import ActorCriticNetwork as ActorCriticNetwork
+from farback.agents.on_policy import AbstractOnPolicyAgent as AbstractOnPolicyAgent
+from farback.agents.on_policy import AgentState as AgentState
+from farback.agents.on_policy import Rollout as Rollout
+from farback.agents.optimal_baseline import OptimalBaseline as OptimalBaseline
+from farback.agents.policy_gradient import PolicyGradient as PolicyGradient
+from farback.agents.ppo import PPO as PPO
+from farback.agents.psi import GAE as GAE
+from farback.agents.psi import AbstractPsi as AbstractPsi
+from farback.agents.psi import EpisodeReturn as EpisodeReturn
+from farback.agents.psi import ImmediateReward as ImmediateReward
+from farback.agents.psi import NStep as NStep
+from farback.agents.psi import RewardToGo as RewardToGo
+from farback.agents.trpo import TRPO as TRPO
+from farback.ops.schedules import LinearSchedule as LinearSchedule

@@ -1,0 +1,75 @@
+"""The agent interface: an algorithm with an environment and a policy."""
+
+import dataclasses
+import math
+from abc import abstractmethod
+from typing import Any, Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PRNGKeyArray
+
+from farback.acting import AbstractPolicy, evaluate, watch
+from farback.algorithm import AbstractAlgorithm, Criterion, Timeline
+from farback.envs.base import AbstractEnv
+from farback.step import Metrics, Model
+from farback.types import Split, Tally
+
+
+class AbstractAgent(AbstractAlgorithm):
+    """An algorithm that learns a policy in an environment. Its criterion is the return of whole episodes."""
+
+    env: eqx.AbstractVar[AbstractEnv]
+
+    @abstractmethod
+    def policy(self, network: Model) -> AbstractPolicy:
+        """Returns the policy of a network, as evaluations run it."""
+
+    @abstractmethod
+    def timeline_metrics(self, extras: Any) -> dict[str, Any]:
+        """Returns the metrics of a timeline that come from the policy's extras, by their names in the log."""
+
+    @property
+    def criterion(self) -> Criterion:
+        levels = {"optimum": self.env.optimum, "memoryless": self.env.memoryless, "random": self.env.random}
+        known = {name: value for name, value in levels.items() if math.isfinite(value)}
+        return Criterion("charts/episodic_return", False, known)
+
+    @property
+    def evaluation_unit(self) -> Literal["steps", "episodes"]:
+        return "episodes"
+
+    @property
+    def episode_length(self) -> int | None:
+        """The steps of the longest episode, and one more for its last observation."""
+        return None if self.env.max_episode_steps is None else self.env.max_episode_steps + 1
+
+    @property
+    def acts(self) -> bool:
+        return True
+
+    def split(self, part: Split = "test") -> "AbstractAgent":
+        del part
+        return dataclasses.replace(self, env=self.env.eval_env)
+
+    def evaluate(self, network: Model, key: PRNGKeyArray, amount: int) -> Metrics:
+        found = evaluate(self.env, self.policy(network), key, amount)
+        each = jnp.ones_like(found.returns)
+        lengths = found.lengths.astype(found.returns.dtype)
+        return {"charts/episodic_return": Tally(found.returns, each), "charts/episodic_length": Tally(lengths, each)}
+
+    def timeline(self, network: Model, key: PRNGKeyArray, steps: int) -> Timeline:
+        found = watch(self.env, self.policy(network), key, steps)
+        counts = (~found.steps.last).astype(found.steps.reward.dtype)
+        metrics = {"charts/reward": Tally(counts * found.steps.reward, counts)}
+        shown = self.timeline_metrics(found.steps.extras)
+        metrics |= {name: Tally(value, jnp.ones_like(value)) for name, value in shown.items()}
+        cue = found.cue & ~found.steps.last
+        observation, action = found.steps.observation, found.steps.action
+        return Timeline(found.steps.first, cue, observation, action, found.policy_state, metrics, found.world)
+
+    def render_steps(self, timeline: Timeline) -> list[str]:
+        leaves, structure = jax.tree.flatten(jax.tree.map(np.asarray, timeline.world))
+        return [self.env.render_text(jax.tree.unflatten(structure, state)) for state in zip(*leaves, strict=True)]

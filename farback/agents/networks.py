@@ -1,0 +1,129 @@
+"""Actor-critic networks: a policy and a value, with separate memories or a shared one."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from farback.cell import AbstractCell, AbstractCompositeCell, State, output_size, unroll
+from farback.cells import SkipConcat, WeightNorm
+from farback.cells.chain import Chain
+from farback.cells.weight_norm import NormalisedLinear
+from farback.encoders import Flatten, features_size
+from farback.envs.base import AbstractEnv
+from farback.heads import ActorCriticHead, ActorCriticOutput, PolicyHead
+from farback.network import AbstractEncoder, Network
+
+
+class Separate(AbstractCompositeCell):
+    """The memories of a policy and of a value side by side. Input, state and output are pairs."""
+
+    policy: AbstractCell
+    value: AbstractCell
+
+    @property
+    def parts(self) -> tuple[AbstractCell, ...]:
+        return self.policy, self.value
+
+    def initial(self) -> State:
+        return self.policy.initial(), self.value.initial()
+
+    def inputs(self, state: State, x: Any) -> tuple[Any, ...]:
+        return x
+
+    def __call__(self, state: State, x: Any) -> tuple[State, Any]:
+        policy, policy_output = self.policy(state[0], x[0])
+        value, value_output = self.value(state[1], x[1])
+        return (policy, value), (policy_output, value_output)
+
+    def unroll(
+        self, state: State, first: Bool[Array, "time batch"], x: Any, flow: Float[Array, "time batch"]
+    ) -> tuple[State, Any]:
+        policy, policy_output = unroll(self.policy, state[0], first, x[0], flow)
+        value, value_output = unroll(self.value, state[1], first, x[1], flow)
+        return (policy, value), (policy_output, value_output)
+
+
+class SeparateEncoders(eqx.Module):
+    """The encoders of a policy and of a value. The features are a pair."""
+
+    policy: Callable[[Any], Any]
+    value: Callable[[Any], Any]
+
+    def __call__(self, observation: Any) -> tuple[Any, Any]:
+        return self.policy(observation), self.value(observation)
+
+
+class ActorCritic(eqx.Module):
+    """A policy network and a separate value network, as one model with an encoder, a memory and a head.
+
+    The gradient of the value loss does not reach the policy, so their weights in the loss need no tuning. The price is a
+    second memory.
+
+    **Arguments:**
+
+    - `policy`: the policy network.
+    - `value`: the value network.
+    """
+
+    policy: Network
+    value: Network
+
+    @property
+    def encoder(self) -> SeparateEncoders:
+        return SeparateEncoders(self.policy.encoder, self.value.encoder)
+
+    @property
+    def memory(self) -> Separate:
+        return Separate(self.policy.memory, self.value.memory)
+
+    def head(self, output: Any) -> ActorCriticOutput:
+        return ActorCriticOutput(self.policy.head(output[0]), self.value.head(output[1]))
+
+
+class ActorCriticNetwork(eqx.Module):
+    """Makes the network of an agent, with the output `(policy, value)`.
+
+    With a `WeightNorm` memory, the output layers have normalised weights too.
+
+    **Arguments:**
+
+    - `cell`: the memory, such as GRU(64). In Python, a maker `cell(input_size, key=key)`, such as
+      `functools.partial(GRU, size=64)`.
+    - `encoder`: the encoder of observations, such as Conv(). By default, observations are flattened. In Python, a maker
+      `encoder(space, key=key)`, such as `Conv`.
+    - `memory`: a memory whose output the cell reads beside the features, such as Pretrained('runs/memup', 'memory'). It
+      gets no gradient from the policy and the value. In Python, a maker `memory(input_size, key=key)`.
+    - `shared_memory`: whether policy and value share one encoder and one memory. By default, each has its own.
+    """
+
+    cell: Callable[..., AbstractCell]
+    encoder: Callable[..., AbstractEncoder] | None = None
+    memory: Callable[..., AbstractCell] | None = None
+    shared_memory: bool = False
+
+    def __call__(self, env: AbstractEnv, *, key: PRNGKeyArray) -> Network | ActorCritic:
+        cell_key, policy_key, value_key, own_key = jax.random.split(key, 4)
+        space = env.observation_space
+        encoder, memory, size = self._trunk(space, cell_key)
+        layer = NormalisedLinear if isinstance(memory, WeightNorm) else lambda linear: linear
+        policy = PolicyHead(size, env.action_space, key=policy_key)
+        policy = eqx.tree_at(lambda head: head.linear, policy, replace_fn=layer)
+        value = layer(eqx.nn.Linear(size, "scalar", key=value_key))
+        if self.shared_memory:
+            return Network(encoder, memory, ActorCriticHead(policy, value))
+        own_encoder, own_memory, _ = self._trunk(space, own_key)
+        return ActorCritic(Network(encoder, memory, policy), Network(own_encoder, own_memory, value))
+
+    def _trunk(self, space: Any, key: PRNGKeyArray) -> tuple[Any, AbstractCell, int]:
+        """Returns `(encoder, memory, output_size)`."""
+        encoder = Flatten(space) if self.encoder is None else self.encoder(space, key=jax.random.fold_in(key, 3))
+        size = features_size(encoder, space)
+        if self.memory is None:
+            cell = self.cell(size, key=key)
+            return encoder, cell, output_size(cell, size)
+        reader = SkipConcat(self.memory(size, key=jax.random.fold_in(key, 4)), stop_gradient=True)
+        cell = Chain(reader, self.cell(output_size(reader, size), key=key))
+        return encoder, cell, output_size(cell, size)

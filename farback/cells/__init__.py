@@ -1,0 +1,34 @@
+"""Recurrent cells, one per file, and the initialisers of their parameters."""
+
+from farback.cells.amrl import AMRL as AMRL
+from farback.cells.chain import Chain as Chain
+from farback.cells.chain import Stateless as Stateless
+from farback.cells.delta_net import DeltaNet as DeltaNet
+from farback.cells.elman import Elman as Elman
+from farback.cells.elstm import ELSTM as ELSTM
+from farback.cells.frame_stack import FrameStack as FrameStack
+from farback.cells.frozen import Frozen as Frozen
+from farback.cells.frozen import FrozenEncoder as FrozenEncoder
+from farback.cells.gated import Gated as Gated
+from farback.cells.gates import AbstractGatedCell as AbstractGatedCell
+from farback.cells.gru import GRU as GRU
+from farback.cells.gru import ReLUGRU as ReLUGRU
+from farback.cells.gtrxl import GTrXL as GTrXL
+from farback.cells.initialisers import Chrono as Chrono
+from farback.cells.initialisers import ChronoUnknown as ChronoUnknown
+from farback.cells.initialisers import Forget as Forget
+from farback.cells.initialisers import Normal as Normal
+from farback.cells.initialisers import Orthogonal as Orthogonal
+from farback.cells.initialisers import Uniform as Uniform
+from farback.cells.initialisers import Xavier as Xavier
+from farback.cells.leaky import Leaky as Leaky
+from farback.cells.lru import LRU as LRU
+from farback.cells.lstm import LSTM as LSTM
+from farback.cells.min_gru import MinGRU as MinGRU
+from farback.cells.mlp import MLP as MLP
+from farback.cells.parallel import Parallel as Parallel
+from farback.cells.rtu import RTU as RTU
+from farback.cells.rtu import NonlinearRTU as NonlinearRTU
+from farback.cells.skip_concat import SkipConcat as SkipConcat
+from farback.cells.srnn import SRNN as SRNN
+from farback.cells.weight_norm import WeightNorm as WeightNorm

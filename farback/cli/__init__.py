@@ -1,0 +1,3 @@
+"""The command line: every command is a call that a user could write."""
+
+from farback.cli.entry import main as main

@@ -1,0 +1,8 @@
+"""Encoders: from an observation, as its space has it, to a vector of features."""
+
+from farback.encoders.base import features_size as features_size
+from farback.encoders.conv import Conv as Conv
+from farback.encoders.dict_encoder import DictEncoder as DictEncoder
+from farback.encoders.flatten import Flatten as Flatten
+from farback.encoders.mlp import MLP as MLP
+from farback.encoders.nature_conv import NatureConv as NatureConv

@@ -1,0 +1,1 @@
+"""Bridges to the environments of other libraries, and from ours to theirs."""

@@ -1,0 +1,1 @@
+"""Wrappers: environments made from others."""

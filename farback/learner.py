@@ -1,0 +1,203 @@
+"""Supervised learning on a stream, with a task, a network, an estimator and an optimiser."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any, Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from gymnasium.spaces import Box
+from jaxtyping import Array, Int, PRNGKeyArray, PyTree
+
+from farback.algorithm import AbstractAlgorithm, Criterion, Timeline, logged, require_positive
+from farback.cell import AbstractCell, output_size
+from farback.estimators import BPTT, AbstractEstimator
+from farback.network import AbstractEncoder, Network, NetworkStep
+from farback.ops.optimizers import Optimizer, descend, descent_metrics
+from farback.step import Metrics, Model
+from farback.tasks.base import AbstractTask, Source
+from farback.types import Carry, InputError, Outcome, Split, Window
+
+
+class LearnerState(eqx.Module):
+    """The whole state of supervised learning: training resumes from it bit for bit."""
+
+    network: Model
+    optimizer: PyTree
+    carry: Carry
+    sources: Source
+    key: PRNGKeyArray
+    updates: Int[Array, ""]
+
+
+class ReadoutNetwork(eqx.Module):
+    """Makes the network of a task: an encoder, a memory, and a linear readout as its head.
+
+    **Arguments:**
+
+    - `cell`: makes the memory from the number of its inputs, such as `functools.partial(GRU, size=64)`.
+    - `encoder`: makes the encoder from the space of the inputs. The default is no encoder.
+    """
+
+    cell: Callable[..., AbstractCell]
+    encoder: Callable[..., AbstractEncoder] | None = None
+
+    def __call__(self, task: AbstractTask, *, key: PRNGKeyArray) -> Network:
+        cell_key, readout_key = jax.random.split(key)
+        encoder: Any = eqx.nn.Identity()
+        if self.encoder is not None:
+            space = Box(-np.inf, np.inf, (task.input_size,))
+            encoder = self.encoder(space, key=jax.random.fold_in(key, 2))
+        features = jax.eval_shape(encoder, jnp.zeros(task.input_size)).shape[0]
+        memory = self.cell(features, key=cell_key)
+        readout = eqx.nn.Linear(output_size(memory, features), task.output_size, key=readout_key)
+        return Network(encoder, memory, readout)
+
+
+class Supervised(AbstractAlgorithm):
+    """Supervised learning on the stream of a task, with one step of an optimiser per window of `batch_size` sequences:
+
+        θ ← θ + optimizer(ĝ),      ĝ the estimator's gradient of the mean loss of the window
+
+    Memories and traces pass from each window to the next.
+
+    **Arguments:**
+
+    - `task`: the task.
+    - `network`: makes the network, as `network(task, key=key)`.
+    - `estimator`: the estimator of the gradient, which sends credit through time.
+    - `optimizer`: the optimiser, an optax transformation of the gradient.
+    - `batch_size`: the number of sequences of a window.
+    - `window`: the number of steps of each sequence per update.
+    """
+
+    task: AbstractTask
+    network: Callable[..., Network]
+    estimator: AbstractEstimator = BPTT()
+    optimizer: Optimizer = optax.adam(3e-3)
+    batch_size: int = 16
+    window: int = 64
+
+    def __check_init__(self):
+        require_positive(self, "batch_size", "window")
+
+    @property
+    def step(self) -> NetworkStep:
+        return NetworkStep(self.task.loss)
+
+    @property
+    def steps_per_update(self) -> int:
+        return self.batch_size * self.window
+
+    @property
+    def criterion(self) -> Criterion:
+        return task_criterion(self.task)
+
+    @property
+    def evaluation_unit(self) -> Literal["steps", "episodes"]:
+        return "steps"
+
+    @property
+    def episode_length(self) -> int | None:
+        return self.task.episode_length
+
+    def init(self, key: PRNGKeyArray) -> LearnerState:
+        network_key, key, data_key = jax.random.split(key, 3)
+        network = self.network(self.task, key=network_key)
+        check_network(network, self.task)
+        sources = self.task.sources(self.batch_size, data_key)
+        window = jax.eval_shape(lambda: self.task.window(sources, 1)[1])
+        window = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), window)
+        carry = self.estimator.init(self.step, network, window)
+        optimizer = self.optimizer.init(eqx.filter(network, eqx.is_inexact_array))
+        return LearnerState(network, optimizer, carry, sources, key, jnp.zeros((), int))
+
+    def update(self, state: LearnerState) -> tuple[LearnerState, Outcome]:
+        sources, window = self.task.window(state.sources, self.window)
+        return self.learn(dataclasses.replace(state, sources=sources), window)
+
+    def learn(self, state: LearnerState, window: Window) -> tuple[LearnerState, Outcome]:
+        """One update on a window of your own, after a check of its shapes and, outside of compiled programs, for NaN."""
+        window.checked()
+        for leaf in jax.tree.leaves(state.carry.state)[:1]:
+            if leaf.shape[0] != window.first.shape[0]:
+                raise InputError(
+                    f"The window has {window.first.shape[0]} sequences, but the state is that of batch_size = "
+                    f"{leaf.shape[0]}: give windows of {leaf.shape[0]} sequences, or init with another batch_size."
+                )
+        key, estimator_key = jax.random.split(state.key)
+        gradient, carry, outcome = self.estimator.gradient(self.step, state.network, state.carry, window, estimator_key)
+        network, optimizer = descend(self.optimizer, state.network, state.optimizer, gradient, outcome.loss)
+        metrics = outcome.metrics | descent_metrics(self.optimizer, gradient, state.updates)
+        state = LearnerState(network, optimizer, carry, state.sources, key, state.updates + 1)
+        return state, Outcome(outcome.loss, metrics)
+
+    def network_in(self, state: LearnerState) -> Model:
+        return state.network
+
+    def evaluate(self, network: Model, key: PRNGKeyArray, amount: int) -> Metrics:
+        return evaluate_on_task(self.task, network, key, amount, self.batch_size, self.window)
+
+    def timeline(self, network: Model, key: PRNGKeyArray, steps: int) -> Timeline:
+        return task_timeline(self.task, network, key, steps)
+
+    def split(self, part: Split = "test") -> "Supervised":
+        return dataclasses.replace(self, task=self.task.split(part))
+
+
+def task_criterion(task: AbstractTask) -> Criterion:
+    """The criterion of learning a task: its loss, with the known levels of it."""
+    levels = {"optimum": task.optimum, "memoryless": task.memoryless}
+    return Criterion("losses/loss", True, {name: value for name, value in levels.items() if math.isfinite(value)})
+
+
+def evaluate_on_task(
+    task: AbstractTask, network: Model, key: PRNGKeyArray, steps: int, batch_size: int, window: int
+) -> Metrics:
+    """The metrics of a network on the stream of a task. Tallies have one entry per window."""
+    step = NetworkStep(task.loss)
+
+    def one(running, _):
+        state, sources = running
+        sources, window_ = task.window(sources, window)
+        window_ = jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), window_)
+        state, (loss, metrics) = step.unroll(network, state, window_, jnp.ones(window_.first.shape))
+        return (state, sources), logged(Outcome(jnp.mean(loss), jax.tree.map(jnp.sum, metrics)))
+
+    start = (step.initial(network, batch_size), task.sources(batch_size, key))
+    return jax.lax.scan(one, start, None, -(-steps // (batch_size * window)))[1]
+
+
+def task_timeline(task: AbstractTask, network: Model, key: PRNGKeyArray, steps: int) -> Timeline:
+    """The timeline of a network on one sequence of a task."""
+    step = NetworkStep(task.loss)
+
+    def one(running, _):
+        state, source = running
+        source, data = task.emit(source)
+        state, output = step.advance(network, state, data.first, step.encode(network, data))
+        metrics = logged(Outcome(*step.loss(network, output, data)))
+        return (state, source), Timeline(data.first, jnp.array(False), data.inputs, network.head(output), state, metrics)
+
+    return jax.lax.scan(one, (step.memory(network).initial(), task.begin(key)), None, steps)[1]
+
+
+def check_network(network: Any, task: AbstractTask) -> None:
+    """Raises unless the model is a network whose output fits a task."""
+    name = type(task).__name__
+    if not isinstance(getattr(network, "memory", None), AbstractCell):
+        raise InputError(
+            f"{type(network).__name__} is no network for {name}: give Network(encoder, memory, head) with a cell as memory."
+        )
+    inputs = jax.eval_shape(lambda: task.emit(task.begin(jax.random.key(0)))[1].inputs)
+    inputs = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), inputs)
+    output = jax.eval_shape(lambda: network.head(network.memory(network.memory.initial(), network.encoder(inputs))[1]))
+    if not isinstance(output, jax.ShapeDtypeStruct) or output.shape != (task.output_size,):
+        raise InputError(
+            f"The output of the network is {output}, but {name} needs an array of shape ({task.output_size},): give it "
+            f"a head such as eqx.nn.Linear(size, {task.output_size}, key=key)."
+        )

@@ -1,0 +1,1 @@
+"""What every room uses: random numbers, batching, optimisers, returns, quantiles, distributions, schedules."""

@@ -1,0 +1,147 @@
+"""What a case trains, and the ways in which it is measured."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from farback.algorithm import AbstractAlgorithm
+from farback.papers.engine.item import Measure, Measured, Place
+from farback.runs.checkpoint import write_atomically
+from farback.runs.config import configure
+from farback.runs.log import Row, means, read_rows
+from farback.runs.loop import DivergedError, train
+from farback.runs.program import Program
+from farback.runs.saved import LoadedRun, open_run
+
+Words = dict[str, Any]
+
+
+class Training(NamedTuple):
+    """Makes the program for a number of devices; the updates of the whole run; and as JSON, what defines the program."""
+
+    program: Callable[[int], Program]
+    updates: int
+    record: Mapping[str, Any]
+
+    def advance(self, place: Place, updates: int) -> tuple[list[Row], str]:
+        """Trains up to a number of updates, or goes on. Returns the log, and how the run ended if it was early."""
+        program, listeners, ended = self.program(place.devices), [place.listener(place.title)], ""
+        try:
+            train(program, place.home, updates, record=dict(self.record), listeners=listeners, warn=place.warn)
+        except DivergedError as error:
+            ended = f"diverged at update {error.update:,}"
+        return read_rows(place.home / "metrics.jsonl"), ended
+
+
+def configured(algorithm: str, updates: int, rows: int = 200, **words: Any) -> Training:
+    """A training that the words of `configure` describe, with a log of about `rows` rows."""
+    config = configure(algorithm, **{"log_every": max(1, updates // rows)} | words)
+    return Training(config.program, updates, config.record)
+
+
+def constructed(algorithm: AbstractAlgorithm, updates: int, seeds: int, rows: int, record: Mapping[str, Any]) -> Training:
+    """A training of an algorithm that no words describe."""
+
+    def program(devices: int) -> Program:
+        return Program(algorithm, range(seeds), max(1, updates // rows), devices if seeds % devices == 0 else 1)
+
+    return Training(program, updates, record)
+
+
+def clipped_adam(rate: float, norm: float = 1.0, falls: int = 0) -> str:
+    """Adam with gradients of at most a norm, and with a learning rate, which falls to 0 in `falls` updates, if given."""
+    schedule = f"linear_schedule({rate}, 0.0, {falls})" if falls else rate
+    return f"chain(clip_by_global_norm({norm}), adam({schedule}))"
+
+
+def log(training: Training) -> Measure:
+    """The log of a run."""
+
+    def measure(place: Place) -> Measured:
+        rows, ended = training.advance(place, training.updates)
+        return Measured([row for row in rows if row["update"] <= training.updates], ended)
+
+    return measure
+
+
+def log_of_seconds(training: Training, seconds: float) -> Measure:
+    """The log of a run in a time on this machine, all seeds together, without compiling and saving."""
+
+    def measure(place: Place) -> Measured:
+        every, rows, ended = training.program(place.devices).log_every, read_rows(place.home / "metrics.jsonl"), ""
+        while not ended and (not rows or rows[-1]["time/seconds"] < seconds):
+            # A little more than there is time for at the speed so far.
+            updates = int(1.05 * seconds * rows[-1]["update"] / max(rows[-1]["time/seconds"], 1e-3)) if rows else 0
+            rows, ended = training.advance(place, updates + every)
+        return Measured([row for row in rows if row["time/seconds"] <= seconds], ended)
+
+    return measure
+
+
+def log_until(training: Training, reached: Callable[[Sequence[Row]], set[int]], every: int) -> Measure:
+    """The log of a run that ends once all seeds have reached a goal, as `reached` gives them from the rows, or with the
+    updates of the training. It is called after every `every` updates.
+    """
+
+    def measure(place: Place) -> Measured:
+        seeds, rows, ended = len(training.program(place.devices).seeds), read_rows(place.home / "metrics.jsonl"), ""
+        while not ended and len(reached(rows)) < seeds and (done := rows[-1]["update"] if rows else 0) < training.updates:
+            rows, ended = training.advance(place, min(training.updates, done + every))
+        found = len(reached(rows))
+        return Measured(rows, ended, "" if found == seeds else f"{found} of {seeds} seeds")
+
+    return measure
+
+
+Evaluate = Callable[[LoadedRun], Sequence[Row]]
+
+
+def evaluation(training: Training, evaluate: Evaluate, times: int = 1, name: str = "evaluation") -> Measure:
+    """An evaluation of the networks at the end of a run, or after each of `times` equal parts of it, kept by a name."""
+
+    def measure(place: Place) -> Measured:
+        rows: list[Row] = []
+        for part in range(1, times + 1):
+            path = place.home / f"{name}-{part}-of-{times}.json"
+            if not path.exists() and (ended := training.advance(place, training.updates * part // times)[1]):
+                return Measured(rows, ended)
+            rows += kept(path, lambda: evaluate(open_run(place.home, training.program(place.devices), warn=place.warn)))
+        return Measured(rows)
+
+    return measure
+
+
+def metrics(amount: int, algorithm: AbstractAlgorithm | None = None, **columns: int) -> Evaluate:
+    """Evaluates the metrics of networks on `amount` data that they have not seen, in units of the algorithm, by default of
+    what was trained. The rows have further columns.
+    """
+
+    def evaluate(run: LoadedRun) -> list[Row]:
+        return rows_of(run, {seed: {**columns, **means(found)} for seed, found in run.evaluate(amount, algorithm).items()})
+
+    return evaluate
+
+
+def rows_of(run: LoadedRun, found: Mapping[int, Mapping[str, Any]]) -> list[Row]:
+    """The results of each seed as rows of a log."""
+    at = {"update": run.facts["update"], "step": run.facts["update"] * run.algorithm.steps_per_update}
+    return [{**at, "seed": seed, **columns} for seed, columns in found.items()]
+
+
+def computed(make: Callable[[Place], tuple[Sequence[Row], str]]) -> Measure:
+    """What is no run: its rows and its note, made once."""
+
+    def measure(place: Place) -> Measured:
+        rows, note = kept(place.home / "computed.json", lambda: make(place))
+        return Measured(rows, note=note)
+
+    return measure
+
+
+def kept(path: Path, make: Callable[[], Any]) -> Any:
+    """The JSON in a file, which is made first where there is no file."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, [json.dumps(make()).encode()])
+    return json.loads(path.read_text())

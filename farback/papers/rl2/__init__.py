@@ -1,0 +1,77 @@
+"""RL²: Fast reinforcement learning via slow reinforcement learning; Duan et al., 2016."""
+
+from functools import partial
+
+from farback.papers.engine.item import Item, Metric
+from farback.papers.rl2.acting import BEST, arms, imitation
+from farback.papers.rl2.learnt import ASSOCIATIVE, GATED, NORMALISED, Budget, Budgets, contest, curves, ppo, trpo, windows
+from farback.papers.rl2.worlds import BANDITS, MDPS, OF_BANDITS, OF_MDPS, WATCHED, bandit, mdp
+from farback.reports.choices import draw_choices
+from farback.reports.dots import draw_dots
+
+TITLE = "RL²: learning to learn"
+TRIAL = Metric("charts/episodic_return", "reward of a trial")
+BY_WAY = {"way": (ppo, ppo, trpo)}
+
+# fmt: off
+OF_BANDIT = (
+    {(10, 5): Budget(8, 16, 4, 2)},
+    {(10, 5): Budget(64, 2048, 300, 3), (10, 10): Budget(64, 2048, 400, 3), (10, 50): Budget(64, 2048, 800, 3),
+     (100, 5): Budget(64, 1024, 640, 2), (100, 10): Budget(64, 1024, 800, 2), (100, 50): Budget(64, 1024, 800, 1),
+     (500, 5): Budget(64, 256, 600, 1), (500, 10): Budget(64, 256, 600, 1), (500, 50): Budget(64, 256, 600, 1)},
+    {(pulls, arms): Budget(256, 250_000 // (pulls + 1), 1_000, 1) for pulls, arms in BANDITS},
+)
+BANDIT_BUDGETS = tuple({place: {GATED: budget} for place, budget in budgets.items()} for budgets in OF_BANDIT)
+MDP_BUDGETS: tuple[Budgets, ...] = (
+    {10: {GATED: Budget(8, 4, 4, 2), ASSOCIATIVE: Budget(8, 4, 4, 2)}},
+    {10: {GATED: Budget(64, 1024, 1_000, 2), ASSOCIATIVE: Budget(128, 1024, 80, 3)},
+     25: {GATED: Budget(64, 512, 800, 1), ASSOCIATIVE: Budget(128, 512, 80, 3)},
+     50: {GATED: Budget(64, 128, 400, 1), ASSOCIATIVE: Budget(128, 256, 80, 2)},
+     75: {GATED: Budget(64, 128, 400, 1), ASSOCIATIVE: Budget(128, 160, 80, 2)},
+     100: {GATED: Budget(64, 128, 400, 1), ASSOCIATIVE: Budget(128, 128, 80, 2)}},
+    {episodes: {GATED: Budget(256, 250_000 // (10 * episodes + 1), 10_000, 1),
+                ASSOCIATIVE: Budget(256, 250_000 // (10 * episodes + 1) // 16 * 16, 1_000, 5)} for episodes in MDPS},
+)
+SHOWN = ((10, 5), (100, 10), (100, 10))
+"""Pulls and arms."""
+
+ITEMS = [
+    Item("rl2/bandits", "Bandits: pulls, arms (table 1)",
+        "Ours, and in brackets the paper's, over 1,000 trials. Hyper-parameters of strategies were selected in 1,000 "
+        "other trials, as in the paper; all strategies play in the same worlds. The paper's OTS is the likeliest draw.",
+        partial(contest, bandit, OF_BANDITS), {**BY_WAY, "budgets": BANDIT_BUDGETS, "watched": WATCHED},
+        minutes=(2, 100, 15_000), metric=TRIAL, smoke=(3, 4, 11), across=draw_dots),
+    Item("rl2/mdps", "Tabular decision processes: episodes (table 2)",
+        "The paper's numbers for strategies match a prior that is not the true one: rewards of mean 0, or next to no "
+        "prior. Below them are the same strategies with the prior that the worlds are drawn from. The last line is RL² "
+        "with a memory that the paper does not have, beside the paper's number for a GRU.",
+        partial(contest, mdp, OF_MDPS), {**BY_WAY, "budgets": MDP_BUDGETS, "watched": WATCHED}, minutes=(2, 100, 50_000),
+        metric=TRIAL, smoke=(3, 4, 15, 16), across=draw_dots),
+    Item("rl2/curves", "Learning to learn bandits (fig. 2)",
+        "The return of a trial during training, between that of the random policy, 0, and that of the paper's Gittins, 1.",
+        partial(curves, bandit, "Gittins"), {**BY_WAY, "budgets": BANDIT_BUDGETS}, minutes=(2, 100, 15_000),
+        metric=NORMALISED, levels={"Gittins": 1.0}, runs="rl2/bandits"),
+    Item("rl2/curves-mdps", "Learning to learn decision processes (fig. 3)",
+        "The same, between the random policy, 0, and the paper's OPSRL, 1.", partial(curves, mdp, "OPSRL, mean 0"),
+        {**BY_WAY, "budgets": MDP_BUDGETS}, minutes=(2, 100, 50_000), metric=NORMALISED, levels={"OPSRL": 1.0},
+        runs="rl2/mdps"),
+    Item("rl2/windows", "500 pulls of 5 arms, with windows shorter than the trial",
+        "Backpropagation through a trial stores all of its 501 steps. With rollouts of 50 it is cheaper, and its credit "
+        "ends there; a forward estimator carries its trace on to the next rollout. MinGRU's units do not interact: RTRL "
+        "is cheap and exact, and whole trials are one scan.",
+        windows, {"pulls": (10, 500, 500), "watched": WATCHED,
+                  "budget": (Budget(8, 16, 8, 2), Budget(64, 128, 150, 2), Budget(64, 256, 1_000, 5))},
+        minutes=(1, 120, 2000), metric=TRIAL, smoke=(0, 5, 6)),
+    Item("rl2/choices", "Which arm is pulled",
+        "100 pulls of 10 arms, in 1,000 worlds: the share of pulls of the best arm, in the last tenth of the trial. The "
+        "figure shows the share of each arm at each pull, the best one at the top.",
+        arms, {**BY_WAY, "place": SHOWN, "watched": WATCHED,
+               "budget": [budgets[place] for budgets, place in zip(OF_BANDIT, SHOWN, strict=True)]},
+        minutes=(1, 25, 2000), metric=BEST, draw=draw_choices, runs="rl2/bandits"),
+    Item("rl2/imitation", "A network that is taught to play as Gittins does (section 3.1)",
+        "The return of the imitating network shows that the limit is not the network, but its training. 100 pulls of 10 "
+        "arms.",
+        imitation, {"place": SHOWN, "watched": WATCHED,
+                    "budget": (Budget(8, 16, 4, 2), Budget(128, 64, 10_000, 3), Budget(256, 256, 20_000, 5))},
+        minutes=(1, 15, 600), metric=TRIAL),
+]

@@ -1,0 +1,1 @@
+"""Runs: configurations, compiled programs, the training loop, checkpoints, the log."""

@@ -1,0 +1,193 @@
+"""Checkpoints: the whole state of a run in one file, written atomically and verified when read.
+
+    "farback checkpoint 1\\n"    the kind of file, and the version of its format
+    8 bytes                    the length of the header, little-endian
+    header                     JSON: the name, dtype and shape of each array, and facts about the run
+    payload                    the arrays in the header's order, little-endian, in C order
+    32 bytes                   SHA-256 of everything before, in every version
+
+A checkpoint is written to a temporary file beside its path, flushed to disk, and renamed. A path therefore names a whole
+checkpoint or none. Reading one executes and unpickles nothing.
+"""
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
+
+from farback.runs.files import write_atomically
+from farback.types import InputError
+
+FORMAT = 1
+DIGEST = hashlib.sha256().digest_size
+SUFFIX = ".farback"
+KEY = str(jax.eval_shape(lambda: jax.random.key(0)).dtype)
+Facts = dict[str, Any]
+"""The facts that a checkpoint states about itself, as JSON."""
+
+
+class DamagedError(Exception):
+    """The bytes of a checkpoint differ from those that were written."""
+
+
+def write(path: Path, tree: PyTree, facts: Facts) -> None:
+    """Writes the arrays of a tree and facts about them, atomically."""
+    leaves = named_leaves(tree)
+    about = [{"name": name, "dtype": str(leaf.dtype), "shape": list(leaf.shape)} for name, leaf in leaves]
+    header = json.dumps({"leaves": about, "facts": facts}).encode()
+    pieces = [f"farback checkpoint {FORMAT}\n".encode(), len(header).to_bytes(8, "little"), header]
+    pieces += [np.ascontiguousarray(_plain(leaf)).view(np.uint8).data for _, leaf in leaves]
+    digest = hashlib.sha256()
+    for piece in pieces:
+        digest.update(piece)
+    write_atomically(path, [*pieces, digest.digest()])
+
+
+def read(path: Path, like: PyTree) -> PyTree:
+    """Reads the arrays of a checkpoint into a tree of the structure, shapes and dtypes of `like`.
+
+    Raises `DamagedError` if a byte of the file has changed, and `InputError` if it holds another state.
+    """
+    about, _, payload = _open(path)
+    wanted = dict(named_leaves(like))
+    found = {leaf["name"]: leaf for leaf in about}
+    for name in [*wanted, *found]:
+        stored = _describe(found[name]["dtype"], found[name]["shape"]) if name in found else "nothing"
+        expected = _describe(str(wanted[name].dtype), wanted[name].shape) if name in wanted else "nothing"
+        if stored != expected:
+            raise InputError(
+                f"'{path}' holds {stored} at {name}, but this run has {expected}: it belongs to another model or "
+                f"algorithm. Restore config.json, or give another directory."
+            )
+    arrays, start = {}, 0
+    for leaf in about:
+        data, start = _cut(payload, start, leaf)
+        arrays[leaf["name"]] = jax.random.wrap_key_data(data) if leaf["dtype"] == KEY else data
+    return jax.tree.unflatten(jax.tree.structure(like), [arrays[name] for name in wanted])
+
+
+def facts(path: Path) -> Facts:
+    """Reads the facts of a checkpoint; raises as `read` does."""
+    return _open(path)[1]
+
+
+def check_record(path: Path, facts: Facts, record: Facts, *, whole: bool = True) -> None:
+    """Refuses a checkpoint of a run with another record.
+
+    **Arguments:**
+
+    - `record`: the values that determine what is learnt, by name. A name that is missing on one side has its default.
+    - `whole`: whether `record` is the run's whole record, rather than a part of it.
+    """
+    stored = facts["record"]
+    for name in [*record, *(stored if whole else ())]:
+        if stored.get(name) != record.get(name):
+            raise InputError(
+                f"'{path}' was made with {name} = {_shown(stored, name)}, not {_shown(record, name)}: restore config.json, "
+                f"the task's data and the pretrained runs, or give another directory."
+            )
+
+
+def fingerprint(tree: PyTree) -> str | None:
+    """Returns the SHA-256 of the arrays of a tree, or `None` if it has none."""
+    leaves = [_plain(leaf) for _, leaf in named_leaves(tree)]
+    digest = hashlib.sha256()
+    for leaf in leaves:
+        digest.update(f"{leaf.dtype}{leaf.shape}".encode())
+        digest.update(np.ascontiguousarray(leaf).view(np.uint8).data)
+    return digest.hexdigest() if leaves else None
+
+
+def named_leaves(tree: PyTree) -> list[tuple[str, Any]]:
+    """Returns the arrays of a tree with their names."""
+    return [(jax.tree_util.keystr(path), leaf) for path, leaf in jax.tree.leaves_with_path(tree)]
+
+
+class Checkpoints(NamedTuple):
+    """The checkpoints of a run, named by the number of updates done.
+
+    **Arguments:**
+
+    - `directory`: the directory of the files.
+    - `keep`: the number of newest checkpoints to keep, beside the best one.
+    """
+
+    directory: Path
+    keep: int = 3
+
+    def path(self, update: int) -> Path:
+        """Returns the path of the checkpoint after an update."""
+        return self.directory / f"{update:012d}{SUFFIX}"
+
+    def paths(self) -> list[Path]:
+        """Returns all checkpoints, newest first, whole or damaged."""
+        named = [path for path in self.directory.glob(f"*{SUFFIX}") if path.stem.isdecimal()]
+        return sorted(named, key=lambda path: int(path.stem), reverse=True)
+
+    def whole(self, damaged: Callable[[Path, DamagedError], None]) -> dict[Path, Facts]:
+        """Returns the whole checkpoints, newest first, with their facts; calls `damaged` for each of the others."""
+        found = {}
+        for path in self.paths():
+            try:
+                found[path] = facts(path)
+            except FileNotFoundError:  # a process that trains here has deleted it
+                continue
+            except DamagedError as error:
+                damaged(path, error)
+        return found
+
+    def prune(self, scores: Mapping[Path, float]) -> None:
+        """Deletes all checkpoints but the newest `keep` and the one with the lowest score."""
+        paths = self.paths()
+        best = min((path for path in paths if path in scores), key=lambda path: scores[path], default=None)
+        for path in paths[self.keep :]:
+            if path != best:
+                path.unlink(missing_ok=True)
+
+
+def _open(path: Path) -> tuple[list[dict[str, Any]], Facts, memoryview]:
+    data = memoryview(path.read_bytes())
+    body = data[:-DIGEST]
+    if len(data) < DIGEST or hashlib.sha256(body).digest() != bytes(data[-DIGEST:]):
+        raise DamagedError(f"'{path}' is damaged: it was cut short or changed after writing.")
+    line, _, _ = bytes(body[:64]).partition(b"\n")
+    match = re.fullmatch(rb"farback checkpoint (\d+)", line)
+    if not match:
+        raise DamagedError(f"'{path}' is not a checkpoint of Farback.")
+    if int(match[1]) > FORMAT:
+        raise InputError(
+            f"'{path}' was written by a newer Farback, in format {int(match[1])}; this one reads formats up to {FORMAT}. "
+            f"Upgrade with pip install --upgrade farback, or move that file away to resume from an older checkpoint."
+        )
+    start = len(line) + 1
+    length = int.from_bytes(body[start : start + 8], "little")
+    header = json.loads(bytes(body[start + 8 : start + 8 + length]))
+    return header["leaves"], header["facts"], body[start + 8 + length :]
+
+
+def _cut(payload, start, leaf):
+    key = jax.random.key_data(jax.random.key(0))
+    dtype, inner = (key.dtype, key.shape) if leaf["dtype"] == KEY else (jnp.dtype(leaf["dtype"]), ())
+    shape = (*leaf["shape"], *inner)
+    end = start + dtype.itemsize * math.prod(shape)
+    return jnp.asarray(np.frombuffer(payload[start:end], dtype).reshape(shape)), end
+
+
+def _plain(leaf) -> np.ndarray:
+    return np.asarray(jax.random.key_data(leaf) if str(leaf.dtype) == KEY else leaf)
+
+
+def _shown(record: Facts, name: str) -> str:
+    return str(record[name]) if name in record else "its default"
+
+
+def _describe(dtype, shape) -> str:
+    return f"{dtype}[{', '.join(map(str, shape))}]"

@@ -1,0 +1,157 @@
+"""The compiled program of a run: many updates of many seeds per call."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Bool, PyTree
+
+from farback.algorithm import AbstractAlgorithm, logged
+from farback.envs.bridges.host import host_errors
+from farback.ops.schedules import with_array_numbers
+from farback.runs.checkpoint import fingerprint
+from farback.step import Metrics, Model
+from farback.types import InputError
+
+ROWS = 256
+"""The most rows of the log that one call can complete."""
+
+
+class ProgramState(eqx.Module):
+    """The arrays of all seeds, stacked along a leading axis.
+
+    - `state`: the states of the algorithm.
+    - `row`: the tallies since the last complete row of the log.
+    """
+
+    state: PyTree
+    row: Metrics
+
+
+class Program:
+    """Takes any number of updates of every seed; one compilation serves all numbers.
+
+    Seeds are a batch axis. Each seed has the keys, and therefore the initial parameters and the data, of a run of its own,
+    and its results equal those of that run up to the order of summation.
+
+    The arrays of the algorithm, such as a task's data, are arguments of the compiled program and shared by the seeds. So
+    are its floating-point hyperparameters: another learning rate does not recompile.
+
+    **Arguments:**
+
+    - `algorithm`: the algorithm.
+    - `seeds`: the seed of each copy.
+    - `log_every`: the updates per row of the log.
+    - `devices`: the number of devices to spread the seeds over; it must divide their number.
+    """
+
+    def __init__(self, algorithm: AbstractAlgorithm, seeds: Sequence[int], log_every: int, devices: int = 1):
+        if len(seeds) % devices:
+            raise InputError(f"devices = {devices} does not divide the {len(seeds)} seeds: give a divisor.")
+        self.algorithm, self.seeds, self.log_every, self.devices = algorithm, tuple(seeds), log_every, devices
+        self._fingerprint = fingerprint(eqx.filter(algorithm, eqx.is_array))
+        self._data, self._rest = eqx.partition(with_array_numbers(algorithm), eqx.is_array)
+        if devices > 1:
+            self._mesh = Mesh(np.array(jax.devices()[:devices]), ("seed",))
+            self._data = jax.device_put(self._data, NamedSharding(self._mesh, PartitionSpec()))
+        state = eqx.filter_eval_shape(algorithm.init, jax.random.key(0))
+        arrays, self._static = eqx.partition(state, _is_array)
+        row = eqx.filter_eval_shape(lambda state: logged(algorithm.update(state)[1]), state)
+        self._tally = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), row)
+        one = ProgramState(arrays, self._tally)
+        self._compiled: Any = None
+        self.like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((len(seeds), *leaf.shape), leaf.dtype), one)
+
+    @property
+    def steps(self) -> int:
+        """The time steps of one update of all seeds."""
+        return self.algorithm.steps_per_update * len(self.seeds)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The values that determine what is learnt, beside the configuration: the seeds, and the digest of the algorithm's
+        arrays, such as a task's data or a pretrained part.
+        """
+        return {"seeds": list(self.seeds)} | ({} if self._fingerprint is None else {"data": self._fingerprint})
+
+    def init(self) -> ProgramState:
+        """Returns the state of every seed before its first update."""
+        init = eqx.filter_jit(lambda algorithm, key: eqx.filter(algorithm.init(key), eqx.is_array))
+        each = [ProgramState(init(self.algorithm, jax.random.key(seed)), self._tally) for seed in self.seeds]
+        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
+
+    def compile(self) -> None:
+        """Compiles the program, unless it is compiled already; `advance` does so too."""
+        if self._compiled is None:
+            self._compiled = jax.jit(self._all).lower(self._data, self.like, 0, 0).compile()
+
+    @property
+    def scratch(self) -> int:
+        """The bytes of memory that a call needs beside its arguments and results."""
+        self.compile()
+        return self._compiled.memory_analysis().temp_size_in_bytes
+
+    def advance(
+        self, running: ProgramState, updates: int, at: int
+    ) -> tuple[ProgramState, Metrics, Bool[np.ndarray, " seeds"]]:
+        """Takes `updates` updates, where `at` updates were taken before.
+
+        **Returns:** `(state, rows, finite)`: the state after the updates; the tallies of the rows of the log, axes
+        `[seeds, ROWS]`, beginning with the unfinished row; and for each seed whether its losses and its state are finite.
+        """
+        self.compile()
+        with host_errors():
+            running, rows, finite = self._compiled(self._data, running, updates, at % self.log_every)
+            return running, jax.tree.map(np.asarray, rows), np.asarray(finite)
+
+    def room(self, at: int) -> int:
+        """Returns the most updates that `advance` can take."""
+        return min(ROWS * self.log_every - at % self.log_every - 1, 2**30)
+
+    def network(self, running: ProgramState, index: int) -> Model:
+        """Returns the network of one seed."""
+        state = jax.tree.map(lambda leaf: leaf[index], running.state)
+        return self.algorithm.network_in(eqx.combine(state, self._static))
+
+    def _all(self, data, running, updates, offset):
+        def every(data, running):
+            algorithm = eqx.combine(data, self._rest)
+            if len(self.seeds) == self.devices:  # a batch axis of size 1 would cost time
+                one = jax.tree.map(lambda leaf: leaf[0], running)
+                return jax.tree.map(lambda leaf: leaf[None], self._one(algorithm, one, updates, offset))
+            if not algorithm.vectorize_seeds:
+                return jax.lax.map(lambda running: self._one(algorithm, running, updates, offset), running)
+            return jax.vmap(lambda running: self._one(algorithm, running, updates, offset))(running)
+
+        if self.devices == 1:
+            return every(data, running)
+        share = PartitionSpec("seed")
+        shared = jax.shard_map(every, mesh=self._mesh, in_specs=(PartitionSpec(), share), out_specs=share, check_vma=False)
+        return shared(data, running)
+
+    def _one(
+        self, algorithm: AbstractAlgorithm, running: ProgramState, updates: Any, offset: Any
+    ) -> tuple[ProgramState, Metrics, Bool[Array, ""]]:
+        def body(done, carried):
+            arrays, rows = carried
+            state, outcome = algorithm.update(eqx.combine(arrays, self._static))
+            row = (offset + done) // self.log_every
+            rows = jax.tree.map(lambda rows, leaf: rows.at[row].add(leaf), rows, logged(outcome))
+            return eqx.filter(state, eqx.is_array), rows
+
+        rows = jax.tree.map(lambda leaf: jnp.zeros((ROWS, *leaf.shape), leaf.dtype).at[0].set(leaf), running.row)
+        arrays, rows = jax.lax.fori_loop(0, updates, body, (running.state, rows))
+        row = jax.tree.map(lambda leaf: leaf[(offset + updates) // self.log_every], rows)
+        return ProgramState(arrays, row), rows, _finite((eqx.filter(arrays, eqx.is_inexact_array), rows["losses/loss"]))
+
+
+def _is_array(leaf: Any) -> bool:
+    return isinstance(leaf, jax.ShapeDtypeStruct)
+
+
+def _finite(tree: PyTree) -> Bool[Array, ""]:
+    return jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]).all()

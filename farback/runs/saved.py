@@ -1,0 +1,114 @@
+"""A run that was opened: its networks, policies and scores."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import equinox as eqx
+import jax
+from jaxtyping import PRNGKeyArray
+
+from farback.acting import AbstractPolicy
+from farback.agents.base import AbstractAgent
+from farback.algorithm import AbstractAlgorithm, Timeline
+from farback.envs.bridges.host import host_errors
+from farback.runs.checkpoint import Checkpoints, Facts, check_record, read
+from farback.runs.program import Program, ProgramState
+from farback.step import Metrics, Model
+from farback.types import InputError
+
+Which = Literal["newest", "best"]
+
+
+class LoadedRun(NamedTuple):
+    """A run at one of its checkpoints: the program, its state, and the checkpoint's facts."""
+
+    program: Program
+    state: ProgramState
+    facts: Facts
+
+    @property
+    def algorithm(self) -> AbstractAlgorithm:
+        """The algorithm of the run."""
+        return self.program.algorithm
+
+    def networks(self) -> dict[int, Model]:
+        """Returns the network of each seed."""
+        return {seed: self.program.network(self.state, index) for index, seed in enumerate(self.program.seeds)}
+
+    def policy(self, seed: int | None = None) -> AbstractPolicy:
+        """Returns the policy of an agent, to act in a loop of your own:
+
+            state = policy.initial()
+            state, action, extras = policy(state, observation, first, key)
+
+        **Arguments:**
+
+        - `seed`: the seed of the network; by default the run's first.
+        """
+        if not isinstance(self.algorithm, AbstractAgent):
+            raise InputError(f"{type(self.algorithm).__name__} learns no policy: open the run of an agent.")
+        network = self._network(self.program.seeds[0] if seed is None else seed)
+        return self.algorithm.split().policy(network)
+
+    def evaluate(self, amount: int, algorithm: AbstractAlgorithm | None = None) -> dict[int, Metrics]:
+        """Returns the metrics of each seed's network on data that training never sees.
+
+        **Arguments:**
+
+        - `amount`: the amount of data, in units of the algorithm's `evaluation_unit`.
+        - `algorithm`: what to evaluate on, such as the run's algorithm with another task.
+        """
+        algorithm = self.algorithm.split() if algorithm is None else algorithm
+        score = eqx.filter_jit(lambda algorithm, network, key: algorithm.evaluate(network, key, amount))
+        with host_errors():
+            found = {seed: score(algorithm, one, evaluation_key(seed)) for seed, one in self.networks().items()}
+            return jax.block_until_ready(found)
+
+    def timeline(self, seed: int, steps: int) -> tuple[Timeline, list[str]]:
+        """Runs one seed's network step by step on data that training never sees.
+
+        Returns `(timeline, lines)`, where `lines` has a line of text per step.
+        """
+        algorithm = self.algorithm.split()
+        watch = eqx.filter_jit(lambda algorithm, network, key: algorithm.timeline(network, key, steps))
+        with host_errors():
+            found = jax.block_until_ready(watch(algorithm, self._network(seed), evaluation_key(seed)))
+        return found, algorithm.render_steps(found)
+
+    def _network(self, seed: int) -> Model:
+        seeds = self.program.seeds
+        if seed not in seeds:
+            raise InputError(f"seed = {seed}: the run has the seeds {', '.join(map(str, seeds))}; give one of them.")
+        return self.program.network(self.state, seeds.index(seed))
+
+
+def open_run(
+    directory: Path,
+    program: Program,
+    which: Which = "newest",
+    warn: Callable[[str], None] = print,
+    record: Facts | None = None,
+) -> LoadedRun:
+    """Opens a run directory. It changes nothing there, and executes nothing from it.
+
+    **Arguments:**
+
+    - `program`: the program of the run.
+    - `which`: the newest checkpoint, or the best.
+    - `warn`: called with a message for each damaged checkpoint.
+    - `record`: the record of the run, as in `farback.runs.loop.train`. A checkpoint with another one is refused.
+    """
+    found = Checkpoints(directory / "checkpoints").whole(lambda path, error: warn(str(error)))
+    scored = {path: facts["score"] for path, facts in found.items() if facts["score"] is not None}
+    path = min(scored, key=lambda path: scored[path], default=None) if which == "best" else next(iter(found), None)
+    if path is None:
+        advice = "train first, with farback train" if not found else "train longer, or open the newest"
+        raise InputError(f"'{directory}' has no whole checkpoint{' with a score' if found else ''}: {advice}.")
+    check_record(path, found[path], (record or {}) | program.record, whole=record is not None)
+    return LoadedRun(program, read(path, program.like), found[path])
+
+
+def evaluation_key(seed: int) -> PRNGKeyArray:
+    """Returns the key of data that training never sees."""
+    return jax.random.fold_in(jax.random.key(seed), 2**31)

@@ -1,0 +1,156 @@
+"""ARTBP as in the thesis, with one update at each truncation of a stream."""
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from farback.algorithm import AbstractAlgorithm, Criterion, Timeline, require_positive
+from farback.estimators import ARTBP
+from farback.estimators.reverse import reverse_gradient
+from farback.learner import LearnerState, Supervised, evaluate_on_task, task_criterion, task_timeline
+from farback.network import Network, NetworkStep
+from farback.ops.optimizers import Optimizer, descend, descent_metrics
+from farback.step import Metrics, Model
+from farback.tasks.base import AbstractTask
+from farback.types import Carry, Outcome, Split, Window
+
+
+class SegmentwiseARTBP(AbstractAlgorithm):
+    """Supervised learning on the stream of a task, with one update per truncation of ARTBP, on the *sum* of the losses
+    since the last truncation.
+
+    At fixed parameters, the gradient is unbiased for the loss of the whole stream: no end of a window cuts credit. All
+    sequences of the batch are truncated at the same steps. A segment is computed in the shortest of a few windows, of
+    lengths that double, into which it fits.
+
+    Use it to reproduce the thesis, or where credit must not be cut at the end of a window. In `Supervised` with `ARTBP`
+    each sequence has its own truncations, and all updates have windows of one length.
+
+    **Arguments:**
+
+    - `task`: the task.
+    - `network`: makes the network, as `network(task, key=key)`.
+    - `estimator`: the ARTBP estimator, which sets the distribution of the truncations.
+    - `optimizer`: the optimiser, an optax transformation of the gradient.
+    - `batch_size`: the number of sequences.
+    - `longest`: the largest number of steps of a segment; longer ones are cut, which is biased. Let this be rare:
+      P(length > L) falls as L^{1−α}.
+
+    Reference: Tallec and Ollivier, *Unbiasing truncated backpropagation through time*, 2017; thesis chapter 4.
+    """
+
+    task: AbstractTask
+    network: Callable[..., Network]
+    estimator: ARTBP = ARTBP(16)
+    optimizer: Optimizer = optax.adam(3e-3)
+    batch_size: int = 16
+    longest: int = 1024
+
+    def __check_init__(self):
+        require_positive(self, "batch_size", "longest")
+
+    @property
+    def step(self) -> NetworkStep:
+        return NetworkStep(self.task.loss)
+
+    @property
+    def steps_per_update(self) -> int:
+        return round(float(self.estimator.mean_length)) * self.batch_size
+
+    @property
+    def criterion(self) -> Criterion:
+        return task_criterion(self.task)
+
+    @property
+    def evaluation_unit(self) -> Literal["steps", "episodes"]:
+        return "steps"
+
+    @property
+    def episode_length(self) -> int | None:
+        return self.task.episode_length
+
+    @property
+    def vectorize_seeds(self) -> bool:
+        return False  # seeds have different lengths: as a batch axis, all would compute the longest window
+
+    def init(self, key: PRNGKeyArray) -> LearnerState:
+        return Supervised(self.task, self.network, self.estimator, self.optimizer, self.batch_size, self.longest).init(key)
+
+    def update(self, state: LearnerState) -> tuple[LearnerState, Outcome]:
+        key, draw_key = jax.random.split(state.key)
+        length, flow = self.segment(draw_key)
+        gradient, outcome = self.gradient(state, length, flow)
+        memory, sources = self.after(state, length)
+        network, optimizer = descend(self.optimizer, state.network, state.optimizer, gradient, outcome.loss)
+        metrics = outcome.metrics | descent_metrics(self.optimizer, gradient, state.updates)
+        state = LearnerState(network, optimizer, Carry(memory), sources, key, state.updates + 1)
+        return state, Outcome(outcome.loss, metrics)
+
+    def network_in(self, state: LearnerState) -> Model:
+        return state.network
+
+    def evaluate(self, network: Model, key: PRNGKeyArray, amount: int) -> Metrics:
+        return evaluate_on_task(self.task, network, key, amount, self.batch_size, self.longest)
+
+    def timeline(self, network: Model, key: PRNGKeyArray, steps: int) -> Timeline:
+        return task_timeline(self.task, network, key, steps)
+
+    def split(self, part: Split = "test") -> "SegmentwiseARTBP":
+        return dataclasses.replace(self, task=self.task.split(part))
+
+    def sizes(self) -> list[int]:
+        """The lengths of the windows that segments are computed in."""
+        size, found = min(16, self.longest), []
+        while size < self.longest:
+            found.append(size)
+            size *= 2
+        return [*found, self.longest]
+
+    def segment(self, key: PRNGKeyArray) -> tuple[Int[Array, ""], Float[Array, " longest"]]:
+        """Returns (length, flow): the length of a segment, and the factors on the credit within it."""
+        since = jnp.arange(1, self.longest + 1, dtype=float)
+        c = self.estimator.odds(since)
+        truncated = jax.random.uniform(key, since.shape) < c
+        length = jnp.where(truncated.any(), jnp.argmax(truncated) + 1, self.longest)
+        return length, jnp.roll(1 / (1 - c), 1)
+
+    def gradient(
+        self, state: LearnerState, length: Int[Array, ""], flow: Float[Array, " longest"]
+    ) -> tuple[Model, Outcome]:
+        """Returns (gradient, outcome): the gradient of the sum of a segment's losses, and their mean with the metrics."""
+        sizes = self.sizes()
+        branches = [partial(self._within, size, state, length, flow) for size in sizes]
+        return jax.lax.switch(jnp.searchsorted(jnp.array(sizes), length), branches)
+
+    def _within(self, size: int, state: LearnerState, length: Any, flow: Any) -> tuple[Model, Outcome]:
+        """`gradient`, computed in a window of `size` steps, of which the first `length` count."""
+
+        def weighted(output, target):
+            target, weight = target
+            loss, metrics = self.task.loss(output, target)
+            return weight.astype(loss.dtype) * loss, jax.tree.map(lambda leaf: weight.astype(leaf.dtype) * leaf, metrics)
+
+        _, window = self.task.window(state.sources, size)
+        counts = jnp.broadcast_to(jnp.arange(size) < length, window.first.shape)
+        window = Window(window.first, window.inputs, (window.targets, counts))
+        flow = jnp.broadcast_to(jnp.where(jnp.arange(size) < length, flow[:size], 0), window.first.shape)
+        gradient, _, outcome = reverse_gradient(NetworkStep(weighted), state.network, state.carry, window, flow)
+        gradient = jax.tree.map(lambda leaf: size * leaf, gradient)
+        return gradient, Outcome(outcome.loss * size / length, outcome.metrics)
+
+    def after(self, state: LearnerState, length: Int[Array, ""]) -> tuple[Any, Any]:
+        """Returns (memory, sources) at the end of a segment."""
+
+        def one(_, running):
+            memory, sources = running
+            sources, data = jax.vmap(self.task.emit)(sources)
+            memory, _ = jax.vmap(lambda memory, data: self.step(state.network, memory, data))(memory, data)
+            return memory, sources
+
+        return jax.lax.fori_loop(0, length, one, (state.carry.state, state.sources))

@@ -1,0 +1,55 @@
+"""The optimal policy of a known environment."""
+
+from typing import Any
+
+from jaxtyping import Array, Int, PRNGKeyArray
+
+from farback.envs import AbstractEnv, TabularMDP
+from farback.envs.bandit import AbstractBandit
+from farback.strategies.base import AbstractStrategy, prior
+from farback.strategies.belief import AbstractBelief, Values
+from farback.strategies.world import plan
+
+
+class Known(AbstractBelief):
+    """A belief that is certain: a table of values, which no step changes."""
+
+    table: Values
+    instead: AbstractBelief
+
+    @property
+    def horizon(self) -> int:
+        return self.instead.horizon
+
+    def state_index(self, observation: Array) -> Int[Array, ""]:
+        return self.instead.state_index(observation)
+
+    def update(self, state, action, reward, next_state, ended):
+        return self
+
+    def expected(self) -> Values:
+        return self.table
+
+    def drawn(self, key: PRNGKeyArray) -> Values:
+        return self.table
+
+
+class Oracle(AbstractStrategy):
+    """The optimal policy of each environment, which it knows: an upper bound on the expected return of every strategy.
+
+    On k arms with uniform probabilities its expected reward is k / (k + 1), and its expected return in `TabularMDP()`
+    21.86.
+    """
+
+    def prior(self, env: AbstractEnv, state: Any) -> Known:
+        belief = prior(env)
+        match env:
+            case TabularMDP():
+                return Known(plan(env.mdp(state), env.horizon), belief)
+            case AbstractBandit():
+                return Known(env.means(state)[None, None], belief)
+            case _:
+                raise AssertionError("prior refuses other environments")
+
+    def values(self, belief: Known, episode: Int[Array, ""], key: PRNGKeyArray) -> Values:
+        return belief.expected()

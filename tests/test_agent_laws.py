@@ -1,0 +1,272 @@
+"""The table of agents x laws: a new agent is one line in it, and is tested by every law."""
+
+import dataclasses
+import functools
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from gymnasium.spaces import Box, Discrete
+from states import arrays, identical, restored
+from tiers import slow_except
+from tiny_envs import Parts, Picture
+
+from farback import encoders
+from farback.acting import rollout
+from farback.agents import (
+    GAE,
+    PPO,
+    TRPO,
+    AbstractAgent,
+    ActorCriticNetwork,
+    EpisodeReturn,
+    ImmediateReward,
+    NStep,
+    OptimalBaseline,
+    PolicyGradient,
+    RewardToGo,
+)
+from farback.cells import GRU, MLP, RTU, Chain, Frozen, FrozenEncoder, SkipConcat
+from farback.encoders import Conv, DictEncoder
+from farback.envs import Ladder, PreviousActionReward, Target, TMaze
+from farback.estimators import BPTT, RTRL
+from farback.estimators.base import time_major
+from farback.memup import MemUPAgent
+from farback.network import NetworkStep
+from farback.ops.distributions import distribution
+from farback.ops.schedules import LinearSchedule
+from farback.types import InputError, Tally, Window
+
+MAZE, NO_STEP = TMaze(2, noise=False), optax.sgd(0.0)
+GRU8, RTU8, MLP16 = functools.partial(GRU, size=8), functools.partial(RTU, size=8), functools.partial(MLP, size=16)
+CONV = functools.partial(Conv, channels=(4,), kernel=3, stride=2)
+MLP8 = functools.partial(encoders.MLP, size=8, layers=1)
+
+
+def reader(size, *, key):
+    return Chain(SkipConcat(GRU(size, 8, key=key)), MLP(size + 8, 16, key=key))
+
+
+def frozen(size, *, key):
+    """A memory as a pretrained one is: its parameters stay as they are."""
+    return Frozen(GRU(size, 16, key=key))
+
+
+def pictures(space, *, key):
+    return DictEncoder(space, image=CONV, key=key)
+
+
+def fixed(space, *, key):
+    """An encoder as a pretrained one is."""
+    return FrozenEncoder(CONV(space, key=key))
+
+
+def make(agent, env=MAZE, cell=GRU8, estimator=BPTT(), window=9, shared=False, encoder=None, memory=None, **more):
+    network = ActorCriticNetwork(cell, encoder, memory, shared)
+    return agent(env, network, estimator, optax.adam(1e-2), num_envs=8, window=window, **more)
+
+
+class Row(NamedTuple):
+    """An agent, the mean return that it reaches within a number of updates, and whether it learns a value."""
+
+    agent: AbstractAgent
+    reaches: float = 2.25  # half way from a policy without memory to the optimum of the maze
+    updates: int = 150
+    value: bool = True
+
+
+PPO2 = functools.partial(PPO, epochs=2, minibatches=2)
+TUNE = LinearSchedule(0.05, 0.0, 50)
+MEMUP = functools.partial(MemUPAgent, agent=PPO2, memory_window=1, batch_size=8)
+AGENTS = {
+    "PG-return": Row(make(PolicyGradient, psi=EpisodeReturn())),
+    "PG-to-go": Row(make(PolicyGradient, psi=RewardToGo(), encoder=MLP8)),
+    "PG-GAE": Row(make(PolicyGradient, psi=GAE(0.9), entropy_coef=TUNE)),
+    "PG-n-step": Row(make(PolicyGradient, Ladder(2, horizon=4), MLP16, psi=NStep(2), shared=True), 0.75),
+    "PG-immediate": Row(make(PolicyGradient, Parts(), MLP16, psi=ImmediateReward()), 0.9),
+    "PG-RTRL": Row(make(PolicyGradient, cell=RTU8, estimator=RTRL(), window=3, shared=True), updates=400),
+    "PPO": Row(make(PPO2)),
+    "PPO-shared-previous": Row(make(PPO2, PreviousActionReward(MAZE), shared=True)),
+    "PPO-sequences": Row(make(PPO2, sequence_length=3)),
+    "PPO-schedules": Row(make(PPO2, gamma=LinearSchedule(0.5, 1.0, 20), entropy_coef=TUNE, encoder=MLP8)),
+    "PPO-RTRL": Row(make(PPO2, cell=RTU8, estimator=RTRL())),
+    "PPO-image": Row(make(PPO2, Picture(), encoder=CONV), 0.75),
+    "PPO-dict": Row(make(PPO2, Parts(), MLP16, encoder=pictures), 0.9),
+    "PPO-frozen": Row(make(PPO2, cell=MLP16, memory=frozen, shared=True)),
+    "PPO-continuous-RTRL": Row(make(PPO2, Target(horizon=4), RTU8, RTRL(exact_encoder=False), encoder=MLP8), 0.9),
+    "TRPO": Row(make(TRPO)),
+    "TRPO-image-frozen": Row(make(TRPO, Picture(), MLP16, encoder=CONV, memory=frozen), 0.7),
+    "OptimalBaseline": Row(make(OptimalBaseline), value=False),
+    "MemUPAgent": Row(make(MEMUP, cell=reader, shared=True)),
+    "MemUPAgent-image": Row(make(MEMUP, Picture(), reader, encoder=fixed, shared=True, passes=2), 0.75),
+}
+
+
+@pytest.fixture(autouse=True)
+def _optax_promotes():
+    with jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+FAST = ("PG-GAE", "PPO", "TRPO", "OptimalBaseline", "MemUPAgent")
+laws = pytest.mark.parametrize("name", slow_except(FAST, AGENTS), scope="module")  # all laws of an agent follow each other
+
+
+@functools.lru_cache(maxsize=1)
+def compiled(name):
+    """One update of an agent, compiled once for all laws."""
+    return eqx.filter_jit(AGENTS[name].agent.update)
+
+
+def run(name, state, updates):
+    outcomes = []
+    for _ in range(updates):
+        state, outcome = compiled(name)(state)
+        outcomes.append(outcome)
+    return state, outcomes
+
+
+@functools.lru_cache(maxsize=2)
+def start(name, seed=0):
+    return AGENTS[name].agent.init(jax.random.key(seed))
+
+
+@laws
+def test_agent_resumes_bit_for_bit(name):
+    whole, _ = run(name, start(name), 4)
+    half, _ = run(name, start(name), 2)
+    assert identical(run(name, restored(half), 2)[0], whole)
+
+
+def test_agent_resume_control_lost_environments():
+    half, _ = run("PPO", start("PPO"), 2)
+    lost = eqx.tree_at(lambda state: state.envs, half, start("PPO").envs)
+    assert not identical(run("PPO", lost, 2)[0].network, run("PPO", half, 2)[0].network)
+
+
+@laws
+def test_agent_seeds_are_independent(name):
+    agent, seeds = AGENTS[name].agent, [start(name, 0), start(name, 1)]
+    static = eqx.filter(seeds[0], eqx.is_array, inverse=True)
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(eqx.filter(state, eqx.is_array) for state in seeds))
+
+    @jax.jit
+    @jax.vmap
+    def update(dynamic):
+        return eqx.filter(agent.update(eqx.combine(dynamic, static))[0], eqx.is_array)
+
+    together = update(stacked)
+    alone = [arrays(run(name, state, 1)[0]) for state in seeds]
+    for index, found in enumerate(alone):
+        for one, other in zip(found, arrays(jax.tree.map(lambda leaf, index=index: leaf[index], together)), strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-9)
+    assert not all(np.allclose(one, other) for one, other in zip(*alone, strict=True)), "control: seeds differ"
+
+
+@laws
+def test_agent_stays_finite_and_reports_its_metrics(name):
+    state, outcomes = run(name, start(name), 3)
+    assert all(np.isfinite(leaf).all() for leaf in arrays(state) if leaf.dtype.kind == "f")
+    for outcome in outcomes:
+        assert np.isfinite(outcome.loss)
+        assert all(np.isfinite(tally.total) and np.isfinite(tally.count) for tally in outcome.metrics.values())
+    metrics = outcomes[-1].metrics
+    expected = {"losses/grad_norm", "losses/policy_loss", "losses/entropy", "episodic_return", "episodic_length"}
+    assert expected <= set(metrics)
+    assert metrics["losses/grad_norm"].mean > 0
+    assert ("losses/explained_variance" in metrics) == AGENTS[name].value
+    assert ("losses/value_loss" in metrics) == AGENTS[name].value
+
+
+def mean_return(outcomes):
+    tallies = [outcome.metrics["episodic_return"] for outcome in outcomes]
+    return sum(float(tally.total) for tally in tallies) / sum(float(tally.count) for tally in tallies)
+
+
+@laws
+def test_agent_learns_a_small_chain(name):
+    row = AGENTS[name]
+    _, outcomes = run(name, start(name), row.updates)
+    assert mean_return(outcomes[:5]) < row.reaches, "there is something to learn"
+    assert mean_return(outcomes[-20:]) > row.reaches
+
+
+def test_agent_learning_control_no_step():
+    agent = dataclasses.replace(AGENTS["PPO"].agent, optimizer=NO_STEP)
+    state, outcomes, update = agent.init(jax.random.key(0)), [], eqx.filter_jit(agent.update)
+    for _ in range(40):
+        state, outcome = update(state)
+        outcomes.append(outcome)
+    assert mean_return(outcomes[-20:]) < 2.25
+
+
+@laws
+@pytest.mark.parametrize("actions", [Discrete(5), Box(-1, 1, (3,))], ids=["discrete", "continuous"])
+def test_agent_refuses_a_head_that_does_not_fit(name, actions):
+    agent = AGENTS[name].agent
+
+    class Other(type(agent.env)):
+        action_space = actions
+
+    other = object.__new__(Other)
+    for field in dataclasses.fields(agent.env):
+        object.__setattr__(other, field.name, getattr(agent.env, field.name))
+    wrong = dataclasses.replace(agent, network=lambda env, *, key: agent.network(other, key=key))
+    with pytest.raises(InputError, match=r"The policy's output is .* but the actions"):
+        wrong.init(jax.random.key(0))
+
+
+def replay_errors(agent):
+    """From a state and a shift of the parameters, how far a replay of a rollout is from what the policy computed as it
+    acted: the largest error of the ratio, and of the value.
+    """
+
+    def loss(output, target):
+        action, extras = target
+        log_prob = distribution(agent.env.action_space, output.policy).log_prob(action)
+        return jnp.exp(log_prob - extras.log_prob) - 1, {"value": Tally(output.value - extras.value, jnp.ones(()))}
+
+    @eqx.filter_jit
+    def errors(state, shift):
+        policy = agent.policy(state.network)
+        _, _, steps, _ = rollout(agent.env, policy, state.carry.state, state.envs, state.key, 7)
+        window = time_major(Window(steps.first, steps.observation, (steps.action, steps.extras)))
+        moved = jax.tree.map(lambda leaf: leaf + shift if eqx.is_inexact_array(leaf) else leaf, state.network)
+        ratio, metrics = NetworkStep(loss).unroll(moved, state.carry.state, window, jnp.ones(window.first.shape))[1]
+        return jnp.stack([jnp.abs(ratio).max(), jnp.abs(metrics["value"].total).max()])
+
+    return errors
+
+
+@laws
+def test_agent_ratio_is_one_on_the_first_pass(name):
+    """The network, unrolled over a whole rollout, computes what it computed step by step; a moved one does not."""
+    agent, state = AGENTS[name].agent, run(name, start(name), 2)[0]
+    if isinstance(agent, MemUPAgent):
+        agent, state = agent.actor(), state.agent
+    errors = replay_errors(agent)
+    assert errors(state, jnp.array(0.0)).max() < 1e-10
+    assert errors(state, jnp.array(0.1)).min() > 1e-3, "control"
+
+
+@pytest.mark.parametrize("name", slow_except(["PPO"], (name for name in AGENTS if name.startswith("PPO"))))
+def test_ppo_divergence_is_zero_without_a_step(name):
+    agent = dataclasses.replace(AGENTS[name].agent, optimizer=NO_STEP)
+    state, outcome = eqx.filter_jit(agent.update)(start(name))
+    assert abs(outcome.metrics["losses/approx_kl"].mean) < 1e-20
+    assert outcome.metrics["losses/clipfrac"].total == 0
+    assert identical(state.network, start(name).network)
+
+
+def test_frozen_memory_keeps_its_parameters_and_the_rest_learns():
+    for name, memory in (
+        ("PPO-frozen", lambda network: network.memory.layers[0]),
+        ("TRPO-image-frozen", lambda network: network.policy.memory.layers[0]),
+    ):
+        before, after = start(name), run(name, start(name), 3)[0]
+        assert identical(memory(before.network), memory(after.network))
+        assert not identical(before.network, after.network)

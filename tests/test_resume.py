@@ -1,0 +1,96 @@
+"""Every algorithm resumes bit for bit."""
+
+import jax
+import numpy as np
+import pytest
+from small_runs import identical, leaves, rows, run
+
+from farback import configure
+from farback.runs.algorithms import ALGORITHMS
+
+TASK = {"task": "Recall(3)", "cell": "GRU(4)", "batch_size": 2}
+ENV = {"env": "TMaze(3, extra=1)", "cell": "GRU(3)", "num_envs": 4, "window": 4}
+CURRICULUM = "Curriculum(NoisyRecall(9), 'length', 5, 1, -9.0, episodes=1)"
+MEMUP = {"data": "RandomEpisodes(TMaze(3, extra=1))", "cell": "LSTM(3)", "batch_size": 2, "window": 2}
+
+# One line per algorithm: its name in the command line, and the arguments of a small run.
+RUNS = {
+    "supervised": ("supervised", TASK | {"estimator": "UORO()", "window": 2}),
+    "segmentwise-artbp": ("segmentwise-artbp", TASK | {"estimator": "ARTBP(3)", "longest": 8}),
+    "memup-prediction-error": ("memup", MEMUP | {"detector": "PredictionErrorDetector()"}),
+    "memup-quantile-spread": ("memup", MEMUP | {"detector": "QuantileSpreadDetector()"}),
+    "policy-gradient": ("policy-gradient", ENV | {"estimator": "RTRL()"}),
+    "ppo": ("ppo", ENV | {"epochs": 2, "minibatches": 2, "gamma": "LinearSchedule(0.5, 0.9, 5)"}),
+    "trpo": ("trpo", ENV | {"value_updates": 1}),
+    "optimal-baseline": ("optimal-baseline", ENV),
+    "memup-agent": (
+        "memup-agent",
+        ENV
+        | {"cell": "Chain(SkipConcat(GRU(3)), MLP(4))", "shared_memory": True, "agent": "PPO(epochs=1)", "batch_size": 2},
+    ),
+    "ppo-curriculum": ("ppo", ENV | {"env": CURRICULUM, "window": 8}),
+}
+
+
+@pytest.fixture(autouse=True)
+def _optax_promotes():
+    with jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+def config(name, updates):
+    algorithm, words = RUNS[name]
+    made = configure(algorithm, **words, optimizer="adam(1e-2)", seed=5, log_every=2)
+    return made.replace(total_steps=updates * made.build().steps_per_update)
+
+
+def test_the_table_has_every_algorithm():
+    assert {algorithm for algorithm, _ in RUNS.values()} == set(ALGORITHMS)
+
+
+FAST = ("supervised", "ppo")
+
+
+@pytest.mark.parametrize("name", [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in RUNS])
+def test_a_run_resumes_bit_for_bit(name, tmp_path):
+    whole = run(tmp_path / "whole", config(name, 7))
+    for updates in (1, 4, 7):  # a first update, a whole row of the log, and half of one
+        broken = run(tmp_path / "broken", config(name, updates))
+    assert whole.facts["update"] == broken.facts["update"] == 7
+    assert identical(whole.state, broken.state)
+    assert rows(tmp_path / "whole") == rows(tmp_path / "broken")
+
+
+@pytest.mark.slow
+def test_a_curriculum_keeps_its_level(tmp_path):
+    """Each episode is a success, so that the level rises before and after the break."""
+    before = run(tmp_path, config("ppo-curriculum", 2))
+    after = run(tmp_path, config("ppo-curriculum", 4))
+    levels = [saved.state.state.envs.copies.state.level for saved in (before, after)]
+    assert (np.asarray(levels[0]) > 5).all()
+    assert (np.asarray(levels[1]) >= np.asarray(levels[0])).all()
+
+
+@pytest.mark.slow
+def test_a_hosted_environment_resumes_with_fresh_episodes(tmp_path):
+    """The state of a hosted environment is outside of JAX and in no checkpoint.
+
+    What resumes bit for bit: the network, the optimizer, the keys, the counters, and the rows logged before. What does not:
+    the episodes in progress, which are truncated; the copies are made anew from the seeds that their numbers give. The run
+    is therefore a valid run, but not the one without a break.
+    """
+    made = configure("ppo", env='Gymnasium("CartPole-v1")', cell="GRU(3)", num_envs=2, window=4, minibatches=2, log_every=1)
+    first = run(tmp_path, made.replace(total_steps=3 * 8))
+    program = made.replace(total_steps=1, log_every=1).program()  # other copies of the environment, as in another process
+    state, _, finite = program.advance(first.state, 0, 3)
+    assert finite.all()
+    for name, leaf in leaves(first.state).items():
+        np.testing.assert_array_equal(leaf, leaves(state)[name], err_msg=name)
+    logged = rows(tmp_path)
+    second = run(tmp_path, made.replace(total_steps=6 * 8))
+    assert second.facts["update"] == 6
+    assert rows(tmp_path)[:3] == logged
+    assert [row["update"] for row in rows(tmp_path)] == list(range(1, 7))
+    after, _, finite = program.advance(first.state, 1, 3)
+    assert finite.all()
+    assert not identical(after, first.state)
