@@ -274,7 +274,7 @@ def test_strategies_beat_random_in_gaussian_arms():
         (lambda: UCB1(-0.1), r"UCB1\(c=-0.1\).*give c >= 0"),
         (lambda: KLUCB(float("nan")), r"KLUCB\(c=nan\).*give c >= 0"),
         (lambda: LikeliestDraw(0), "give samples >= 1"),
-        (lambda: InformationDirected(1), "give points >= 2"),
+        (lambda: InformationDirected(1), "a grid has at least 2 points"),
         (lambda: BayesOptimal().ready(Bandit(3), 10), "two arms, not 3"),
         (lambda: BayesOptimal().ready(Bandit(2), 200), "50 episodes at most, not 200.*6 GB"),
         (lambda: Gittins().ready(GaussianBandit(2), 10), "Gittins plays Bandit, not GaussianBandit"),

@@ -255,7 +255,7 @@ def test_expressions_name_data_tasks(home, monkeypatch):
     assert build("Pixels(permuted=True)", AbstractTask).permuted
     assert build("Pixels('mnist', seed=4)", AbstractTask).classes == 3
     assert build("Text('story.txt', unit='word')", AbstractTask).unit == "word"
-    with pytest.raises(InputError, match="path wants a string"):
+    with pytest.raises(InputError, match="path = 3: give a string"):
         build("Text(3)", AbstractTask)
 
 
@@ -311,7 +311,7 @@ class TestBadData:
             ("latin", "été ".encode("latin-1") * 30, "'latin' is no UTF-8 text: byte 0 is 0xe9"),
             ("empty", b"", "training part has 0 symbols"),
             ("short", b"a few words", "validation part has 1 symbols"),
-            ("text8", b"anarchism " * 30, r"has 300 bytes, where text8 has 100,000,000.*mattmahoney\.net"),
+            ("text8", b"anarchism " * 30, r"has 300 bytes, but text8 has 100,000,000.*mattmahoney\.net"),
         ],
     )
     def test_bad_texts_are_refused(self, here, name, data, message):

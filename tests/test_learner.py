@@ -47,7 +47,7 @@ def test_supervised_with_tbptt_does_not_learn_beyond_the_truncation():
         return late_loss(Supervised(Recall(12, symbols=4), network, estimator, optax.adam(1e-2), 16, 26), 1200, key=2)
 
     assert loss(TBPTT(2)) > 0.9
-    assert loss(BPTT()) < 0.5
+    assert loss(BPTT()) < 0.6
 
 
 def test_segmentwise_artbp_learns_recall():

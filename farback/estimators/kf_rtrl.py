@@ -82,7 +82,7 @@ class KFRTRL(AbstractEstimator):
 def recurrent(
     step: AbstractStep, model: Model, state: State, features: Any
 ) -> list[tuple[AbstractAffineCell, State, Array]]:
-    """The recurrent affine cells of the model, each with its state and its input at a step."""
+    """The recurrent affine cells of the model, each with its state and its input at a step from `state`."""
     memory = step.memory(model)
     inputs = element_inputs(memory, state, features)
     return [
@@ -104,7 +104,7 @@ def kronecker_follow(step: AbstractStep, model: Model) -> Follow:
         keys = jax.random.split(key, len(trace))
         features = linearised.features
         features = step.encode(model, data) if features is None else jax.tree.map(lambda leaf: leaf[0], features)
-        cells = recurrent(step, model, linearised.state, features)
+        cells = recurrent(step, model, reset(step.memory(model), linearised.state, data.first), features)
         for (cell, own, x), (u, a), q, key in zip(cells, trace, credits, keys, strict=True):
             gathered = cell.gather(jnp.multiply.outer(u, jnp.tensordot(ravel_pytree(q)[0], a, 1)))
             indirect |= zip(map(id, jax.tree.leaves(cell)), jax.tree.leaves(gathered), strict=True)
