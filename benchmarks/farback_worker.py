@@ -106,9 +106,13 @@ def _seconds(run):
 
 def stream_learner(estimator: str, cell: str, hidden: int, symbols: int):
     """A learner of uniformly random symbols, one at a time, and its state."""
-    made = lambda task, *, key: make_network(cell, symbols, hidden, symbols)  # noqa: E731
+
+    def network(task, *, key):
+        del task, key
+        return make_network(cell, symbols, hidden, symbols)
+
     learner = Supervised(
-        UniformSymbols(symbols), made, build(estimator, AbstractEstimator), optax.adam(3e-3), batch_size=1, window=1
+        UniformSymbols(symbols), network, build(estimator, AbstractEstimator), optax.adam(3e-3), batch_size=1, window=1
     )
     return learner, learner.init(jax.random.key(1))
 

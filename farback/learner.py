@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -58,7 +59,81 @@ class ReadoutNetwork(eqx.Module):
         return Network(encoder, memory, readout)
 
 
-class Supervised(AbstractAlgorithm):
+class AbstractStreamLearner(AbstractAlgorithm):
+    """Supervised learning on the stream of a task: all but the update."""
+
+    task: eqx.AbstractVar[AbstractTask]
+    network: eqx.AbstractVar[Callable[..., Network]]
+    estimator: eqx.AbstractVar[Any]
+    optimizer: eqx.AbstractVar[Optimizer]
+    batch_size: eqx.AbstractVar[int]
+
+    @property
+    @abstractmethod
+    def longest_window(self) -> int:
+        """The largest number of steps of a window."""
+
+    @property
+    def step(self) -> NetworkStep:
+        return NetworkStep(self.task.loss)
+
+    @property
+    def criterion(self) -> Criterion:
+        levels = {"optimum": self.task.optimum, "memoryless": self.task.memoryless}
+        return Criterion("losses/loss", True, {name: value for name, value in levels.items() if math.isfinite(value)})
+
+    @property
+    def evaluation_unit(self) -> Literal["steps", "episodes"]:
+        return "steps"
+
+    @property
+    def episode_length(self) -> int | None:
+        return self.task.episode_length
+
+    def init(self, key: PRNGKeyArray) -> LearnerState:
+        network_key, key, data_key = jax.random.split(key, 3)
+        network = self.network(self.task, key=network_key)
+        check_network(network, self.task)
+        sources = self.task.sources(self.batch_size, data_key)
+        window = jax.eval_shape(lambda: self.task.window(sources, 1)[1])
+        window = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), window)
+        carry = self.estimator.init(self.step, network, window)
+        optimizer = self.optimizer.init(eqx.filter(network, eqx.is_inexact_array))
+        return LearnerState(network, optimizer, carry, sources, key, jnp.zeros((), int))
+
+    def network_in(self, state: LearnerState) -> Model:
+        return state.network
+
+    def evaluate(self, network: Model, key: PRNGKeyArray, amount: int) -> Metrics:
+        """The metrics on `amount` fresh steps. Tallies have one entry per window."""
+
+        def one(running, _):
+            state, sources = running
+            sources, window = self.task.window(sources, self.longest_window)
+            window = jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), window)
+            state, (loss, metrics) = self.step.unroll(network, state, window, jnp.ones(window.first.shape))
+            return (state, sources), logged(Outcome(jnp.mean(loss), jax.tree.map(jnp.sum, metrics)))
+
+        start = (self.step.initial(network, self.batch_size), self.task.sources(self.batch_size, key))
+        return jax.lax.scan(one, start, None, -(-amount // (self.batch_size * self.longest_window)))[1]
+
+    def timeline(self, network: Model, key: PRNGKeyArray, steps: int) -> Timeline:
+        def one(running, _):
+            state, source = running
+            source, data = self.task.emit(source)
+            state, output = self.step.advance(network, state, data.first, self.step.encode(network, data))
+            metrics = logged(Outcome(*self.step.loss(network, output, data)))
+            return (state, source), Timeline(
+                data.first, jnp.array(False), data.inputs, network.head(output), state, metrics
+            )
+
+        return jax.lax.scan(one, (network.memory.initial(), self.task.begin(key)), None, steps)[1]
+
+    def split(self, part: Split = "test") -> "AbstractStreamLearner":
+        return dataclasses.replace(self, task=self.task.split(part))
+
+
+class Supervised(AbstractStreamLearner):
     """Supervised learning on the stream of a task, with one step of an optimiser per window of `batch_size` sequences:
 
         θ ← θ + optimizer(ĝ),      ĝ the estimator's gradient of the mean loss of the window
@@ -86,35 +161,12 @@ class Supervised(AbstractAlgorithm):
         require_positive(self, "batch_size", "window")
 
     @property
-    def step(self) -> NetworkStep:
-        return NetworkStep(self.task.loss)
-
-    @property
     def steps_per_update(self) -> int:
         return self.batch_size * self.window
 
     @property
-    def criterion(self) -> Criterion:
-        return task_criterion(self.task)
-
-    @property
-    def evaluation_unit(self) -> Literal["steps", "episodes"]:
-        return "steps"
-
-    @property
-    def episode_length(self) -> int | None:
-        return self.task.episode_length
-
-    def init(self, key: PRNGKeyArray) -> LearnerState:
-        network_key, key, data_key = jax.random.split(key, 3)
-        network = self.network(self.task, key=network_key)
-        check_network(network, self.task)
-        sources = self.task.sources(self.batch_size, data_key)
-        window = jax.eval_shape(lambda: self.task.window(sources, 1)[1])
-        window = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), window)
-        carry = self.estimator.init(self.step, network, window)
-        optimizer = self.optimizer.init(eqx.filter(network, eqx.is_inexact_array))
-        return LearnerState(network, optimizer, carry, sources, key, jnp.zeros((), int))
+    def longest_window(self) -> int:
+        return self.window
 
     def update(self, state: LearnerState) -> tuple[LearnerState, Outcome]:
         sources, window = self.task.window(state.sources, self.window)
@@ -135,55 +187,6 @@ class Supervised(AbstractAlgorithm):
         metrics = outcome.metrics | descent_metrics(self.optimizer, gradient, state.updates)
         state = LearnerState(network, optimizer, carry, state.sources, key, state.updates + 1)
         return state, Outcome(outcome.loss, metrics)
-
-    def network_in(self, state: LearnerState) -> Model:
-        return state.network
-
-    def evaluate(self, network: Model, key: PRNGKeyArray, amount: int) -> Metrics:
-        return evaluate_on_task(self.task, network, key, amount, self.batch_size, self.window)
-
-    def timeline(self, network: Model, key: PRNGKeyArray, steps: int) -> Timeline:
-        return task_timeline(self.task, network, key, steps)
-
-    def split(self, part: Split = "test") -> "Supervised":
-        return dataclasses.replace(self, task=self.task.split(part))
-
-
-def task_criterion(task: AbstractTask) -> Criterion:
-    """The criterion of learning a task: its loss, with the known levels of it."""
-    levels = {"optimum": task.optimum, "memoryless": task.memoryless}
-    return Criterion("losses/loss", True, {name: value for name, value in levels.items() if math.isfinite(value)})
-
-
-def evaluate_on_task(
-    task: AbstractTask, network: Model, key: PRNGKeyArray, steps: int, batch_size: int, window: int
-) -> Metrics:
-    """The metrics of a network on the stream of a task. Tallies have one entry per window."""
-    step = NetworkStep(task.loss)
-
-    def one(running, _):
-        state, sources = running
-        sources, window_ = task.window(sources, window)
-        window_ = jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), window_)
-        state, (loss, metrics) = step.unroll(network, state, window_, jnp.ones(window_.first.shape))
-        return (state, sources), logged(Outcome(jnp.mean(loss), jax.tree.map(jnp.sum, metrics)))
-
-    start = (step.initial(network, batch_size), task.sources(batch_size, key))
-    return jax.lax.scan(one, start, None, -(-steps // (batch_size * window)))[1]
-
-
-def task_timeline(task: AbstractTask, network: Model, key: PRNGKeyArray, steps: int) -> Timeline:
-    """The timeline of a network on one sequence of a task."""
-    step = NetworkStep(task.loss)
-
-    def one(running, _):
-        state, source = running
-        source, data = task.emit(source)
-        state, output = step.advance(network, state, data.first, step.encode(network, data))
-        metrics = logged(Outcome(*step.loss(network, output, data)))
-        return (state, source), Timeline(data.first, jnp.array(False), data.inputs, network.head(output), state, metrics)
-
-    return jax.lax.scan(one, (step.memory(network).initial(), task.begin(key)), None, steps)[1]
 
 
 def check_network(network: Any, task: AbstractTask) -> None:

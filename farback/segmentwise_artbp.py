@@ -1,27 +1,26 @@
 """ARTBP as in the thesis, with one update at each truncation of a stream."""
 
-import dataclasses
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from farback.algorithm import AbstractAlgorithm, Criterion, Timeline, require_positive
+from farback.algorithm import require_positive
 from farback.estimators import ARTBP
 from farback.estimators.reverse import reverse_gradient
-from farback.learner import LearnerState, Supervised, evaluate_on_task, task_criterion, task_timeline
+from farback.learner import AbstractStreamLearner, LearnerState
 from farback.network import Network, NetworkStep
 from farback.ops.optimizers import Optimizer, descend, descent_metrics
-from farback.step import Metrics, Model
+from farback.step import Model
 from farback.tasks.base import AbstractTask
-from farback.types import Carry, Outcome, Split, Window
+from farback.types import Carry, Outcome, Window
 
 
-class SegmentwiseARTBP(AbstractAlgorithm):
+class SegmentwiseARTBP(AbstractStreamLearner):
     """Supervised learning on the stream of a task, with one update per truncation of ARTBP, on the *sum* of the losses
     since the last truncation.
 
@@ -56,31 +55,16 @@ class SegmentwiseARTBP(AbstractAlgorithm):
         require_positive(self, "batch_size", "longest")
 
     @property
-    def step(self) -> NetworkStep:
-        return NetworkStep(self.task.loss)
-
-    @property
     def steps_per_update(self) -> int:
         return round(float(self.estimator.mean_length)) * self.batch_size
 
     @property
-    def criterion(self) -> Criterion:
-        return task_criterion(self.task)
-
-    @property
-    def evaluation_unit(self) -> Literal["steps", "episodes"]:
-        return "steps"
-
-    @property
-    def episode_length(self) -> int | None:
-        return self.task.episode_length
+    def longest_window(self) -> int:
+        return self.longest
 
     @property
     def vectorize_seeds(self) -> bool:
         return False  # seeds have different lengths: as a batch axis, all would compute the longest window
-
-    def init(self, key: PRNGKeyArray) -> LearnerState:
-        return Supervised(self.task, self.network, self.estimator, self.optimizer, self.batch_size, self.longest).init(key)
 
     def update(self, state: LearnerState) -> tuple[LearnerState, Outcome]:
         key, draw_key = jax.random.split(state.key)
@@ -91,18 +75,6 @@ class SegmentwiseARTBP(AbstractAlgorithm):
         metrics = outcome.metrics | descent_metrics(self.optimizer, gradient, state.updates)
         state = LearnerState(network, optimizer, Carry(memory), sources, key, state.updates + 1)
         return state, Outcome(outcome.loss, metrics)
-
-    def network_in(self, state: LearnerState) -> Model:
-        return state.network
-
-    def evaluate(self, network: Model, key: PRNGKeyArray, amount: int) -> Metrics:
-        return evaluate_on_task(self.task, network, key, amount, self.batch_size, self.longest)
-
-    def timeline(self, network: Model, key: PRNGKeyArray, steps: int) -> Timeline:
-        return task_timeline(self.task, network, key, steps)
-
-    def split(self, part: Split = "test") -> "SegmentwiseARTBP":
-        return dataclasses.replace(self, task=self.task.split(part))
 
     def sizes(self) -> list[int]:
         """The lengths of the windows that segments are computed in."""

@@ -142,7 +142,10 @@ def test_compute_where_uses_arrays_of_its_surroundings():
 
     def one(needed, row, offset):
         empty = jnp.zeros((0,))
-        function = lambda: (jax.lax.fori_loop(0, 3, lambda _, x: x + offset, table[row]).sum(), empty)  # noqa: E731
+
+        def function():
+            return jax.lax.fori_loop(0, 3, lambda _, x: x + offset, table[row]).sum(), empty
+
         return compute_where(needed, function, (jnp.array(-1.0), empty))[0]
 
     needed = jax.random.bernoulli(jax.random.key(0), 0.5, (5, 6))

@@ -147,17 +147,16 @@ def forward_gradient(
     example = jax.tree.map(lambda leaf: leaf[0], carry.state)
     moves = movers(step, model, example, one_example(window), exact_encoder=exact_encoder)
     window = time_major(window)
-    known, variable, pull_encoder = None, None, None
-    encoder_learns = bool(jax.tree.leaves(eqx.filter(step.encoder(model), eqx.is_inexact_array)))
-    if not exact_encoder or not encoder_learns:
-        variable, known, pull_encoder = encode_window(step, model, window)
+    learns = bool(jax.tree.leaves(eqx.filter(step.encoder(model), eqx.is_inexact_array)))
+    at_once = not (learns and exact_encoder)  # no trace holds the encoder, so its window is computed as a whole
+    variable, known, pull_encoder = encode_window(step, model, window) if at_once else (None, None, None)
 
     def run(data, known, parameters, state, variable):
         model = surrogate(eqx.combine(parameters, rest))
 
         def one(state, now):
             data, features = now
-            features = step.encode(model, data) if pull_encoder is None else features
+            features = features if at_once else step.encode(model, data)
             state, output = step.advance(model, state, data.first, features)
             return state, step.loss(model, output, data)
 
@@ -168,20 +167,18 @@ def forward_gradient(
     def one(state, trace, data, variable, known, key):
         at = partial(run, data, known)
         (new_state, loss), pull, metrics = jax.vjp(at, parameters, state, variable, has_aux=True)
-        features = eqx.combine(variable, known) if pull_encoder is not None else None
         linearised = Linearised(
             parameters,
             state,
             data,
-            features,
+            eqx.combine(variable, known) if at_once else None,
             moves,
             loss,
             lambda parameters, state: at(parameters, state, variable)[0],
             lambda cotangent: pull(cotangent)[:2],
         )
         gradient, trace = follow(linearised, trace, key)
-        cotangent = (jax.tree.map(jnp.zeros_like, state), jnp.ones_like(loss))
-        credit = pull(cotangent)[2] if encoder_learns and pull_encoder is not None else None
+        credit = pull((jax.tree.map(jnp.zeros_like, state), jnp.ones_like(loss)))[2] if learns else None
         return new_state, trace, gradient, credit, (loss, metrics)
 
     def batched(running, now):
@@ -195,14 +192,11 @@ def forward_gradient(
     running = (carry.state, carry.trace, jax.tree.map(jnp.zeros_like, parameters))
     keys = jax.vmap(lambda key: jax.random.split(key, steps // block), out_axes=1)(example_keys(key, batch))
     (state, trace, gradient), (credit, (loss, metrics)) = jax.lax.scan(batched, running, (*blocks, keys))
-    if encoder_learns and pull_encoder is not None:
+    if learns and pull_encoder is not None:
         credit = jax.tree.map(lambda leaf: leaf.reshape(steps, *leaf.shape[2:]) / batch, credit)
         gradient = jax.tree.map(jnp.add, gradient, pull_encoder(credit))
-    return (
-        gradient,
-        Carry(state, trace),
-        Outcome(jnp.sum(loss) / batch, jax.tree.map(jnp.sum, metrics)),
-    )
+    outcome = Outcome(jnp.sum(loss) / batch, jax.tree.map(jnp.sum, metrics))
+    return gradient, Carry(state, trace), outcome
 
 
 def encode_window(step: AbstractStep, model: Model, window: Window) -> tuple[Any, Any, Callable[[Any], Parameters]]:

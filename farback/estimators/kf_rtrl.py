@@ -116,14 +116,14 @@ def kronecker_follow(step: AbstractStep, model: Model) -> Follow:
 
 
 def renew(cell: AbstractAffineCell, state: State, x: Array, first: Array, trace: Kronecker, key: PRNGKeyArray) -> Kronecker:
-    """The trace after the step from `state`."""
+    """The trace after the step from `state`, which is the initial state where an episode begins (`first`)."""
     flat, unravel = ravel_pytree(state)
 
     def advance(state, shift):
         return ravel_pytree(cell.shifted(reset(cell, unravel(state), first), x, shift))[0]
 
     jacobian, d = jax.jacrev(advance, argnums=(0, 1))(flat, jnp.zeros(cell.shape, flat.dtype))
-    regressors = cell.regressors(reset(cell, state, first), x)
+    regressors = cell.regressors(state, x)
     pushed = jnp.tensordot(jacobian, trace.a, 1)
     c1, c2 = jax.random.rademacher(key, (2,), flat.dtype)
     p0 = normaliser(jnp.linalg.norm(pushed), jnp.linalg.norm(trace.u))

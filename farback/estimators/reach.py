@@ -93,7 +93,10 @@ def self_contained(step: AbstractStep, model: Model, state: State, data: Window,
     leaves = jax.tree.leaves(eqx.filter(model, eqx.is_inexact_array))
     for index, (cell, _) in enumerate(elements(step.memory(model), state)):
         own = {id(leaf) for leaf in jax.tree.leaves(cell)}
-        of_cell = lambda new, index=index: elements(step.memory(model), new)[index][1]  # noqa: E731
+
+        def of_cell(new, index=index):
+            return elements(step.memory(model), new)[index][1]
+
         moved = movers(step, model, state, data, of_cell, exact_encoder)
         if any(moves and id(leaf) not in own for leaf, moves in zip(leaves, jax.tree.leaves(moved), strict=True)):
             return False

@@ -115,7 +115,7 @@ def can_be_halved(state: PyTree) -> bool:
 
 
 def halve(state: PyTree, times: Int[np.ndarray, " seeds"]) -> PyTree:
-    """The stacked state of several seeds, with the step of each halved so many times."""
+    """The stacked state of several seeds, with the step size of each halved `times` times."""
 
     def one(part):
         return Halvings(part.scale * jnp.asarray(0.5**times, part.scale.dtype)) if isinstance(part, Halvings) else part

@@ -10,7 +10,7 @@ from farback.runs.checkpoint import write_atomically
 from farback.tasks import Pixels
 
 LETTERS = 5_600_000
-"""As many as PTB has. Nine tenths of them are for training."""
+"""The number of letters of PTB. Nine tenths of them are for training."""
 
 
 def given(name: str) -> Path | None:
