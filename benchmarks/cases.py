@@ -196,7 +196,7 @@ def constant_memory(updates: int) -> Table:
     return Table(
         "d",
         "Memory in the length of the past",
-        "Peak resident memory of a process that makes so many steps, an update each, in one compiled program. Compiling "
+        "Peak resident memory of a process that makes these steps, an update at each, in one compiled program. Compiling "
         "takes most of it; keeping the state alone of a million steps would add 61 MiB.",
         ("1,000 steps", f"{updates:,} steps"),
         tuple(row(estimator) for estimator in ("UORO()", "RTRL()")),

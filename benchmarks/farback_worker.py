@@ -71,7 +71,7 @@ def regression(cell: str, hidden: int, batch: int, steps: int, estimator: Abstra
 
 
 def bptt(cell: str, hidden: int, batch: int, steps: int, devices: int, seconds: float) -> dict[str, float]:
-    """One update: a window forwards and backwards, and Adam; the batch is shared by so many CPU devices."""
+    """One update: a window forwards and backwards, and Adam; the batch is shared by several CPU devices."""
     jax.config.update("jax_num_cpu_devices", devices)
     estimator = BPTT() if devices == 1 else Sharded(BPTT(), devices)
     update, (*running, window) = regression(cell, hidden, batch, steps, estimator)

@@ -8,7 +8,7 @@ INPUTS = OUTPUTS = 10
 
 
 def use_threads(threads: int) -> None:
-    """Computes with so many threads; 0 leaves the choice to PyTorch."""
+    """Computes with a number of threads; 0 leaves the choice to PyTorch."""
     if threads:
         torch.set_num_threads(threads)
 

@@ -72,7 +72,7 @@ ITEMS = [
         "task, cell, estimator and agent.",
         longest, {"size": (2, 16, 16), "minutes": (0.0005, 10, 60), "seeds": (2, 5, 5)}, minutes=(1, 200, 1500),
         metric=LONGEST, smoke=(0,), across=draw_grid),
-    Item("memup/ablation", "What is asked (fig. 6)",
+    Item("memup/ablation", "Choice of targets (fig. 6)",
         "By the steps that gradients pass through, in corridors of 100 and of 1,000: the target is the most surprising "
         "later step, any later step (Rnd-Pred), or none but the present (Default). The root mean square error at the last "
         "step of 100 episodes or more; without memory it is 3.5. All windows have equally many steps of episodes, or "
@@ -84,7 +84,7 @@ ITEMS = [
          "units": (4, 32, 256), "seeds": (2, 6, 6), "updates": (3, 200, 300), "steps": (64, 12_800_000, 2_000_000_000)},
         minutes=(1, 90, 3000), metric=Metric(ERROR, "RMSE"), levels={"without memory": 3.5}, smoke=(0,), final=root,
         across=draw_grid),
-    Item("memup/distractors", "Surprises that nobody can tell (fig. 5)",
+    Item("memup/distractors", "Unpredictable distractors (fig. 5)",
         "Updates until the root mean square error of the predictable reward is below 0.1, in corridors of 100, by the "
         "number of steps with random rewards, and by the number of targets. Seeds that never get there count with all "
         "their updates. An update is of one step of 2,048 episodes.",

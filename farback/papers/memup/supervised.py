@@ -11,7 +11,7 @@ from farback.runs.config import configure
 LASTING_LRU = "LRU({}, r_min=0.9, r_max=0.9999, max_phase=0.314)"
 """Linear units with a long memory from the beginning, and nearly no rotation."""
 FAR, THOUSAND = 500, 1000
-"""From so many steps on, cells begin with a longer memory; windows are twice as long, and a laptop has no transformer."""
+"""From this number of steps on, cells begin with a longer memory, windows are twice as long, and `laptop` has no transformer."""
 TOGETHER, SHARE = 64, 8
 """MemUP's least batch in long episodes, as the many updates would overfit fewer; how many times fewer episodes a slow
 transformer has.
@@ -61,7 +61,7 @@ def supervised(
 
 
 def _case(name: str, problem: Problem, algorithm: str, updates: int, passes: int, words: Words) -> Case:
-    """Passes through the episodes of a problem, each with so many updates."""
+    """Passes through the episodes of a problem, each with several updates."""
     training, tests = configured(algorithm, passes * updates, 100, **words), problem.tests
 
     def evaluate(run):
