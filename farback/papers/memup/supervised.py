@@ -11,7 +11,9 @@ from farback.runs.config import configure
 LASTING_LRU = "LRU({}, r_min=0.9, r_max=0.9999, max_phase=0.314)"
 """Linear units with a long memory from the beginning, and nearly no rotation."""
 FAR, THOUSAND = 500, 1000
-"""From this number of steps on, cells begin with a longer memory, windows are twice as long, and `laptop` has no transformer."""
+"""From this number of steps on, cells begin with a longer memory, windows are twice as long, and `laptop` leaves out the
+transformer.
+"""
 TOGETHER, SHARE = 64, 8
 """MemUP's least batch in long episodes, as the many updates would overfit fewer; how many times fewer episodes a slow
 transformer has.
