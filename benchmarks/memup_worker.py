@@ -37,7 +37,7 @@ def memory(corridor: int, units: int, batch: int, window: int, passes: int) -> C
 
 
 def update(corridor: int, units: int, batch: int, window: int, seconds: float) -> dict[str, float]:
-    """A step of the optimiser: its part of a pass, in which episodes are played, scored and learnt from."""
+    """A step of the optimizer: its part of a pass, in which episodes are played, scored and learnt from."""
     memup = memory(corridor, units, batch, window, 1).build()
     arrays, static = eqx.partition(memup.init(jax.random.key(0)), eqx.is_array)
     learn = jax.jit(lambda arrays: eqx.filter(memup.update(eqx.combine(arrays, static))[0], eqx.is_array))

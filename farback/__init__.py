@@ -16,12 +16,9 @@ from farback.acting import AbstractPolicy as AbstractPolicy
 from farback.agents import PPO as PPO
 from farback.agents import TRPO as TRPO
 from farback.agents import ActorCriticNetwork as ActorCriticNetwork
-from farback.agents import LinearSchedule as LinearSchedule
 from farback.agents import OptimalBaseline as OptimalBaseline
 from farback.agents import PolicyGradient as PolicyGradient
 from farback.algorithm import AbstractAlgorithm as AbstractAlgorithm
-from farback.algorithm import Criterion as Criterion
-from farback.algorithm import Timeline as Timeline
 from farback.cell import AbstractCell as AbstractCell
 from farback.envs import AbstractEnv as AbstractEnv
 from farback.estimators import AbstractEstimator as AbstractEstimator
@@ -33,13 +30,11 @@ from farback.memup import PredictorNetwork as PredictorNetwork
 from farback.network import AbstractEncoder as AbstractEncoder
 from farback.network import Network as Network
 from farback.network import NetworkStep as NetworkStep
-from farback.reports.diagnosis import Diagnosis as Diagnosis
 from farback.reports.diagnosis import credit_reach as credit_reach
 from farback.reports.diagnosis import diagnose as diagnose
 from farback.runs.config import Config as Config
 from farback.runs.config import configure as configure
 from farback.runs.config import pretrained as pretrained
-from farback.runs.kinds import CellExpression as CellExpression
 from farback.runs.loop import Options as Options
 from farback.runs.run import load as load
 from farback.runs.run import run as run

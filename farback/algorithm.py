@@ -64,7 +64,7 @@ class Timeline(NamedTuple):
 
 
 class AbstractAlgorithm(eqx.Module):
-    """Everything that learns. Its whole state is one pytree: networks, optimiser, carry, source of data, keys."""
+    """Everything that learns. Its whole state is one pytree: networks, optimizer, carry, source of data, keys."""
 
     @property
     @abstractmethod

@@ -1,4 +1,4 @@
-"""Supervised learning on a stream, with a task, a network, an estimator and an optimiser."""
+"""Supervised learning on a stream, with a task, a network, an estimator and an optimizer."""
 
 import dataclasses
 import math
@@ -134,7 +134,7 @@ class AbstractStreamLearner(AbstractAlgorithm):
 
 
 class Supervised(AbstractStreamLearner):
-    """Supervised learning on the stream of a task, with one step of an optimiser per window of `batch_size` sequences:
+    """Supervised learning on the stream of a task, with one step of an optimizer per window of `batch_size` sequences:
 
         θ ← θ + optimizer(ĝ),      ĝ the estimator's gradient of the mean loss of the window
 
@@ -145,7 +145,7 @@ class Supervised(AbstractStreamLearner):
     - `task`: the task.
     - `network`: makes the network, as `network(task, key=key)`.
     - `estimator`: the estimator of the gradient, which sends credit through time.
-    - `optimizer`: the optimiser, an optax transformation of the gradient.
+    - `optimizer`: the optimizer, an optax transformation of the gradient.
     - `batch_size`: the number of sequences of a window.
     - `window`: the number of steps of each sequence per update.
     """

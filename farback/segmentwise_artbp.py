@@ -36,7 +36,7 @@ class SegmentwiseARTBP(AbstractStreamLearner):
     - `task`: the task.
     - `network`: makes the network, as `network(task, key=key)`.
     - `estimator`: the ARTBP estimator, which sets the distribution of the truncations.
-    - `optimizer`: the optimiser, an optax transformation of the gradient.
+    - `optimizer`: the optimizer, an optax transformation of the gradient.
     - `batch_size`: the number of sequences.
     - `longest`: the largest number of steps of a segment; longer ones are cut, which is biased. Let this be rare:
       P(length > L) falls as L^{1−α}.

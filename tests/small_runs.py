@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from farback import AbstractAlgorithm, Criterion, Outcome, Tally
+from farback import AbstractAlgorithm, Outcome, Tally
+from farback.algorithm import Criterion
 from farback.ops.optimizers import halvable
 from farback.runs.checkpoint import Checkpoints, facts, read
 from farback.runs.config import configure

@@ -10,12 +10,12 @@ import numpy as np
 import optax
 import pytest
 
-from farback import PPO, ActorCriticNetwork, InputError, LinearSchedule, PolicyGradient, ReadoutNetwork, Supervised
+from farback import PPO, ActorCriticNetwork, InputError, PolicyGradient, ReadoutNetwork, Supervised
 from farback.agents import NStep
 from farback.cells import GRU
 from farback.envs import Ladder, TMaze
 from farback.estimators import BPTT
-from farback.ops.schedules import at_update, value_at, with_array_numbers
+from farback.ops.schedules import LinearSchedule, at_update, value_at, with_array_numbers
 from farback.runs.optimizers import OptimizerExpression
 from farback.tasks import Recall
 

@@ -62,7 +62,7 @@ class Rollout(eqx.Module):
 
 
 class Learned(NamedTuple):
-    """The result of learning from a rollout: the network and the optimiser's state after it, the carry, the outcome."""
+    """The result of learning from a rollout: the network and the optimizer's state after it, the carry, the outcome."""
 
     network: Model
     optimizer: PyTree

@@ -43,7 +43,7 @@ class OptimalBaseline(AbstractOnPolicyAgent):
     - `env`: the environment, such as TMaze(100).
     - `network`: the network, a maker `network(env, key=key)` such as an `ActorCriticNetwork`.
     - `estimator`: how credit passes through time, such as BPTT() or RTRL().
-    - `optimizer`: the optimiser, such as adam(3e-3). In Python, an optax gradient transformation.
+    - `optimizer`: the optimizer, such as adam(3e-3). In Python, an optax gradient transformation.
     - `num_envs`: the number of parallel copies of the environment, at least 2.
     - `window`: the time steps of a rollout in each copy, between two updates.
     - `gamma`: the discount γ of rewards: a number, or a LinearSchedule.

@@ -38,7 +38,7 @@ class PolicyGradientTargets(NamedTuple):
 
 
 class PolicyGradient(AbstractOnPolicyAgent):
-    """Policy gradient (REINFORCE, A2C): one optimiser step on each rollout.
+    """Policy gradient (REINFORCE, A2C): one optimizer step on each rollout.
 
         loss = mean_t [ −Ψ_t log π(a_t | m_t) + c_V (V(m_t) − G_t)² / 2 − c_H H(π(· | m_t)) ]
 
@@ -50,7 +50,7 @@ class PolicyGradient(AbstractOnPolicyAgent):
     - `env`: the environment, such as TMaze(100).
     - `network`: the network, a maker `network(env, key=key)` such as an `ActorCriticNetwork`.
     - `estimator`: how credit passes through time, such as BPTT() or RTRL().
-    - `optimizer`: the optimiser, such as adam(3e-3). In Python, an optax gradient transformation.
+    - `optimizer`: the optimizer, such as adam(3e-3). In Python, an optax gradient transformation.
     - `num_envs`: the number of parallel copies of the environment.
     - `window`: the time steps of a rollout in each copy, between two updates.
     - `psi`: the factor Ψ of ∇ log π: EpisodeReturn(), RewardToGo(), GAE(0.95), NStep(5) or ImmediateReward().

@@ -55,7 +55,7 @@ class PPO(AbstractOnPolicyAgent):
     - `env`: the environment, such as TMaze(100).
     - `network`: the network, a maker `network(env, key=key)` such as an `ActorCriticNetwork`.
     - `estimator`: how credit passes through time, such as BPTT() or RTRL().
-    - `optimizer`: the optimiser, such as adam(3e-3). In Python, an optax gradient transformation.
+    - `optimizer`: the optimizer, such as adam(3e-3). In Python, an optax gradient transformation.
     - `num_envs`: the number of parallel copies of the environment.
     - `window`: the time steps of a rollout in each copy, between two updates.
     - `epochs`: the number of passes over each rollout.
@@ -163,7 +163,7 @@ class PPO(AbstractOnPolicyAgent):
 
     @property
     def optimizer_steps(self) -> int:
-        """The number of optimiser steps in an update."""
+        """The number of optimizer steps in an update."""
         return self.epochs * self.minibatches
 
 

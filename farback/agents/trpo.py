@@ -40,14 +40,14 @@ class TRPO(AbstractOnPolicyAgent):
     most δ and the surrogate decreases; without one, the policy stays as it is. Products with F are exact, and F is never
     formed.
 
-    The optimiser trains the value, with several steps on each rollout. Policy and value need separate memories.
+    The optimizer trains the value, with several steps on each rollout. Policy and value need separate memories.
 
     **Arguments:**
 
     - `env`: the environment, such as TMaze(100).
     - `network`: the network, a maker `network(env, key=key)` such as an `ActorCriticNetwork`.
     - `estimator`: how credit passes through time, such as BPTT() or RTRL().
-    - `optimizer`: the optimiser of the value, such as adam(3e-3). In Python, an optax gradient transformation.
+    - `optimizer`: the optimizer of the value, such as adam(3e-3). In Python, an optax gradient transformation.
     - `num_envs`: the number of parallel copies of the environment.
     - `window`: the time steps of a rollout in each copy, between two updates.
     - `max_kl`: the bound δ on the mean KL divergence of a step, in nats.
@@ -120,7 +120,7 @@ class TRPO(AbstractOnPolicyAgent):
     def step_value(
         self, network: Model, optimizer: PyTree, gradient: Model, loss: Float[Array, ""]
     ) -> tuple[Model, PyTree]:
-        """Returns `(network, optimizer)` after one optimiser step of the value alone."""
+        """Returns `(network, optimizer)` after one optimizer step of the value alone."""
         stepped, optimizer = descend(self.optimizer, network, optimizer, gradient, loss)
         return eqx.tree_at(lambda network: network.policy, stepped, network.policy), optimizer
 

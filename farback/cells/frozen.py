@@ -11,7 +11,7 @@ from farback.cell import AbstractCell, AbstractUnrolledCell, State, unroll
 
 
 class Bits(eqx.Module):
-    """The bits of an array of floats, as integers: estimators and optimisers do not treat them as parameters."""
+    """The bits of an array of floats, as integers: estimators and optimizers do not treat them as parameters."""
 
     bits: Array
     dtype: str = eqx.field(static=True)
@@ -38,7 +38,7 @@ def thaw(tree: PyTree) -> PyTree:
 
 
 class Frozen(AbstractUnrolledCell):
-    """A cell with fixed parameters, for every estimator and optimiser. No gradient passes through it.
+    """A cell with fixed parameters, for every estimator and optimizer. No gradient passes through it.
 
     Use it for a pretrained memory before layers that learn. Layers before it do not learn: no gradient reaches them.
 

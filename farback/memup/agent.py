@@ -52,7 +52,7 @@ class MemUPAgent(AbstractAgent):
     The encoder learns from the policy and the value alone, and not from MemUP, so it may lose features that only the memory
     needs. Prefer an encoder without parameters, such as `Flatten`, or a pretrained one.
 
-    Estimator and optimiser are those of the agent, with a separate optimiser state for the memory. A learning-rate schedule
+    Estimator and optimizer are those of the agent, with a separate optimizer state for the memory. A learning-rate schedule
     counts the memory's updates there, one for each window of a pass. `total_steps` counts the steps of the rollouts alone.
 
     **Arguments:**
@@ -60,14 +60,14 @@ class MemUPAgent(AbstractAgent):
     - `env`: the environment, such as TMaze(100).
     - `network`: the network, a maker `network(env, key=key)` such as an `ActorCriticNetwork`.
     - `estimator`: how credit passes through time, such as BPTT() or RTRL().
-    - `optimizer`: the optimiser, such as adam(3e-3). In Python, an optax gradient transformation.
+    - `optimizer`: the optimizer, such as adam(3e-3). In Python, an optax gradient transformation.
     - `num_envs`: the number of parallel copies of the environment.
     - `window`: the time steps of a rollout in each copy, between two updates.
     - `agent`: the algorithm that trains the policy, such as PPO(epochs=2). In Python, its class, or a
       `functools.partial` of it.
     - `selector`: how the later steps to predict are selected, such as TopK(2) or RandomK(2).
     - `detector`: how surprise is scored, such as PredictionErrorDetector(0.995) or QuantileSpreadDetector().
-    - `memory_window`: the time steps of an episode between two optimiser steps of the memory.
+    - `memory_window`: the time steps of an episode between two optimizer steps of the memory.
     - `passes`: the number of MemUP passes after each rollout.
     - `batch_size`: the number of episodes in a pass.
     - `decay`: the decay d of the memory that the policy reads, from 0 to below 1.

@@ -45,7 +45,7 @@ class MemUP(AbstractAlgorithm):
 
     No credit has to pass through the time between t and k, so short windows learn long memories.
 
-    An update is one pass through fresh episodes. The optimiser makes one step for each window of the episodes, in order,
+    An update is one pass through fresh episodes. The optimizer makes one step for each window of the episodes, in order,
     and the memory's state carries over from window to window. An ordinary estimator computes the gradient of a window:
     with `BPTT()`, credit passes within the window and no further, as in the paper, whose windows have r = 1 to 60 steps.
     The selection is a constant of the gradient.
@@ -63,9 +63,9 @@ class MemUP(AbstractAlgorithm):
     - `data`: the source of episodes, such as RandomEpisodes(TMaze(100)) or TaskEpisodes(Adding(100)).
     - `network`: the network, a maker `network(data, key=key)` such as a `PredictorNetwork`.
     - `estimator`: how credit passes through time within a window, such as BPTT() or RTRL().
-    - `optimizer`: the optimiser, such as adam(3e-3). In Python, an optax gradient transformation.
+    - `optimizer`: the optimizer, such as adam(3e-3). In Python, an optax gradient transformation.
     - `batch_size`: the number of episodes in a pass.
-    - `window`: the time steps of an episode between two optimiser steps.
+    - `window`: the time steps of an episode between two optimizer steps.
     - `selector`: how the later steps to predict are selected, such as TopK(2) or RandomK(2).
     - `prediction_interval`: the time steps of a block. Later steps are predicted at the end of each block.
     - `predict_current`: whether to predict the outcome of the current step too.
@@ -110,7 +110,7 @@ class MemUP(AbstractAlgorithm):
 
     @property
     def windows(self) -> int:
-        """The number of optimiser steps in a pass."""
+        """The number of optimizer steps in a pass."""
         return -(-self.data.steps // self.window)
 
     @property
@@ -168,7 +168,7 @@ class MemUP(AbstractAlgorithm):
         return state, PreparedEpisodes(episodes, selected, errors.context), metrics
 
     def learn(self, state: MemUPState, prepared: PreparedEpisodes, key: PRNGKeyArray) -> tuple[MemUPState, Outcome]:
-        """Makes one optimiser step for each window of episodes."""
+        """Makes one optimizer step for each window of episodes."""
         static = eqx.filter(state, eqx.is_array, inverse=True)
         starts = jnp.arange(0, prepared.episodes.mask.shape[1], self.window)
 

@@ -18,7 +18,7 @@ from farback.types import InputError
 
 
 class QuantileState(NamedTuple):
-    """A network from queries to quantiles of the outcome, and the state of its optimiser."""
+    """A network from queries to quantiles of the outcome, and the state of its optimizer."""
 
     network: eqx.nn.MLP
     optimizer: PyTree

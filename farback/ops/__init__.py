@@ -1,1 +1,1 @@
-"""What every room uses: random numbers, batching, optimisers, returns, quantiles, distributions, schedules."""
+"""What every room uses: random numbers, batching, optimizers, returns, quantiles, distributions, schedules."""

@@ -1,4 +1,4 @@
-"""Optimisers: one step of them, and what optax lacks."""
+"""Optimizers: one step of them, and what optax lacks."""
 
 from abc import abstractmethod
 from typing import Any, NamedTuple
@@ -14,12 +14,12 @@ from farback.types import Number, Tally
 
 
 class AbstractOptimizer(eqx.Module):
-    """An optimiser as optax has it, whose numbers are leaves of a pytree: another learning rate is no other program."""
+    """An optimizer as optax has it, whose numbers are leaves of a pytree: another learning rate is no other program."""
 
     @property
     @abstractmethod
     def transformation(self) -> optax.GradientTransformation:
-        """The optimiser as optax has it."""
+        """The optimizer as optax has it."""
 
     def init(self, parameters: PyTree) -> PyTree:
         """The state before the first step."""
@@ -27,7 +27,7 @@ class AbstractOptimizer(eqx.Module):
 
     @abstractmethod
     def learning_rate(self, updates: Any) -> Float[Array, ""]:
-        """The learning rate after a number of updates; NaN where the optimiser has none."""
+        """The learning rate after a number of updates; NaN where the optimizer has none."""
 
 
 Optimizer = AbstractOptimizer | optax.GradientTransformation
@@ -36,7 +36,7 @@ Optimizer = AbstractOptimizer | optax.GradientTransformation
 def descend(
     optimizer: Optimizer, model: PyTree, state: PyTree, gradient: PyTree, loss: Float[Array, ""]
 ) -> tuple[PyTree, PyTree]:
-    """The model and the optimiser's state after one step, which may depend on the loss, as on a plateau."""
+    """The model and the optimizer's state after one step, which may depend on the loss, as on a plateau."""
     transformation = optimizer.transformation if isinstance(optimizer, AbstractOptimizer) else optimizer
     parameters = eqx.filter(model, eqx.is_inexact_array)
     changes, state = optax.with_extra_args_support(transformation).update(gradient, state, parameters, value=loss)
@@ -44,7 +44,7 @@ def descend(
 
 
 def descent_metrics(optimizer: Optimizer, gradient: PyTree, updates: Any) -> dict[str, Tally]:
-    """The norm of a gradient, and the learning rate of its step where the optimiser states it."""
+    """The norm of a gradient, and the learning rate of its step where the optimizer states it."""
     norm = optax.tree.norm(gradient)
     metrics = {"losses/grad_norm": Tally(norm, jnp.ones_like(norm))}
     if isinstance(optimizer, AbstractOptimizer):

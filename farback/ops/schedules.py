@@ -67,7 +67,7 @@ def at_update(algorithm: T, updates: Int[Array, ""]) -> T:
 def with_array_numbers(algorithm: T) -> T:
     """The algorithm with its hyper-parameters as arrays, so that a program compiled for it serves other numbers too.
 
-    These are its own floats, and those of its schedules and of its optimiser. Its task or environment does not change.
+    These are its own floats, and those of its schedules and of its optimizer. Its task or environment does not change.
     """
 
     def array(leaf):

@@ -33,7 +33,7 @@ ADDING = DENSE | dict.fromkeys(("MinGRU(64)", "ELSTM(64)"), DIAGONAL)
 
 
 class Race(NamedTuple):
-    """A task, its parallel sequences, the steps at every scale, and the entries: cell, estimator, window, optimiser."""
+    """A task, its parallel sequences, the steps at every scale, and the entries: cell, estimator, window, optimizer."""
 
     task: str
     batch: int

@@ -51,7 +51,7 @@ ITEMS = [
         minutes=(1, 5, 15), metric=RELATIVE, smoke=(0,), along="units"),
     Item("uoro/variance-copy", "Copy with a lag of 5, and the number of units (fig. 3.1c)",
         "All networks learn with Adam and the same steps, η_t = η / (1 + 3·10⁻³ t). The thesis gives no sizes and no "
-        "optimiser. There the error falls slowly and steadily with η = 10⁻⁴, and that of the largest network jumps, as "
+        "optimizer. There the error falls slowly and steadily with η = 10⁻⁴, and that of the largest network jumps, as "
         "its gradient is too noisy. With η = 3·10⁻³ larger networks learn more slowly, for the same reason.",
         of_copy,
         {"etas": ((3e-3,), (1e-4, 3e-3), (1e-4, 3e-3)), "steps": (2_000, 30_000, 100_000), "seeds": (2, 3, 3),
