@@ -2,7 +2,6 @@
 
 import functools
 
-import equinox as eqx
 import gymnasium
 import jax
 import numpy as np
@@ -87,7 +86,7 @@ def test_an_agent_of_an_object_has_a_policy(tmp_path):
     network = ActorCriticNetwork(functools.partial(GRU, size=4))
     agent = PPO(TMaze(3), network, optimizer=optax.adam(1e-3), num_envs=4, window=4, minibatches=2)
     loaded = farback.run(agent, tmp_path, steps=32, seed=3, seeds=2)
-    assert {type(loaded.policy(seed)).__name__ for seed in (None, 3, 4)} == {"ActorCriticPolicy"}
+    assert {type(loaded.policy(seed).policy).__name__ for seed in (None, 3, 4)} == {"ActorCriticPolicy"}
     with pytest.raises(InputError, match="seed = 0: the run has the seeds 3, 4; give one of them"):
         loaded.policy(0)
 
@@ -105,7 +104,7 @@ def test_a_policy_acts_in_a_loop_as_in_evaluation(tmp_path):
         loaded = run(tmp_path, made.replace(total_steps=256 * 60))
         expected = np.asarray(loaded.evaluate(2000)[0]["charts/episodic_return"].total)
         policy = loaded.policy(seed=0)
-        step, env = eqx.filter_jit(policy), gymnasium.make("farback/TMaze-v0", corridor=3)
+        env = gymnasium.make("farback/TMaze-v0", corridor=3)
         returns = []
         for episode in range(200):
             observation, _ = env.reset(seed=episode)
@@ -113,7 +112,7 @@ def test_a_policy_acts_in_a_loop_as_in_evaluation(tmp_path):
             for time in range(10):
                 assert isinstance(observation, np.ndarray)
                 key = jax.random.fold_in(jax.random.key(episode), time)
-                state, action, extras = step(state, observation, first, key)
+                state, action, extras = policy(state, observation, first, key)
                 observation, reward, terminated, truncated, _ = env.step(np.asarray(action))
                 total, first, done = total + float(reward), False, terminated or truncated
                 assert np.isfinite(extras.log_prob)

@@ -3,6 +3,7 @@
 from farback.acting.evaluate import EpisodeStatistics as EpisodeStatistics
 from farback.acting.evaluate import evaluate as evaluate
 from farback.acting.policy import AbstractPolicy as AbstractPolicy
+from farback.acting.policy import CompiledPolicy as CompiledPolicy
 from farback.acting.policy import RandomPolicy as RandomPolicy
 from farback.acting.rollout import EnvStates as EnvStates
 from farback.acting.rollout import Trajectory as Trajectory

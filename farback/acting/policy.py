@@ -4,6 +4,8 @@ from abc import abstractmethod
 from typing import Any
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray, PyTree
 
 from farback.envs.base import AbstractEnv
@@ -46,3 +48,26 @@ class RandomPolicy(AbstractPolicy):
     def __call__(self, state: PolicyState, observation: Any, first: Any, key: PRNGKeyArray) -> tuple[PolicyState, Any, Any]:
         del observation, first
         return state, sample(self.env.action_space, key), ()
+
+
+class CompiledPolicy(AbstractPolicy):
+    """A policy for a loop of your own: each step is one compiled program, and observations and `first` may be of NumPy.
+
+    **Arguments:**
+
+    - `policy`: the policy.
+    """
+
+    policy: AbstractPolicy
+
+    def initial(self) -> PolicyState:
+        return self.policy.initial()
+
+    def __call__(self, state: PolicyState, observation: Any, first: Any, key: PRNGKeyArray) -> tuple[PolicyState, Any, Any]:
+        observation, first = jax.tree.map(jnp.asarray, (observation, first))
+        return _step(self.policy, state, observation, first, key)
+
+
+@eqx.filter_jit
+def _step(policy, state, observation, first, key):
+    return policy(state, observation, first, key)

@@ -8,7 +8,7 @@ import equinox as eqx
 import jax
 from jaxtyping import PRNGKeyArray
 
-from farback.acting import AbstractPolicy
+from farback.acting import AbstractPolicy, CompiledPolicy
 from farback.agents.base import AbstractAgent
 from farback.algorithm import AbstractAlgorithm, Timeline
 from farback.envs.bridges.host import host_errors
@@ -37,7 +37,7 @@ class LoadedRun(NamedTuple):
         return {seed: self.program.network(self.state, index) for index, seed in enumerate(self.program.seeds)}
 
     def policy(self, seed: int | None = None) -> AbstractPolicy:
-        """Returns the policy of an agent, to act in a loop of your own:
+        """Returns the policy of an agent, compiled, to act in a loop of your own:
 
             state = policy.initial()
             state, action, extras = policy(state, observation, first, key)
@@ -49,7 +49,7 @@ class LoadedRun(NamedTuple):
         if not isinstance(self.algorithm, AbstractAgent):
             raise InputError(f"{type(self.algorithm).__name__} learns no policy: open the run of an agent.")
         network = self._network(self.program.seeds[0] if seed is None else seed)
-        return self.algorithm.split().policy(network)
+        return CompiledPolicy(self.algorithm.split().policy(network))
 
     def evaluate(self, amount: int, algorithm: AbstractAlgorithm | None = None) -> dict[int, Metrics]:
         """Returns the metrics of each seed's network on data that training never sees.
