@@ -25,8 +25,8 @@ class SegmentwiseARTBP(AbstractStreamLearner):
     since the last truncation.
 
     At fixed parameters, the gradient is unbiased for the loss of the whole stream: no end of a window cuts credit. All
-    sequences of the batch are truncated at the same steps. A segment is computed in the shortest window that
-    holds it, of windows of 16, 32, 64, … and `longest` steps.
+    sequences of the batch are truncated at the same steps. A segment is computed in the shortest window that holds it,
+    of windows of 16, 32, 64, … and `longest` steps.
 
     Use it to reproduce the thesis, or where credit must not be cut at the end of a window. In `Supervised` with `ARTBP`
     each sequence has its own truncations, and all updates have windows of one length.

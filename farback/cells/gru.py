@@ -61,7 +61,7 @@ class GRU(AbstractGRU):
     **Arguments:**
 
     - `input_size`, `size`: the number of inputs and of units.
-    - `gates`: the initialiser of the bias of z, which sets how long units remember at first. Use `Chrono(t_max)` if the
+    - `gates`: the initialiser of the bias of z, which sets how long units remember initially. Use `Chrono(t_max)` if the
       range of dependencies is known.
     - `input_init`, `state_init`: the initialisers of the matrices W and U.
 
