@@ -380,7 +380,7 @@ class MissingPart(gymnasium.Env):
     {
         "ALE/Pong-v5": "needs the package ale-py, which is missing: pip install ale-py",
         "farback/TMase-v0": r"has no environment farback/TMase-v0: .*Did you mean: `TMaze`.*Give an id of",
-        "CartPole-v9": "does not know CartPole-v9",
+        "CartPole-v9": "has no environment CartPole-v9",
         "MissingPart-v0": r"MissingPart-v0: pip install gymnasium\[parts\]",
     }.items(),
 )

@@ -87,7 +87,7 @@ def _needed(jaxpr: Any, variables: Iterable[Any]) -> set[int]:
 def self_contained(step: AbstractStep, model: Model, state: State, data: Window, exact_encoder: bool = True) -> bool:
     """Whether each elementary cell's state depends on no parameters but its own.
 
-    It is False for a stack, where the parameters of a layer move the states of the layers above it, and behind an encoder
+    It is False for a stack, where the parameters of a layer move the states of the layers above it, and after an encoder
     with parameters unless `exact_encoder` is False.
     """
     leaves = jax.tree.leaves(eqx.filter(model, eqx.is_inexact_array))

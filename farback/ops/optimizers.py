@@ -94,7 +94,7 @@ class Halvings(NamedTuple):
 
 
 def halvable() -> optax.GradientTransformation:
-    """Multiplies every change by a factor, 1 at first, which `halve` halves."""
+    """Multiplies every change by a factor, initially 1, which `halve` halves."""
 
     def init(params):
         del params
