@@ -116,7 +116,7 @@ class AbstractAlgorithm(eqx.Module):
 
         **Arguments:**
 
-        - `amount`: the least amount of data, in units of `evaluation_unit`.
+        - `amount`: the minimum amount of data, in units of `evaluation_unit`.
         """
 
     @abstractmethod

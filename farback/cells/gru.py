@@ -86,7 +86,7 @@ class GRU(AbstractGRU):
 
 
 class ReLUGRU(AbstractGRU):
-    """A `GRU` with max(0, ·) in the place of tanh, whose state is unbounded:
+    """A `GRU` with max(0, ·) in place of tanh, whose state is unbounded:
 
         n = max(0, W_n x + b_n + r ⊙ (U_n h + c_n))
 

@@ -142,7 +142,7 @@ class Block(eqx.Module):
 
 
 class Gate(eqx.Module):
-    """A gated recurrent unit in the place of a residual connection: x is the skip input, y the output of the layer."""
+    """A gated recurrent unit in place of a residual connection: x is the skip input, y the output of the layer."""
 
     incoming: Float[Array, "units 3 units"]
     passing: Float[Array, "units 3 units"]

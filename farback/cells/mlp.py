@@ -1,4 +1,4 @@
-"""A multilayer perceptron, in the place of a memory."""
+"""A multilayer perceptron, in place of a memory."""
 
 from typing import Any
 

@@ -70,7 +70,7 @@ Follow = Callable[[Linearised, Any, PRNGKeyArray], tuple[Parameters, Any]]
 
 
 def only(parameters: Parameters, moves: PyTree[bool]) -> Parameters:
-    """The parameters that move the state, with `None` in the place of the others."""
+    """The parameters that move the state, with `None` in place of the others."""
     return jax.tree.map(lambda leaf, keep: leaf if keep else None, parameters, moves)
 
 

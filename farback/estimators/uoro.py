@@ -50,7 +50,7 @@ class UORO(AbstractEstimator):
     - `rank`: the number of independent traces. Their estimates are averaged: variance ∝ 1/rank.
     - `memory`: T of memory-T UORO: the number of steps that count as one step F. Credit within them is exact. The length of
       a window must be a multiple of it.
-    - `epsilon`: ε.
+    - `epsilon`: ε of the normalisers ρ₀ and ρ₁.
     - `epsilon_inside`: use the form of the authors' code, ρ = √((‖·‖ + ε) / (‖·‖ + ε)), with which they used ε = 10⁻⁵.
     - `exact_encoder`: whether the encoder gets credit from later steps. If False, its gradient is that of the present step
       only: biased, without the noise of UORO.

@@ -13,7 +13,7 @@ class BalanceCell(AbstractCell):
 
     **Arguments:**
 
-    - `theta`: θ.
+    - `theta`: θ, the only parameter.
     - `units`: the number of units.
     - `minus`: the number of units with −θ, the last ones.
     """

@@ -25,7 +25,7 @@ class Curriculum(AbstractWrapper):
     """Raises one argument of an environment, its level, from a small start, whenever a level is mastered.
 
     After an episode of return R, the score is s ← s + (R − s) / n. If it is above the threshold, the next episode is at a
-    higher level, at most that of `env`, and s is 0 again. Each copy of the environment has a level of its own. Within
+    higher level, at most that of `env`, and s is 0 again. Each copy of the environment has its own level. Within
     `Trials`, all episodes of a trial are at one level. The stated returns are those of `env`, the goal, in which
     policies are evaluated.
 

@@ -25,7 +25,7 @@ class Trials(AbstractWrapper):
     """Trials of n episodes each in one world, which is drawn at the start of the trial.
 
     A trial is one episode of this environment: memory is kept from one inner episode to the next, and returns and
-    advantages run over all of them. Where an inner episode ends, the next observation is the first of the next one.
+    advantages run over all of them. When an inner episode ends, the next observation is the first of the next one.
     Observations are `observation` and `ended`. RL² observes the previous action and reward too:
     `PreviousActionReward(Trials(Bandit(5), 10))`.
 
