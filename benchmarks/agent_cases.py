@@ -1,4 +1,4 @@
-"""What is measured of agents and strategies, beside what, and what is aimed at."""
+"""The benchmark tables of agents and strategies."""
 
 from table import Row, Side, Table, Target, in_seconds, inverse_ratio, ratio, seconds, steps_per_second, thousands
 
@@ -9,7 +9,7 @@ AGENTS = (
 
 
 def against_sb3(short: str, updates: int) -> Table:
-    """PPO beside sb3-contrib."""
+    """PPO, compared with sb3-contrib."""
 
     def row(cell, name, asked, target):
         ours = Side("agents", f"ppo --env 'TMaze(20)' --cell '{cell}'{short}")
@@ -34,7 +34,7 @@ def against_sb3(short: str, updates: int) -> Table:
 
 
 def against_memorax(short: str) -> Table:
-    """PPO beside memorax."""
+    """PPO, compared with memorax."""
     ours = Side("agents", f"ppo --env 'CartPole()' --cell 'GRU(64)' --shared 0{short}")
     target = Target(ratio, 1.0, at_least=True)
     return Table(
@@ -72,7 +72,7 @@ def random_play(short: str) -> Table:
 
 
 def ten_agents(short: str) -> Table:
-    """What ten seeds of an agent cost."""
+    """The cost of ten seeds of an agent."""
 
     def row(name: str, case: str) -> Row:
         ten = Side("agents", f"ppo {case} --seeds 10 --devices 2{short}")
@@ -93,7 +93,7 @@ def ten_agents(short: str) -> Table:
 
 
 def against_one_by_one(short: str) -> Table:
-    """Strategies beside the usual style."""
+    """Strategies, compared with the usual loops in NumPy."""
 
     def row(env: str, strategy: str, episodes: int, trials: int) -> Row:
         case = f"--env '{env}' --strategy '{strategy}' --episodes {episodes}{short}"
@@ -117,7 +117,7 @@ def against_one_by_one(short: str) -> Table:
 
 
 def learning_to_learn(short: str) -> Table:
-    """Where the time of RL² goes."""
+    """The parts of the time of RL²."""
     small = " --trials 16" if short else ""
     bandit = "update --env 'PreviousActionReward(Trials(Bandit(10), 100), none=False)'"
     agents = {
@@ -160,7 +160,7 @@ def update_of_memory(short: str) -> Table:
 
 
 def solving(quick: bool) -> Table:
-    """MemUP and a policy, from nothing."""
+    """MemUP and a policy, from scratch."""
 
     def row(corridor: int, passes: int, most: float) -> Row:
         sizes = "--units 8 --passes 1 --rollouts 1" if quick else f"--passes {passes}"
@@ -181,7 +181,7 @@ def solving(quick: bool) -> Table:
 
 
 def attending(quick: bool) -> Table:
-    """A transformer's window."""
+    """The gradient of a transformer's window."""
     sizes = " --units 8 --layers 1 --batch 2 --steps 10 --seconds 0.1" if quick else ""
     sides = tuple(Side("memup", f"attention --stepwise {stepwise}{sizes}") for stepwise in (0, 1))
     return Table(
@@ -196,7 +196,7 @@ def attending(quick: bool) -> Table:
 
 
 def products(short: str) -> Table:
-    """What the machine can do."""
+    """The speed of matrix products on this machine."""
     return Table(
         "k",
         "Products of the size of a GRU's step",

@@ -1,4 +1,4 @@
-"""Agents: steps of the environment in a second, acting and learning included; and random actions alone."""
+"""Agents: environment steps per second, with acting and learning, and with random actions alone."""
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +23,7 @@ def ppo(
     devices: int,
     seconds: float,
 ) -> dict[str, float]:
-    """Updates of PPO, as `farback train` compiles them; `shared` tells whether policy and value read one memory."""
+    """Updates of PPO, as `farback train` compiles them. `shared`: whether policy and value read one memory."""
     jax.config.update("jax_num_cpu_devices", devices)
     config = configure(
         "ppo",

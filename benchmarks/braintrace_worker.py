@@ -1,8 +1,8 @@
-"""The side of braintrace: its UORO, and its exact real-time recurrent learning, on the same network and stream.
+"""The braintrace worker: its UORO and its exact real-time recurrent learning, on the same network and stream.
 
 Its exact mode is `SnAp(n=2)`: for a dense recurrence all units are neighbours after one step, so nothing is left out
-("saturation" in its words). `vjp_method="multi-step"` is the one of its two modes in which the readout learns and cell
-and output of an LSTM are not counted twice. Parameters are updated by optax, which is faster than its own Adam.
+("saturation" in its words). Of its two modes, only `vjp_method="multi-step"` trains the readout, and does not count the
+cell and the output of an LSTM twice. Parameters are updated by optax, which is faster than its own Adam.
 """
 
 import warnings
@@ -23,7 +23,7 @@ ESTIMATORS = {
 
 
 class GRUAfter(brainstate.nn.RNNCell):
-    """The gated recurrent unit whose reset gate acts after the product, as in Farback and PyTorch, in braintrace's parts.
+    """The gated recurrent unit whose reset gate acts after the product, as in Farback and PyTorch, of braintrace's layers.
 
     braintrace's own `GRUCell` resets before the product.
     """
@@ -77,7 +77,7 @@ cross_entropy = optax.softmax_cross_entropy_with_integer_labels
 
 
 def stream(estimator: str, cell: str, hidden: int, symbols: int, updates: int, seconds: float) -> dict[str, float]:
-    """One update a step on uniformly random symbols that are there beforehand, all in one compiled program."""
+    """One update per step on uniformly random symbols that are drawn beforehand, all in one compiled program."""
     _, learner, x, y = make(estimator, cell, hidden, symbols, updates)
     weights, adam = learner.param_states, optax.adam(3e-3)
     optimizer = brainstate.ShortTermState(adam.init({name: state.value for name, state in weights.items()}))
@@ -96,7 +96,7 @@ def stream(estimator: str, cell: str, hidden: int, symbols: int, updates: int, s
 
 
 def exactness(estimator: str, cell: str, hidden: int, symbols: int, steps: int, draws: int) -> dict[str, Any]:
-    """How far the estimator's mean gradient is from that of backpropagation, in double precision."""
+    """The distance of the estimator's mean gradient from that of backpropagation, in double precision."""
     jax.config.update("jax_enable_x64", True)
     brainstate.environ.set(precision=64)
     network, learner, x, y = make(estimator, cell, hidden, symbols, steps)

@@ -1,4 +1,4 @@
-"""What is measured, beside what, and what is aimed at."""
+"""The benchmark tables."""
 
 from agent_cases import (
     against_memorax,
@@ -30,7 +30,7 @@ from table import (
 
 
 def tables(quick: bool) -> list[Table]:
-    """All that is measured; `quick` only tries whether it runs."""
+    """All tables. `quick` gives small sizes, which only test that everything runs."""
     short = " --seconds 0.3" if quick else ""
     return [
         against_torch(short),
@@ -57,7 +57,7 @@ def tables(quick: bool) -> list[Table]:
 
 
 def against_torch(short: str) -> Table:
-    """BPTT training beside PyTorch."""
+    """Training by BPTT, compared with PyTorch."""
 
     def row(cell, hidden, batch, steps):
         case = f"bptt --cell {cell} --hidden {hidden} --batch {batch} --steps {steps}{short}"
@@ -81,12 +81,12 @@ def against_torch(short: str) -> Table:
 
 
 def stream(estimator: str, symbols: int, short: str, cell: str = "GRU", hidden: int = 64) -> str:
-    """The case of one update a step on a stream of symbols."""
+    """The case of one update per step on a stream of symbols."""
     return f"stream --estimator '{estimator}' --cell {cell} --hidden {hidden} --symbols {symbols}{short}"
 
 
 def uoro_cost(short: str) -> Table:
-    """What UORO costs beside truncation."""
+    """The cost of UORO, compared with truncation."""
 
     def row(symbols):
         sides = tuple(Side("farback", stream(estimator, symbols, short)) for estimator in ("UORO()", "TBPTT(1)"))
@@ -104,10 +104,10 @@ def uoro_cost(short: str) -> Table:
 
 
 def uoro_against_torch(short: str) -> Table:
-    """UORO beside eager PyTorch."""
+    """UORO, compared with eager PyTorch."""
 
     def row(symbols):
-        # One thread: tensors of this size are not worth sharing, and on a busy machine sharing them costs much.
+        # One thread: tensors of this size gain nothing from more, and on a busy machine more threads cost much.
         theirs = Side("torch", f"uoro --hidden 64 --symbols {symbols} --threads 1{short}")
         sides = (Side("farback", stream("UORO()", symbols, short)), theirs)
         return Row(f"GRU 64, {symbols} symbols, UORO", sides, Target(inverse_ratio, 60.0, at_least=True, form="{:.0f}×"))
@@ -125,7 +125,7 @@ def uoro_against_torch(short: str) -> Table:
 
 
 def against_braintrace(short: str) -> Table:
-    """Online estimators beside braintrace."""
+    """Online estimators, compared with braintrace."""
 
     def row(estimator, cell, hidden, symbols, theirs):
         ours = Side("farback", stream(f"{estimator}()", symbols, short, cell, hidden))
@@ -230,7 +230,7 @@ def show_program(found: Found) -> str:
 
 
 def startup() -> Table:
-    """What a user waits for."""
+    """Startup times."""
     cases = {
         "import jax": "import --module jax",
         "import farback": "import --module farback",
@@ -240,7 +240,7 @@ def startup() -> Table:
     return Table(
         "f",
         "Until the first result",
-        "EpisodeReturn processes, from start to exit. `farback diagnose` without arguments compares seven estimators.",
+        "Whole processes, from start to exit. `farback diagnose` without arguments compares seven estimators.",
         ("time",),
         tuple(Row(name, (Side("startup", case),)) for name, case in cases.items()),
         seconds,
@@ -255,7 +255,7 @@ STREAMS = {
 
 
 def looking(part: int) -> Table:
-    """What logging and saving cost."""
+    """The cost of logging and saving."""
 
     def row(name: str, case: str, updates: int) -> Row:
         sides = tuple(Side("runs", f"{what} {case} --updates {100 * updates // part}") for what in ("run", "bare"))
@@ -274,7 +274,7 @@ def looking(part: int) -> Table:
 
 
 def seeds(part: int) -> Table:
-    """What ten seeds cost."""
+    """The cost of ten seeds."""
 
     def row(name: str, case: str, updates: int) -> Row:
         asked = f"run {case} --updates {20 * updates // part}"

@@ -1,4 +1,4 @@
-"""The side of Farback."""
+"""The Farback worker."""
 
 import time
 from functools import partial
@@ -20,7 +20,7 @@ INPUTS = OUTPUTS = 10
 
 
 class UniformSymbols(AbstractTask):
-    """An endless sequence of independent, uniformly random symbols; the next one is to be predicted."""
+    """Prediction of the next symbol in an endless sequence of independent, uniformly random symbols."""
 
     symbols: int
 
@@ -118,7 +118,7 @@ def stream_learner(estimator: str, cell: str, hidden: int, symbols: int):
 
 
 def stream(estimator: str, cell: str, hidden: int, symbols: int, updates: int, seconds: float) -> dict[str, float]:
-    """One update a step on uniformly random symbols, drawn as it goes, `updates` of them in one compiled program."""
+    """One update per step on uniformly random symbols, drawn step by step; `updates` of them in one compiled program."""
     learner, state = stream_learner(estimator, cell, hidden, symbols)
     loss = 0.0
 
@@ -132,7 +132,7 @@ def stream(estimator: str, cell: str, hidden: int, symbols: int, updates: int, s
 
 
 def memory(estimator: str, cell: str, hidden: int, symbols: int, updates: int, chunk: int) -> dict[str, float]:
-    """The peak memory of a process that makes `updates` updates, one a step, in one compiled program."""
+    """The peak memory of a process that makes `updates` updates, one per step, in one compiled program."""
     learner, state = stream_learner(estimator, cell, hidden, symbols)
     dynamic, static = eqx.partition(state, eqx.is_array)
 
@@ -149,7 +149,7 @@ def memory(estimator: str, cell: str, hidden: int, symbols: int, updates: int, c
 
 
 def exactness(estimator: str, cell: str, hidden: int, symbols: int, steps: int, draws: int) -> dict[str, Any]:
-    """How far the estimator's mean gradient is from that of backpropagation, in double precision."""
+    """The distance of the estimator's mean gradient from that of backpropagation, in double precision."""
     jax.config.update("jax_enable_x64", True)
     task, model = UniformSymbols(symbols), make_network(cell, symbols, hidden, symbols)
     step = NetworkStep(task.loss)

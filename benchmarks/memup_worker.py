@@ -1,5 +1,5 @@
-"""MemUP: the time of an update, and of all from the first episode to a policy that remembers; and that of the gradient of
-a transformer.
+"""MemUP: the time of an update, the time from the first episode to a policy that uses its memory, and the time of a
+transformer's gradient.
 """
 
 import tempfile
@@ -37,7 +37,7 @@ def memory(corridor: int, units: int, batch: int, window: int, passes: int) -> C
 
 
 def update(corridor: int, units: int, batch: int, window: int, seconds: float) -> dict[str, float]:
-    """A step of the optimizer: its part of a pass, in which episodes are played, scored and learnt from."""
+    """One step of the optimizer: its share of a pass, in which episodes are played, scored and learnt from."""
     memup = memory(corridor, units, batch, window, 1).build()
     arrays, static = eqx.partition(memup.init(jax.random.key(0)), eqx.is_array)
     learn = jax.jit(lambda arrays: eqx.filter(memup.update(eqx.combine(arrays, static))[0], eqx.is_array))
@@ -46,7 +46,7 @@ def update(corridor: int, units: int, batch: int, window: int, seconds: float) -
 
 
 def solve(corridor: int, units: int, batch: int, passes: int, rollouts: int) -> dict[str, float]:
-    """A memory from its first episode on, and then a policy that reads it; compiling included."""
+    """Training of a memory from scratch, and then of a policy that reads it, including compilation."""
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as home:
         remembers, acts = Path(home) / "memory", Path(home) / "policy"
@@ -71,7 +71,7 @@ def solve(corridor: int, units: int, batch: int, passes: int, rollouts: int) -> 
 
 
 class Stepwise(AbstractCell):
-    """A cell that is unrolled step by step, even if it has a faster way."""
+    """A cell that is unrolled step by step, even if it has a faster unroll."""
 
     cell: AbstractCell
 

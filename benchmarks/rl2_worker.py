@@ -1,4 +1,4 @@
-"""RL²: where the time of an update goes, and how near its products come to what the machine can do."""
+"""RL²: the parts of the time of an update, and the speed of matrix products of its size."""
 
 import equinox as eqx
 import jax
@@ -11,7 +11,7 @@ from farback.agents import AbstractOnPolicyAgent, Rollout
 
 
 def update(env: str, cell: str, algorithm: str, words: str, trials: int, length: int, seconds: float) -> dict[str, float]:
-    """An update, and apart from it its rollout, and one gradient by the estimator.
+    """The times of an update, of its rollout, and of one gradient by the estimator.
 
     `words` are arguments of the algorithm, such as `gamma=0.99 gae_lambda=0.3`.
     """
@@ -47,7 +47,7 @@ def update(env: str, cell: str, algorithm: str, words: str, trials: int, length:
 
 
 def product(rows: int, units: int, groups: int, seconds: float) -> dict[str, float]:
-    """Products of the size that a step of a GRU has: arithmetic in a second."""
+    """Matrix products of the size of a GRU's step: operations per second."""
     h, weight = jnp.ones((rows, units)), jnp.full((units, groups * units), 1e-4)
     many = jax.jit(lambda h: jax.lax.fori_loop(0, 100, lambda _, h: (h @ weight)[:, :units], h))
     took = median_seconds(lambda: many(h).block_until_ready(), seconds) / 100

@@ -1,6 +1,6 @@
-"""Speed and memory beside other libraries: `python benchmarks/run.py`, on a machine that does nothing else.
+"""Speed and memory, compared with other libraries: `python benchmarks/run.py`, on an idle machine.
 
-Each number is made by a worker process of its own, in the environment of its side; sides take turns (A B A B ...), and the
+Each number comes from its own worker process, in the environment of its side. Sides take turns (A B A B ...), and the
 median over the rounds is reported. Results are written to `docs/results/speed.md`, each with its command.
 """
 
@@ -18,9 +18,9 @@ from pathlib import Path
 from cases import tables
 from table import HERE, PEERS, ROOT, Found, Row, Side, Table
 
-BUSY = 0.5  # the load above which a machine is not fit to measure on
+BUSY = 0.5  # the load above which a machine is too busy for measurements
 
-# What is to be said where a target is missed, by the name of the row.
+# The remark on a missed target, by the name of the row.
 _UORO = (
     "PyTorch takes 0.9 ms a step here, and 1.75 ms with torch.func.jvp in place of the finite difference; the target was "
     "set from a version that took 2.6 ms. Half of our time is the one-step truncated update with Adam"
@@ -37,7 +37,7 @@ REMARKS: dict[str, str] = {
 
 
 def ensure_environment(peer: str) -> None:
-    """Makes benchmarks/.envs/PEER from its requirements, unless it is there."""
+    """Makes benchmarks/.envs/PEER from its requirements, unless it exists."""
     home, requirements = HERE / ".envs" / peer, HERE / f"requirements-{peer}.txt"
     ready = home / ".ready"
     if ready.exists() and ready.read_text() == requirements.read_text():
@@ -59,7 +59,7 @@ def ask(side: Side) -> Found | None:
 
 
 def measure(row: Row, rounds: int) -> list[Found | None]:
-    """What each side found, the sides in turn: medians over the rounds. A side that fails once has failed."""
+    """The medians of each side over the rounds, with sides in turn; `None` for a side that fails once."""
     found: list[list[Found | None]] = [[] for _ in row.sides]
     for number in range(rounds):
         for side, sofar in zip(row.sides, found, strict=True):
@@ -70,7 +70,7 @@ def measure(row: Row, rounds: int) -> list[Found | None]:
 
 
 def median(found: list[Found]) -> Found:
-    """The median of each number, and the last of whatever is no number."""
+    """The median of each number, and the last of each other value."""
     last = found[-1]
     return {
         name: statistics.median(one[name] for one in found) if isinstance(value, int | float) else value
@@ -79,7 +79,7 @@ def median(found: list[Found]) -> Found:
 
 
 def judge(table: Table, row: Row, found: list[Found | None]) -> tuple[str, str]:
-    """How a row does: the number that its target bounds, and whether it is met, with a remark if not."""
+    """Returns (number, verdict) of a row: the number that its target bounds, and whether it is met, or else a remark."""
     if row.target is None:
         return "", ""
     if None in found:
@@ -91,7 +91,7 @@ def judge(table: Table, row: Row, found: list[Found | None]) -> tuple[str, str]:
 
 
 def render(table: Table, results: list[list[Found | None]]) -> str:
-    """The table, and below it the command that makes each of its numbers."""
+    """The table, followed by the command of each of its numbers."""
     aimed = any(row.target for row in table.rows)
     heads = ["", *table.heads, *(["judged", "target"] if aimed else [])]
     lines = [_line(heads), _line(["---"] * len(heads))]
@@ -108,7 +108,7 @@ def _line(cells):
 
 
 def preamble(arguments: argparse.Namespace, versions: dict[str, dict[str, str]], load: float) -> str:
-    """Where, when, with what and how these results were made."""
+    """The head of the page: the command, the date, the machine, the commit and the versions."""
     command = shlex.join(["python", "benchmarks/run.py", *sys.argv[1:]])
     warning = ["**A quick trial of the benchmarks, not a result.**", ""] if arguments.quick else []
     warning += ["**Something else ran on this machine: these numbers are wrong.**", ""] if load > BUSY else []
@@ -143,7 +143,7 @@ def machine() -> str:
 
 
 def revision() -> str:
-    """The commit that is measured."""
+    """The measured commit."""
     done = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, text=True, capture_output=True)
     return done.stdout.strip() or "not under version control"
 

@@ -1,4 +1,4 @@
-"""What a run costs beside its updates: the log, the progress, the checkpoints; and what more seeds cost."""
+"""The cost of a run beyond its updates (the log, the progress, the checkpoints), and of more seeds."""
 
 import tempfile
 import time
@@ -13,7 +13,7 @@ from farback.runs.loop import train
 
 
 class Stopwatch(AbstractListener):
-    """From the first look to the last."""
+    """The time from the first progress event to the last."""
 
     def begin(self, program, update, updates):
         self.times = []
@@ -46,7 +46,7 @@ def configuration(estimator: str, cell: str, batch: int, length: int, seeds: int
 
 
 def run(estimator: str, cell: str, batch: int, length: int, seeds: int, updates: int) -> dict[str, float]:
-    """An update of a whole run, with its log and its checkpoints as they come by default."""
+    """One update of a whole run, with the default log and checkpoints."""
     config = configuration(estimator, cell, batch, length, seeds, updates)
     watch = Stopwatch()
     with tempfile.TemporaryDirectory() as directory:
@@ -55,7 +55,7 @@ def run(estimator: str, cell: str, batch: int, length: int, seeds: int, updates:
 
 
 def bare(estimator: str, cell: str, batch: int, length: int, seeds: int, updates: int) -> dict[str, float]:
-    """An update of the same compiled program, called for all of them at once."""
+    """One update of the same compiled program, called without log and checkpoints."""
     program = configuration(estimator, cell, batch, length, seeds, updates).program()
     running, _, _ = jax.block_until_ready(program.advance(program.init(), 1, 0))
     start, done = time.perf_counter(), 0

@@ -1,4 +1,4 @@
-"""The side of sb3-contrib: RecurrentPPO on Farback's environments, through Gymnasium."""
+"""The sb3-contrib worker: RecurrentPPO on Farback's environments, through Gymnasium."""
 
 import sys
 import time
@@ -18,9 +18,9 @@ from farback.envs.bridges.to_gymnasium import GymVectorEnv
 
 
 class Copies(VecEnv):
-    """A vector environment of Farback, one compiled program for all copies, as Stable-Baselines3 wants it.
+    """A vector environment of Farback, one compiled program for all copies, as a `VecEnv` of SB3.
 
-    Its copies have no attributes or methods of their own to set or to call: training asks for neither.
+    `set_attr` and `env_method` are not implemented: training calls neither.
     """
 
     def __init__(self, copies: GymVectorEnv):
@@ -71,7 +71,7 @@ def ppo(
 ):
     """Updates of RecurrentPPO: an LSTM that policy and value share, a linear layer for each.
 
-    Copies of the environment are stepped one by one, as of `gymnasium.make`, or together in one compiled program.
+    Copies of the environment are stepped one by one, as made by `gymnasium.make`, or together in one compiled program.
     """
     torch.set_num_threads(threads)
 

@@ -1,4 +1,4 @@
-"""How long a user waits, as seconds of whole processes."""
+"""Startup times, in seconds of whole processes."""
 
 import os
 import subprocess
@@ -31,7 +31,7 @@ def importing(module: str) -> dict[str, float]:
 
 
 def diagnose(cache: str) -> dict[str, float]:
-    """`farback diagnose`, as it comes, with an empty compilation cache (cold) or with that of a run before (warm)."""
+    """`farback diagnose` without arguments, with an empty compilation cache (cold) or that of an earlier run (warm)."""
     command = ["-m", "farback", "diagnose"]
     with tempfile.TemporaryDirectory() as directory:
         if cache == "warm":

@@ -1,4 +1,4 @@
-"""Strategies: trials in a second; ours, and the style of most code that there is, one trial after the other in NumPy."""
+"""Strategies: trials per second in Farback, and in the usual style, one trial after the other in NumPy."""
 
 import jax
 import numpy as np
@@ -56,7 +56,7 @@ def _pull(env: Bandit, strategy: str, episodes: int, random: np.random.Generator
 
 
 def _explore(env: TabularMDP, strategy: str, episodes: int, random: np.random.Generator) -> float:
-    """Posterior sampling: a world drawn and planned in for each episode."""
+    """Posterior sampling: a plan for one drawn world per episode."""
     assert strategy == "Thompson"
     states, actions = env.states, env.actions
     transitions = random.dirichlet(np.ones(states), (states, actions))

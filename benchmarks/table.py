@@ -1,4 +1,4 @@
-"""What a table of measurements is made of."""
+"""The parts of a table of measurements."""
 
 import dataclasses
 import shlex
@@ -16,7 +16,7 @@ Found = dict[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class Side:
-    """One worker (`farback`, `runs`, `agents`, `strategies`, `rl2`, `memup`, `startup`, or a peer) and what it is asked."""
+    """One worker (`farback`, `runs`, `agents`, `strategies`, `rl2`, `memup`, `startup`, or a peer) and its arguments."""
 
     worker: str
     case: str
@@ -27,14 +27,14 @@ class Side:
 
     @property
     def command(self) -> list[str]:
-        """What is run, in the root of the repository."""
+        """The command, run in the root of the repository."""
         python = self.python.relative_to(ROOT) if self.python.is_relative_to(ROOT) else "python"
         return [str(python), f"benchmarks/{self.worker}_worker.py", *shlex.split(self.case)]
 
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """A bound on a number made of the values of a row's sides."""
+    """A bound on a number computed from the values of a row's sides."""
 
     number: Callable[..., float]
     bound: float
@@ -54,7 +54,7 @@ class Target:
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A line of a table: what is measured on which sides, the first of them ours, and what is aimed at."""
+    """A line of a table: its name, its sides (the first is Farback), and its target."""
 
     name: str
     sides: tuple[Side, ...]
@@ -63,9 +63,9 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """Rows that are read alike: `value` is the number in what a worker found, and `shows` is how it is written.
+    """Rows of the same kind: `value` takes the number from the result of a worker, and `shows` formats it.
 
-    `once` tells that a number does not vary from run to run.
+    `once`: whether each number is measured once, in one round.
     """
 
     section: str

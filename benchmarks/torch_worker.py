@@ -1,4 +1,4 @@
-"""The side of PyTorch: `nn.LSTM` and `nn.GRU` as they come, and UORO as one would write it."""
+"""The PyTorch worker: plain `nn.LSTM` and `nn.GRU`, and a straightforward UORO."""
 
 import torch
 from torch.nn.functional import cross_entropy, one_hot
@@ -32,7 +32,7 @@ def bptt(cell: str, hidden: int, batch: int, steps: int, threads: int, seconds: 
 
 
 class UORO:
-    """Unbiased online recurrent optimisation of a GRU with a linear readout, one example, one update a step.
+    """Unbiased online recurrent optimisation of a GRU with a linear readout, one example, one update per step.
 
     Two backward passes pull back the credit of the loss and the noise ν; the tangent ∂F/∂s s̃ is forward differentiation
     (`torch.func.jvp`) or the difference (F(s + εs̃) − F(s)) / ε, as in the code of the method's authors.
@@ -53,7 +53,7 @@ class UORO:
         return torch.func.jvp(lambda s: self.cell(x, s), (state,), (self.state_tilde,))[1]
 
     def difference(self, x: torch.Tensor, state: torch.Tensor, new: torch.Tensor, epsilon: float = 1e-3) -> torch.Tensor:
-        """∂F/∂s s̃ by a step of the length ε."""
+        """∂F/∂s s̃ by a finite difference with a step of length ε."""
         scale = epsilon / (_norm([self.state_tilde]) + 1e-7)
         return (self.cell(x, state + scale * self.state_tilde) - new) / scale
 
@@ -93,7 +93,7 @@ def _ratio(above, below, epsilon=1e-7):
 
 
 def uoro(hidden: int, symbols: int, updates: int, tangent: str, threads: int, seconds: float) -> dict[str, float]:
-    """UORO, one update a step, on uniformly random symbols that are there beforehand."""
+    """UORO, one update per step, on uniformly random symbols that are drawn beforehand."""
     use_threads(threads)
     torch.manual_seed(0)
     learner = UORO(symbols, hidden, tangent)

@@ -1,4 +1,4 @@
-"""What the workers share: one case each on the command line, one JSON object on standard output."""
+"""Shared code of the workers: one case on the command line, one JSON object on standard output."""
 
 import argparse
 import importlib.metadata
@@ -17,9 +17,9 @@ Sizes = dict[str, int | float | str]
 
 
 def answer(cases: dict[str, tuple[Callable[..., dict[str, Any]], Sizes]], *packages: str) -> None:
-    """Runs the case that the command line names and prints what it found, with the versions of some packages.
+    """Runs the case that the command line names and prints its result, with the versions of some packages.
 
-    A case is a function that takes its sizes by keyword, and their defaults.
+    A case is a pair of a function, which takes sizes by keyword, and the defaults of the sizes.
     """
     parser = argparse.ArgumentParser()
     choice = parser.add_subparsers(dest="case", required=True)
@@ -34,9 +34,9 @@ def answer(cases: dict[str, tuple[Callable[..., dict[str, Any]], Sizes]], *packa
 
 
 def median_seconds(run: Callable[[], Any], seconds: float, least: int = 5) -> float:
-    """The median time of `run`, which returns when its work is done, over `seconds` and over `least` runs at least.
+    """The median time of `run`, which returns when its work is done, over at least `seconds` and at least `least` runs.
 
-    One more run comes before them and does not count: it compiles.
+    The first run compiles, and does not count.
     """
     run()
     times: list[float] = []
@@ -48,16 +48,16 @@ def median_seconds(run: Callable[[], Any], seconds: float, least: int = 5) -> fl
 
 
 def peak_bytes() -> int:
-    """The most memory that this process ever had resident."""
+    """The peak resident memory of this process."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak
 
 
 def deviation(draws: dict[str, np.ndarray], exact: dict[str, np.ndarray]) -> dict[str, Any]:
-    """How far the mean of gradients (a leading axis for the draws) is from the exact one, relative to it.
+    """The relative distance of the mean of gradients (a leading axis for the draws) from the exact one.
 
-    - `error`: ‖mean − exact‖ / ‖exact‖; `noise`: how much of that the draws' scatter alone accounts for (0: no noise).
-    - `worst`, `worst_error`, `worst_noise`: the same of the parameter for which chance explains the error least.
+    - `error`: ‖mean − exact‖ / ‖exact‖; `noise`: the part of it due to the scatter of the draws (0: no noise).
+    - `worst`, `worst_error`, `worst_noise`: the same for the parameter whose error noise explains least.
     """
 
     def one(names):

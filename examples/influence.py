@@ -3,7 +3,7 @@
 A parameter θ pushes ten units up and thirteen down. Its positive effect reaches the observed unit first, and its negative
 effect later and for longer. A short window has the positive effect only, so truncation increases θ without end.
 
-The cell is defined here, in eleven lines; every estimator works with it. Reference: thesis section 3.7, fig. 3.2a.
+The cell is defined here, in a few lines; every estimator works with it. Reference: thesis section 3.7, fig. 3.2a.
 """
 
 import sys

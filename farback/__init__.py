@@ -1,7 +1,7 @@
 """Farback trains models and agents that remember further back than they can backpropagate.
 
 Any recurrent cell × any way of sending credit through time × any task or environment × any learning algorithm,
-chosen by one word each.
+each chosen by name.
 """
 
 from farback import agents as agents

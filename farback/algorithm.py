@@ -1,4 +1,4 @@
-"""What an algorithm is: everything that learns, as a run sees it."""
+"""The interface of a learning algorithm, which a run trains."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ class Criterion(NamedTuple):
 
     - `metric`: its name in the log.
     - `minimise`: whether lower is better.
-    - `levels`: known values of it to compare with, by name, such as the optimum.
+    - `levels`: reference values of the metric by name, such as the optimum.
     """
 
     metric: str
@@ -30,7 +30,7 @@ class Criterion(NamedTuple):
 
 
 class Score(NamedTuple):
-    """The criterion of a network on fresh data, beside that of the best memoryless predictor or policy, and the optimum."""
+    """The criterion of a network on fresh data, that of the best memoryless predictor or policy, and the optimum."""
 
     score: Any
     memoryless: Any
@@ -38,15 +38,15 @@ class Score(NamedTuple):
 
     @property
     def mastery(self) -> Any:
-        """How far the score lies on the way from no memory, 0, to the optimum, 1."""
+        """The score on a scale from 0, the best memoryless value, to 1, the optimum."""
         return (self.score - self.memoryless) / (self.optimum - self.memoryless)
 
 
 class Timeline(NamedTuple):
     """One sequence step by step, leading axis time.
 
-    - `first`: where an episode begins.
-    - `cue`: where the observation holds what will be needed later.
+    - `first`: whether an episode begins at this step.
+    - `cue`: whether the observation holds information that is needed later.
     - `observation`: the network's input.
     - `output`: the network's output, or the action.
     - `memory`: the state of the memory after each step.
@@ -64,12 +64,12 @@ class Timeline(NamedTuple):
 
 
 class AbstractAlgorithm(eqx.Module):
-    """Everything that learns. Its whole state is one pytree: networks, optimizer, carry, source of data, keys."""
+    """A learning algorithm. Its whole state is one pytree: networks, optimizer, carry, source of data, keys."""
 
     @property
     @abstractmethod
     def steps_per_update(self) -> int:
-        """The time steps of one update, of all its sequences together."""
+        """The number of time steps of one update, summed over its sequences."""
 
     @property
     @abstractmethod
@@ -84,7 +84,7 @@ class AbstractAlgorithm(eqx.Module):
     @property
     @abstractmethod
     def episode_length(self) -> int | None:
-        """The steps of a window that holds a whole episode; `None` where episodes have no known length."""
+        """The number of steps of a window that holds a whole episode; `None` if episodes have no known length."""
 
     @property
     def acts(self) -> bool:
@@ -116,7 +116,7 @@ class AbstractAlgorithm(eqx.Module):
 
         **Arguments:**
 
-        - `amount`: how much data at least, in units of `evaluation_unit`.
+        - `amount`: the minimum amount of data, in units of `evaluation_unit`.
         """
 
     @abstractmethod
@@ -124,22 +124,22 @@ class AbstractAlgorithm(eqx.Module):
         """A network on fresh data, step by step."""
 
     def render_steps(self, timeline: Timeline) -> list[str]:
-        """Each step of a timeline as text: the places of the ones if all numbers are 0 or 1, or else the first numbers."""
+        """Each step of a timeline as text: the indices of the ones if all numbers are 0 or 1, else the first numbers."""
         leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(timeline.observation)]
         return [_render(row) for row in np.concatenate([leaf.reshape(len(leaf), -1) for leaf in leaves], axis=1)]
 
     def split(self, part: Split = "test") -> "AbstractAlgorithm":
-        """This algorithm on data that training never sees: itself, where every key draws afresh."""
+        """This algorithm on held-out data. If each key draws new data, it is the algorithm itself."""
         del part
         return self
 
     def score(self, network: Model, key: PRNGKeyArray, episodes: int, length: int) -> Score | None:
-        """The criterion on fresh data beside its known levels; `None` where they are not known.
+        """The criterion on fresh data next to its reference levels; `None` if these are unknown.
 
         **Arguments:**
 
-        - `episodes`: how many are scored.
-        - `length`: the steps that count as an episode where a task has none.
+        - `episodes`: the number of episodes.
+        - `length`: the number of steps that count as an episode if the task has no episode length.
         """
         metric, _, levels = self.criterion
         if not {"optimum", "memoryless"} <= set(levels):

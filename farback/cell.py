@@ -30,7 +30,7 @@ class AbstractCell(eqx.Module):
 
 
 class AbstractUnrolledCell(AbstractCell):
-    """A cell with a faster computation of a whole window than step by step."""
+    """A cell that computes a whole window faster than step by step."""
 
     @abstractmethod
     def unroll(
@@ -193,7 +193,5 @@ def output_size(cell: AbstractCell, input_size: int) -> int:
     """The number of outputs of a cell, whose output must be one vector."""
     output = jax.eval_shape(lambda: cell(cell.initial(), jnp.zeros(input_size))[1])
     if not isinstance(output, jax.ShapeDtypeStruct) or len(output.shape) != 1:
-        raise InputError(
-            f"The output of {type(cell).__name__} is {output}, but one vector is needed for the layer behind it."
-        )
+        raise InputError(f"The output of {type(cell).__name__} is {output}, but the next layer needs one vector.")
     return output.shape[0]

@@ -1,4 +1,4 @@
-"""Heads: from the output of a memory to the parameters of a policy and to a value."""
+"""Heads, which map the output of a memory to the parameters of a policy and to a value."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -15,11 +15,11 @@ from farback.types import InputError
 class PolicyHead(eqx.Module):
     """The linear layer that ends a policy; `farback.ops.distributions.distribution` reads its output.
 
-        vector = W x + b,      W at first 0.01 times the usual one, b = 0
+        vector = W x + b,      initially W is 0.01 times the usual one, b = 0
 
-    so that the actions are almost equally likely at first. The vector has the logits of discrete actions and the means of
+    so that the actions are almost equally likely initially. The vector has the logits of discrete actions and the means of
     continuous ones. The logarithm of the standard deviation of continuous actions does not depend on x: it is a parameter,
-    0 at first.
+    initially 0.
 
     **Arguments:**
 
@@ -82,8 +82,8 @@ class ActorCriticHead(eqx.Module):
 
     **Arguments:**
 
-    - `policy`: from features to the parameters of the policy, such as a `PolicyHead`.
-    - `value`: from features to a scalar, such as a `ValueHead`.
+    - `policy`: maps features to the parameters of the policy, such as a `PolicyHead`.
+    - `value`: maps features to a scalar, such as a `ValueHead`.
     """
 
     policy: Callable[[Any], Any]

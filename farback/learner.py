@@ -173,12 +173,12 @@ class Supervised(AbstractStreamLearner):
         return self.learn(dataclasses.replace(state, sources=sources), window)
 
     def learn(self, state: LearnerState, window: Window) -> tuple[LearnerState, Outcome]:
-        """One update on a window of your own, after a check of its shapes and, outside of compiled programs, for NaN."""
+        """One update on a given window. Raises if its shapes are wrong or, outside of compiled programs, if it has NaN."""
         window.checked()
         for leaf in jax.tree.leaves(state.carry.state)[:1]:
             if leaf.shape[0] != window.first.shape[0]:
                 raise InputError(
-                    f"The window has {window.first.shape[0]} sequences, but the state is that of batch_size = "
+                    f"The window has {window.first.shape[0]} sequences, but the state has batch_size = "
                     f"{leaf.shape[0]}: give windows of {leaf.shape[0]} sequences, or init with another batch_size."
                 )
         key, estimator_key = jax.random.split(state.key)

@@ -1,4 +1,4 @@
-"""The model of every algorithm: an encoder, a memory and a head, the three parts of the waist."""
+"""The model of every algorithm: an encoder, a memory and a head."""
 
 from abc import abstractmethod
 from collections.abc import Callable

@@ -25,8 +25,8 @@ class SegmentwiseARTBP(AbstractStreamLearner):
     since the last truncation.
 
     At fixed parameters, the gradient is unbiased for the loss of the whole stream: no end of a window cuts credit. All
-    sequences of the batch are truncated at the same steps. A segment is computed in the shortest of a few windows, of
-    lengths that double, into which it fits.
+    sequences of the batch are truncated at the same steps. A segment is computed in the shortest window that holds it,
+    of windows of 16, 32, 64, … and `longest` steps.
 
     Use it to reproduce the thesis, or where credit must not be cut at the end of a window. In `Supervised` with `ARTBP`
     each sequence has its own truncations, and all updates have windows of one length.
@@ -38,7 +38,7 @@ class SegmentwiseARTBP(AbstractStreamLearner):
     - `estimator`: the ARTBP estimator, which sets the distribution of the truncations.
     - `optimizer`: the optimizer, an optax transformation of the gradient.
     - `batch_size`: the number of sequences.
-    - `longest`: the largest number of steps of a segment; longer ones are cut, which is biased. Let this be rare:
+    - `longest`: the largest number of steps of a segment; longer ones are cut, which adds bias. Make this rare:
       P(length > L) falls as L^{1−α}.
 
     Reference: Tallec and Ollivier, *Unbiasing truncated backpropagation through time*, 2017; thesis chapter 4.
@@ -64,7 +64,7 @@ class SegmentwiseARTBP(AbstractStreamLearner):
 
     @property
     def vectorize_seeds(self) -> bool:
-        return False  # seeds have different lengths: as a batch axis, all would compute the longest window
+        return False  # seeds draw different lengths: on a batch axis, all would compute the longest window
 
     def update(self, state: LearnerState) -> tuple[LearnerState, Outcome]:
         key, draw_key = jax.random.split(state.key)

@@ -1,11 +1,11 @@
-"""The waist: one step of one sequence, in three parts, of which only `advance` is recurrent.
+"""One step of one sequence, in three parts, of which only `advance` is recurrent.
 
     encode   observation -> features                 stateless
     advance  state, features -> state, output        recurrent, with a reset of the state where an episode begins
     loss     output, targets -> loss, metrics        stateless
 
 Reverse estimators compute the stateless parts of a whole window at once, and unroll only the memory. Forward estimators
-compute step by step, and carry a trace of the past. Neither depends on the loss, or on what the steps are.
+compute step by step, and carry a trace of the past. Neither depends on the loss or on the kind of data.
 """
 
 from abc import abstractmethod

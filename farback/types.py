@@ -1,4 +1,4 @@
-"""The named pytrees that rooms exchange, and the one exception for bad input."""
+"""The named pytrees that modules exchange, and the one exception for bad input."""
 
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ Keys = Key[Array, "..."]
 Number = float | Float[Array, ""]
 """A hyper-parameter: an array within compiled programs."""
 Split = Literal["validation", "test"]
-"""Data that training never sees."""
+"""The parts of the data that are held out from training."""
 
 
 class InputError(ValueError):
@@ -26,9 +26,9 @@ class Window(eqx.Module):
 
     Leading axes are `[batch, time]`; a step's own data is a `Window` without them.
 
-    - `first`: whether this observation begins an episode. The memory is reset *before* it is seen.
+    - `first`: whether this observation begins an episode. The memory is reset *before* this step.
     - `inputs`: the observation, or a task's input.
-    - `targets`: what the loss of the step reads: labels for a task, actions and returns for an agent.
+    - `targets`: the targets of the loss: labels for a task, actions and returns for an agent.
     """
 
     first: Shaped[Array, "*batch"]
@@ -36,13 +36,13 @@ class Window(eqx.Module):
     targets: PyTree[Array]
 
     def checked(self) -> "Window":
-        """This window, after making sure that it is one: `[batch, time]` throughout, not empty, `first` boolean, no NaN.
+        """This window, after checks: axes `[batch, time]` throughout, not empty, `first` boolean, no NaN or infinity.
 
-        Values are looked at where there are any, outside of compiled programs, for which they come to the host.
+        Values are checked only outside of compiled programs, and are copied to the host for this.
         """
         if self.first.dtype != bool:
             raise InputError(
-                f"Window.first is {self.first.dtype}, but it says whether an episode begins: give booleans, such as "
+                f"Window.first is {self.first.dtype}, but it marks where episodes begin: give booleans, such as "
                 f"first.astype(bool)."
             )
         if self.first.ndim != 2:
@@ -67,9 +67,7 @@ class Window(eqx.Module):
 
 
 def require_finite(name: str, data: PyTree[Array]) -> None:
-    """Makes sure that no value is NaN or infinite, where there are values, outside of compiled programs: they come to the
-    host.
-    """
+    """Raises if a value is NaN or infinite. Values are checked only outside of compiled programs, on the host."""
     for path, leaf in jax.tree.leaves_with_path(data):
         if not isinstance(leaf, Tracer) and jnp.issubdtype(leaf.dtype, jnp.inexact):
             bad = np.argwhere(~np.isfinite(np.asarray(leaf)))
@@ -81,7 +79,7 @@ def require_finite(name: str, data: PyTree[Array]) -> None:
 
 
 class Carry(eqx.Module):
-    """What passes from one window to the next: the memory's `state` and, of a forward estimator, the `trace`."""
+    """The data passed from one window to the next: the memory's `state` and, for a forward estimator, the `trace`."""
 
     state: PyTree[Array]
     trace: Any = None
@@ -100,7 +98,7 @@ class Tally(eqx.Module):
 
 
 class Outcome(eqx.Module):
-    """The mean loss of a window's steps, and the metrics that they reported."""
+    """The mean loss of a window's steps, and their metrics."""
 
     loss: Float[Array, "*updates"]
     metrics: dict[str, Tally]

@@ -216,7 +216,7 @@ def test_agent_refuses_a_head_that_does_not_fit(name, actions):
     for field in dataclasses.fields(agent.env):
         object.__setattr__(other, field.name, getattr(agent.env, field.name))
     wrong = dataclasses.replace(agent, network=lambda env, *, key: agent.network(other, key=key))
-    with pytest.raises(InputError, match=r"The policy's output is .* but the actions"):
+    with pytest.raises(InputError, match=r"The policy's output is .* but the action space"):
         wrong.init(jax.random.key(0))
 
 

@@ -276,7 +276,7 @@ def test_strategies_beat_random_in_gaussian_arms():
         (lambda: LikeliestDraw(0), "give samples >= 1"),
         (lambda: InformationDirected(1), "a grid has at least 2 points"),
         (lambda: BayesOptimal().ready(Bandit(3), 10), "two arms, not 3"),
-        (lambda: BayesOptimal().ready(Bandit(2), 200), "50 episodes at most, not 200.*6 GB"),
+        (lambda: BayesOptimal().ready(Bandit(2), 200), "at most 50 episodes, not 200.*6 GB"),
         (lambda: Gittins().ready(GaussianBandit(2), 10), "Gittins plays Bandit, not GaussianBandit"),
         (lambda: UCB1().ready(TabularMDP(), 10), "UCB1 plays Bandit and GaussianBandit, not TabularMDP"),
         (lambda: KLUCB().ready(TabularMDP(), 10), "KLUCB plays"),

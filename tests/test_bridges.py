@@ -271,7 +271,7 @@ def test_actions_must_have_the_structure_of_their_space():
     with pytest.raises(InputError, match=r"action\['b'\] is 7, but must be in Discrete\(3\)"):
         env.step({"b": 7, "a": np.array([0, 1])})
     for wrong in (1, {"b": 1}):
-        with pytest.raises(InputError, match=r"has not the structure of Dict"):
+        with pytest.raises(InputError, match=r"does not have the structure of Dict"):
             env.step(wrong)
 
 
@@ -348,13 +348,13 @@ class Wrong(VectorEnv):
     {
         "mode": "autoreset_mode'.* is None.* set it to a gymnasium.vector.AutoresetMode",
         "nan": r"Wrong gives observation\['place'\] = array\(\[nan, 0.1\]\) in copy 1: give finite",
-        "shape": r"Wrong gives observation\['place'\] of shape \(1, 2\), but Box.* means \(2, 2\)",
+        "shape": r"Wrong gives observation\['place'\] of shape \(1, 2\), but Box.* needs \(2, 2\)",
         "choice": r"Wrong gives observation\['kind'\] = array\(\[3, 3\]\) of dtype int64, which is not in Discrete\(3\)",
         "structure": r"Wrong gives \(2, 2\) \(shapes\), which is not in Dict",
         "reward": "Wrong gives the reward inf in copy 1",
         "rewards": r"Wrong gives reward of shape \(\): give one for each of 2 copies",
         "final": "info has no 'final_obs'",
-        "resets": "resets more copies than mask says; give a vector environment with the NEXT_STEP autoreset mode",
+        "resets": "resets copies outside of mask; give a vector environment with the NEXT_STEP autoreset mode",
     }.items(),
 )
 def test_results_of_a_vector_environment_are_checked(how, message):
@@ -379,8 +379,8 @@ class MissingPart(gymnasium.Env):
     ("name", "message"),
     {
         "ALE/Pong-v5": "needs the package ale-py, which is missing: pip install ale-py",
-        "farback/TMase-v0": r"does not know farback/TMase-v0: .*Did you mean: `TMaze`.*Give an id of",
-        "CartPole-v9": "does not know CartPole-v9",
+        "farback/TMase-v0": r"has no environment farback/TMase-v0: .*Did you mean: `TMaze`.*Give an id of",
+        "CartPole-v9": "has no environment CartPole-v9",
         "MissingPart-v0": r"MissingPart-v0: pip install gymnasium\[parts\]",
     }.items(),
 )

@@ -294,7 +294,7 @@ class TestBadData:
         self.refuses(lambda: Pixels("set"), message)
 
     def test_missing_or_few_images_are_refused(self, here):
-        self.refuses(lambda: Pixels(str(write_mnist(here / "few", train=5))), "a set has 6 at least")
+        self.refuses(lambda: Pixels(str(write_mnist(here / "few", train=5))), "give 6 or more")
         self.refuses(lambda: Pixels("nowhere"), "'nowhere' has no file train-images-idx3-ubyte")
         self.refuses(lambda: Pixels("set/train-images-idx3-ubyte"), "has no file train-images")
         self.refuses(lambda: Pixels(seed=-1), "0 <= seed")

@@ -193,7 +193,7 @@ REFUSED = [
     (lambda: Flatten(Dict()), "Flatten(space=Dict())", "give a Dict or Tuple with at least one space"),
     (lambda: DictEncoder(Tuple([]), key=KEY), "DictEncoder(space=Tuple())", "give a Dict or Tuple with at least one space"),
     (lambda: MLP(Dict(a=Text(3)), 4, key=KEY), "MLP(space=Dict", "give Box, Discrete"),
-    (lambda: MLP(Box(0, 1, (0,)), 4, key=KEY), "MLP(space=Box", "give a space of at least one"),
+    (lambda: MLP(Box(0, 1, (0,)), 4, key=KEY), "MLP(space=Box", "give a space with numbers"),
     (lambda: MLP(Discrete(3), 0, key=KEY), "MLP(size=0)", "give size >= 1"),
     (lambda: MLP(Discrete(3), 4, layers=0, key=KEY), "MLP(layers=0)", "give layers >= 1"),
     (lambda: Conv(Discrete(3), key=KEY), "Conv(space=Discrete(3))", "use Flatten or MLP"),

@@ -106,7 +106,7 @@ class Broken(Ladder):
 @pytest.mark.parametrize(
     ("how", "message"),
     {
-        "optimum": "nothing can be above the optimum",
+        "optimum": "no return can be above the optimum",
         "space": "Broken.observation_space is a str: give a space",
         "float": "dtype float32, which is not in Discrete",
         "shape": "which is not in Discrete",

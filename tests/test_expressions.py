@@ -124,7 +124,7 @@ def test_a_wrong_expression_is_refused_with_the_reason(text, kind, message):
         ("LSTM(5, gates=Chrono(1.5))", "give t_max >= 2"),
         ("LSTM(5, gates=Chrono(9, t_min=1))", "between 2 and t_max"),
         ("GRU(0)", "size >= 1"),
-        ("Parallel(GRU(3), GRU(4))", "one vector is needed"),
+        ("Parallel(GRU(3), GRU(4))", "needs one vector"),
         ("Chain(3)", "is not a cell"),
         ("LSTM(5, gates=GRU(3))", "is not of the kind Gates: give one of Chrono, ChronoUnknown, Forget"),
         ("Chain(GRU(4), layers=3)", "give layers by position"),

@@ -384,7 +384,7 @@ def test_strategies_play_in_the_same_worlds():
         (lambda: BEB(bonus=-1.0), "0 or more"),
         (lambda: returns(UCRL2(), Bandit(2)), "UCRL2 plays TabularMDP, not Bandit"),
         (lambda: returns(BEB(), Bandit(2)), "BEB plays TabularMDP, not Bandit"),
-        (lambda: returns(Oracle(), Ladder()), "No prior is known"),
+        (lambda: returns(Oracle(), Ladder()), "There is no prior of Ladder"),
         (lambda: returns(WithPrior(Greedy(), Bandit(2))), "same kind and size"),
         (lambda: returns(WithPrior(Greedy(), TabularMDP(3, 2, 5))), "same kind and size"),
         (lambda: returns(WithPrior(Greedy(), TabularMDP(4, 2, 4))), "same kind and size"),

@@ -94,7 +94,7 @@ def test_transitions_and_rewards_are_drawn_from_the_world():
         (lambda: Bandit(0), "give arms >= 1"),
         (lambda: Bandit(2, wins=0.0), "a Beta distribution needs positive parameters"),
         (lambda: GaussianBandit(2, noise=-1.0), "these are standard deviations"),
-        (lambda: TabularMDP(states=0), "give 1 at least of each"),
+        (lambda: TabularMDP(states=0), "give at least 1 of each"),
         (lambda: TabularMDP(concentration=0.0), "Dirichlet"),
         (lambda: TabularMDP(noise=-1.0), "these are standard deviations"),
         (lambda: Trials(Ladder(), 0), "give episodes >= 1"),

@@ -356,7 +356,7 @@ def test_wrappers_that_reset_a_hosted_environment_are_refused(wrap):
 
 
 def test_curriculum_refuses_what_is_no_number_of_its_environment():
-    with pytest.raises(InputError, match="has no such whole number; give the name of an argument"):
+    with pytest.raises(InputError, match="has no such whole number; give the name of a whole-number argument"):
         Curriculum(TMaze(5), "length", 2, 1, 0.0)
     with pytest.raises(InputError, match="give 1 <= start <= 5"):
         Curriculum(TMaze(5), "corridor", 6, 1, 0.0)

@@ -1,4 +1,4 @@
-"""Aggregated memory: an LSTM whose output is in half aggregated over the episode."""
+"""Aggregated memory: an LSTM with half of its output aggregated over the episode."""
 
 from typing import NamedTuple
 
@@ -129,7 +129,7 @@ def _straight_maximum_jvp(primals, tangents):
 
 @jax.custom_jvp
 def straight_divide(a: Float[Array, " units"], by: Float[Array, ""]) -> Float[Array, " units"]:
-    """A / by, with the derivative of a."""
+    """The quotient a / by, with the derivative of a."""
     return a / by
 
 

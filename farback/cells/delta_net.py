@@ -16,7 +16,7 @@ Table = Float[Array, "heads keys values"]
 
 
 class Access(NamedTuple):
-    """What a step writes and reads: k, v, β and q."""
+    """The writes and reads of a step: k, v, β and q."""
 
     key: Float[Array, "heads keys"]
     value: Float[Array, "heads values"]
@@ -85,7 +85,7 @@ class DeltaNet(AbstractUnrolledCell):
         x: Float[Array, "time batch inputs"],
         flow: Float[Array, "time batch"],
     ) -> tuple[Float[Array, "batch heads keys values"], Float[Array, "time batch outputs"]]:
-        # The table of each step is stored; the rest is computed again from it.
+        # The table of each step is stored; the backward pass computes the rest again.
         @partial(jax.checkpoint, prevent_cse=False)
         @jax.vmap
         def batched(state, first, access, flow):
@@ -110,7 +110,7 @@ def step(table: Table, access: Access) -> tuple[Table, Float[Array, " outputs"]]
 
 
 def looked_up(table: Table, address: Float[Array, "heads keys"]) -> Float[Array, "heads values"]:
-    """The values that a table has at an address: Mᵀ k of each head."""
+    """The values of a table at an address: Mᵀ k of each head."""
     return jnp.einsum("hk,hkv->hv", address, table)
 
 

@@ -14,12 +14,12 @@ class FrameStack(AbstractCell):
         y_t = [x_{t−n+1}, …, x_t]
 
     It has no parameters. Use it for dependencies of fewer than n steps, and before a memory whose update depends only on
-    the present input, such as a `DeltaNet` or a linear cell: that memory then sees consecutive inputs together.
+    the present input, such as a `DeltaNet` or a linear cell: that memory then receives consecutive inputs together.
 
     **Arguments:**
 
     - `input_size`: the number of inputs.
-    - `steps`: n, the number of inputs that are concatenated.
+    - `steps`: n, the number of concatenated inputs.
 
     Reference: Mnih et al., *Human-level control through deep reinforcement learning*, 2015, methods.
     """

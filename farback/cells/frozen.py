@@ -26,7 +26,7 @@ class Bits(eqx.Module):
 
 
 def freeze(tree: PyTree) -> PyTree:
-    """The tree with its arrays of floats as `Bits`, and so without parameters."""
+    """The tree with its arrays of floats as `Bits`. It has no parameters."""
     return jax.tree.map(lambda leaf: Bits(leaf) if eqx.is_inexact_array(leaf) else leaf, tree)
 
 

@@ -1,6 +1,6 @@
 """A window of a gated cell, forwards and backwards: the fast path of the reverse estimators.
 
-What makes it fast, for every gated cell (`docs/results/speed.md` has the measurements):
+Three things make it fast, for every gated cell (`docs/results/speed.md` has the measurements):
 
 * each group is a separate array `[time, batch, units]`: compilers vectorise separate arrays, but not slices of one array;
 * activations overwrite pre-activations, and cotangents overwrite activations, so a window is stored once;
@@ -17,9 +17,9 @@ from jaxtyping import Array, Bool, Float
 
 from farback.cell import State
 
-BLOCK = 1024  # the rows of one block of a product over time and batch
+BLOCK = 1024  # the number of rows of one block of a product over time and batch
 
-# Each nonlinearity, and the cotangent of its argument from its value and the cotangent of its value.
+# Each nonlinearity, and a function from (its value, the cotangent of its value) to the cotangent of its argument.
 ACTIVATIONS = {
     "sigmoid": (lambda a: 0.5 * jnp.tanh(0.5 * a) + 0.5, lambda y, d: (y - y * y) * d),
     "tanh": (jnp.tanh, lambda y, d: (1 - y * y) * d),

@@ -1,4 +1,4 @@
-"""Gated cells (Elman, Leaky, Gated, GRU, LSTM): all but the combination of the gates of a unit."""
+"""The base of gated cells (Elman, Leaky, Gated, GRU, LSTM), which add the combination of the gates of a unit."""
 
 from abc import abstractmethod
 from typing import ClassVar, Literal, NamedTuple
@@ -135,7 +135,7 @@ def draw_weights(
     state_init: AbstractWeights,
     key: PRNGKeyArray,
 ) -> tuple[Float[Array, "inputs input_groups units"], Float[Array, "units state_groups units"]]:
-    """The input and the state weights of a gated cell. Each group is a matrix of its own for the initialiser."""
+    """The input and the state weights of a gated cell. The initialiser draws one matrix per group."""
     input_key, state_key = jax.random.split(key)
 
     return (

@@ -61,7 +61,7 @@ class GRU(AbstractGRU):
     **Arguments:**
 
     - `input_size`, `size`: the number of inputs and of units.
-    - `gates`: the initialiser of the bias of z, which sets how long units remember at first. Use `Chrono(t_max)` if the
+    - `gates`: the initialiser of the bias of z, which sets how long units remember initially. Use `Chrono(t_max)` if the
       range of dependencies is known.
     - `input_init`, `state_init`: the initialisers of the matrices W and U.
 
@@ -86,7 +86,7 @@ class GRU(AbstractGRU):
 
 
 class ReLUGRU(AbstractGRU):
-    """A `GRU` with max(0, ·) in the place of tanh, whose state is unbounded:
+    """A `GRU` with max(0, ·) in place of tanh, whose state is unbounded:
 
         n = max(0, W_n x + b_n + r ⊙ (U_n h + c_n))
 

@@ -41,7 +41,7 @@ class GTrXL(AbstractUnrolledCell):
     - `layers`: the number of layers.
     - `heads`: the number of attention heads. It must divide `size`.
     - `width`: the width of the feed-forward layers; the default is 4 · size.
-    - `gate_bias`: b_g at first. With 2, a layer passes most of its input on.
+    - `gate_bias`: the initial b_g. With 2, a layer passes on most of its input.
 
     Reference: Parisotto et al., *Stabilizing transformers for reinforcement learning*, ICML 2020; Dai et al.,
     *Transformer-XL*, ACL 2019.
@@ -111,7 +111,7 @@ class GTrXL(AbstractUnrolledCell):
 
 
 class Block(eqx.Module):
-    """One layer: attention and a multilayer perceptron, each with a normalisation before it and a gate behind it."""
+    """One layer: attention and a multilayer perceptron, each with a normalisation before it and a gate after it."""
 
     attention: RelativeAttention
     attention_gate: "Gate"
@@ -142,7 +142,7 @@ class Block(eqx.Module):
 
 
 class Gate(eqx.Module):
-    """A gated recurrent unit in the place of a residual connection: x is the skip input, y the output of the layer."""
+    """A gated recurrent unit in place of a residual connection: x is the skip input, y the output of the layer."""
 
     incoming: Float[Array, "units 3 units"]
     passing: Float[Array, "units 3 units"]

@@ -17,15 +17,15 @@ class LRU(AbstractLinearCell):
 
         λ = exp(−exp(ν) + i exp(θ)),  h′ = λ ⊙ h + exp(γ) ⊙ (B x),  y = Re(C h′) + D x
 
-    where γ is log √(1 − |λ|²) at first. Use it for long memories: on streams, because its state Jacobian is diagonal and
+    where γ is initially log √(1 − |λ|²). Use it for long memories: on streams, because its state Jacobian is diagonal and
     the trace of `RTRL()` small and exact, and on long windows, which are one parallel scan. The cell is linear: put
-    nonlinear layers between and after cells. Unlike in `MinGRU`, what the cell keeps does not depend on its input.
+    nonlinear layers between and after cells. Unlike in `MinGRU`, the decay does not depend on the input.
 
     **Arguments:**
 
     - `input_size`, `size`: the number of inputs and of complex units.
-    - `r_min`, `r_max`: the range of |λ| at first (see `Ring`); for long sequences, for example 0.9 and 0.999.
-    - `max_phase`: the largest phase of λ at first; for long sequences, for example π/10.
+    - `r_min`, `r_max`: the initial range of |λ| (see `Ring`); for long sequences, for example 0.9 and 0.999.
+    - `max_phase`: the largest initial phase of λ; for long sequences, for example π/10.
     - `output_size`: the number of outputs; the default is `size`.
 
     Reference: Orvieto et al., *Resurrecting recurrent neural networks for long sequences*, ICML 2023.

@@ -1,4 +1,4 @@
-"""A multilayer perceptron, in the place of a memory."""
+"""A multilayer perceptron, in place of a memory."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ class MLP(AbstractUnrolledCell):
 
         y = ReLU(W_n … ReLU(W_1 x + b_1) … + b_n)
 
-    Use it on fully observed inputs, behind a pretrained memory, or as a memoryless baseline.
+    Use it on fully observed inputs, after a pretrained memory, or as a memoryless baseline.
 
     **Arguments:**
 

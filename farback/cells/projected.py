@@ -58,6 +58,6 @@ class AbstractSteppedCell(AbstractProjectedCell):
 def draw_projection(
     init: AbstractWeights, key: PRNGKeyArray, inputs: int, groups: int, units: int
 ) -> Float[Array, "inputs groups units"]:
-    """The weights from the input to `groups` groups of units. Each group is a matrix of its own for the initialiser."""
+    """The weights from the input to `groups` groups of units. The initialiser draws one matrix per group."""
     require_sizes(input_size=inputs, size=units)
     return jnp.stack([init(key, inputs, units) for key in jax.random.split(key, groups)], axis=1)

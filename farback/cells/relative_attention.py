@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-CHUNK = 32  # the steps of a window that attend at once: the scores of a long window would not fit into memory
+CHUNK = 32  # the number of steps computed at once: the scores of a whole long window would not fit into memory
 
 
 class AttentionSpan(NamedTuple):
@@ -40,7 +40,7 @@ class AttentionSpan(NamedTuple):
 def attention_span(
     valid: Float[Array, "batch past"], first: Bool[Array, "time batch"], flow: Float[Array, "time batch"]
 ) -> AttentionSpan:
-    """The span of a past and a window behind it. `first` and `flow` are as in `farback.cell.unroll`."""
+    """The span of a past and the window after it. `first` and `flow` are as in `farback.cell.unroll`."""
     before, flow = jnp.zeros_like(valid), flow.astype(valid.dtype)
     episode = jnp.where(valid > 0, 0, -1), jnp.cumsum(first.T, 1)
     cut = before.astype(int), jnp.cumsum((flow == 0).T, 1)

@@ -50,7 +50,7 @@ class Ring(eqx.Module):
         return jax.lax.complex(r * jnp.cos(theta), r * jnp.sin(theta))
 
     def normaliser(self) -> Float[Array, " units"]:
-        """√(1 − |λ|²), with which white noise of variance 1 makes a state of variance 1 for every λ."""
+        """√(1 − |λ|²): with this gain, white noise of variance 1 gives a state of variance 1 for every λ."""
         return jnp.sqrt(-jnp.expm1(-2 * jnp.exp(self.nu_log)))
 
 

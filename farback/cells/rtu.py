@@ -26,8 +26,8 @@ class RTU(AbstractLinearCell):
     **Arguments:**
 
     - `input_size`, `size`: the number of inputs and of units. There are 2 · size outputs.
-    - `r_min`, `r_max`: the range of r at first (see `Ring`).
-    - `max_phase`: the largest phase exp(θ) at first.
+    - `r_min`, `r_max`: the initial range of r (see `Ring`).
+    - `max_phase`: the largest initial phase exp(θ).
 
     Reference: Elelimy et al., *Real-time recurrent learning using trace units in reinforcement learning*, NeurIPS 2024.
     """
@@ -65,14 +65,14 @@ class NonlinearRTU(AbstractSteppedCell, AbstractDiagonalCell):
 
         h₁′ = ReLU(g ⊙ h₁ − φ ⊙ h₂ + γ ⊙ (W₁ x)),  h₂′ = ReLU(g ⊙ h₂ + φ ⊙ h₁ + γ ⊙ (W₂ x)),  y = [h₁′, h₂′]
 
-    with g, φ and γ of the `RTU`. It is as cheap for `RTRL()`. A window is computed step by step, without a parallel scan.
-    ReLU loses the phase of a unit whose parts are negative: try `RTU` first.
+    with g, φ and γ of the `RTU`. It is as cheap for `RTRL()`, but computes a window step by step, without a parallel
+    scan. ReLU loses the phase of a unit whose parts are negative: try `RTU` first.
 
     **Arguments:**
 
     - `input_size`, `size`: the number of inputs and of units. There are 2 · size outputs.
-    - `r_min`, `r_max`: the range of r at first (see `Ring`).
-    - `max_phase`: the largest phase exp(θ) at first.
+    - `r_min`, `r_max`: the initial range of r (see `Ring`).
+    - `max_phase`: the largest initial phase exp(θ).
 
     Reference: Elelimy et al., *Real-time recurrent learning using trace units in reinforcement learning*, NeurIPS 2024.
     """

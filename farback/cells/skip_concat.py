@@ -13,7 +13,7 @@ class SkipConcat(AbstractCompositeCell):
     **Arguments:**
 
     - `memory`: a cell.
-    - `stop_gradient`: whether the gradient of the layers behind is stopped before the memory. The memory then learns from
+    - `stop_gradient`: whether the gradient of the layers after it stops before the memory. The memory then learns from
       another loss, as in `MemUPAgent`, or does not learn.
     """
 

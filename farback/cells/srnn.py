@@ -13,10 +13,10 @@ from farback.types import InputError
 class SRNN(AbstractSteppedCell):
     """The shuffling recurrent network, whose state is rotated at each step, with no parameters in the recurrence:
 
-        b(x) = f_r(x) ⊙ σ(W x + b_g),  h′ = ReLU(P h + b(x)),  (P h)_i = h_{i−1}, and h_{size} for the first
+        b(x) = f_r(x) ⊙ σ(W x + b_g),  h′ = ReLU(P h + b(x)),  (P h)_i = h_{i−1}, (P h)_1 = h_{size}
 
     f_r is a multilayer perceptron with ReLU. P is orthogonal, so memories neither vanish nor explode. Use it as a
-    baseline for long sequences. It forgets only where an input is negative.
+    baseline for long sequences. It forgets only where b(x) is negative.
 
     **Arguments:**
 

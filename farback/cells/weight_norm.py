@@ -16,7 +16,7 @@ class NormalisedLinear(eqx.Module):
 
     **Arguments:**
 
-    - `linear`: the layer to normalise. At first, the normalised layer computes the same.
+    - `linear`: the layer to normalise. Initially the normalised layer equals it.
     """
 
     linear: eqx.nn.Linear
@@ -34,8 +34,8 @@ class NormalisedLinear(eqx.Module):
 class WeightNorm(AbstractLocalCell, AbstractUnrolledCell):
     """A gated cell whose weight vectors w (of one group and one unit) are g v / ‖v‖.
 
-    g is ‖v‖ at first, so the cell computes the same at first. The gradient in v is orthogonal to v, and shrinks as ‖v‖
-    grows, so the step size adapts. Use it where training is sensitive to the step size. W and U have a g each. Biases are
+    Initially g is ‖v‖, so the cell is unchanged. The gradient in v is orthogonal to v, and shrinks as ‖v‖
+    grows, so the step size adapts. Use it where training is sensitive to the step size. W and U each have a g. Biases are
     not normalised. `SnAp(1)` serves it; `RFLO` and `KFRTRL` do not.
 
     **Arguments:**

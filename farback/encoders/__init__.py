@@ -1,4 +1,4 @@
-"""Encoders: from an observation, as its space has it, to a vector of features."""
+"""Encoders, which map an observation of a space to a vector of features."""
 
 from farback.encoders.base import features_size as features_size
 from farback.encoders.conv import Conv as Conv

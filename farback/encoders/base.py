@@ -1,4 +1,4 @@
-"""What encoders share: the size of their features, and the checks of their arguments and observations."""
+"""Helpers of encoders: the size of their features, and checks of arguments and observations."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +15,7 @@ Encoder = Callable[[Any], Any]
 
 
 def features_size(encoder: Encoder, space: Space[Any]) -> int:
-    """The length of the feature vector that an encoder makes of an observation. Nothing is computed (`jax.eval_shape`)."""
+    """The length of an encoder's feature vector, from its shapes alone (`jax.eval_shape`)."""
     found = jax.eval_shape(lambda: encoder(sample(space, jax.random.key(0))))
     if isinstance(found, jax.ShapeDtypeStruct) and len(found.shape) == 1 and jnp.issubdtype(found.dtype, jnp.floating):
         return found.shape[0]
@@ -47,7 +47,7 @@ def require_sizes(encoder: str, **sizes: Any) -> None:
 
 
 def require_observation(encoder: str, space: Space[Any], observation: Any) -> None:
-    """Refuses an observation whose arrays have not the shapes of the encoder's space, such as a whole batch."""
+    """Refuses an observation whose arrays do not have the shapes of the encoder's space, such as a whole batch."""
     for (part, x), (_, name) in zip(parts(space, observation), parts(space, names(space)), strict=True):
         if jnp.shape(x) != part.shape:
             raise InputError(

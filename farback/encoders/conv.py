@@ -21,14 +21,14 @@ class Conv(AbstractEncoder):
         x_l = ReLU(W_l * x_{l−1} + b_l),      side_l = ⌊(side_{l−1} − kernel_l) / stride_l⌋ + 1
 
     Without arguments it is the network of RL² for small images: 16 filters of 5 x 5, stride 2, twice. RL² has a linear
-    layer behind it: `features=256`. uint8 is divided by 255; floats are taken as they are.
+    layer after it: `features=256`. uint8 is divided by 255; floats are used as they are.
 
     **Arguments:**
 
     - `space`: a Box of uint8 or floats, of shape `(height, width, channels)` or `(height, width)`.
     - `channels`: the number of filters of each layer.
-    - `kernel`, `stride`: of all layers, or one number for each layer.
-    - `features`: the number of units of a rectified linear layer behind the convolutions; `None` leaves it out.
+    - `kernel`, `stride`: one number for all layers, or one for each layer.
+    - `features`: the number of units of a rectified linear layer after the convolutions; `None` leaves it out.
 
     Reference: Duan et al., *RL²: fast reinforcement learning via slow reinforcement learning*, 2016, section 3.3.
     """
@@ -72,7 +72,7 @@ class Conv(AbstractEncoder):
 
 
 def image_shape(encoder: str, space: Space[Any]) -> tuple[int, int, int]:
-    """The `(height, width, channels)` of the images of a space, which is refused if it has none."""
+    """The `(height, width, channels)` of the images of a space, which is refused if it has no images."""
     if not isinstance(space, Box) or len(space.shape) not in (2, 3):
         raise InputError(
             f"{encoder}(space={space}): it reads images, a Box of shape (height, width, channels) or (height, width); use "
@@ -90,7 +90,7 @@ def image_shape(encoder: str, space: Space[Any]) -> tuple[int, int, int]:
 def feature_map_size(
     encoder: str, space: Space[Any], kernels: tuple[int, ...], strides: tuple[int, ...]
 ) -> tuple[int, int]:
-    """The height and width of the last feature maps. Images that a kernel does not fit in are refused."""
+    """The height and width of the last feature maps. Images that are too small for a kernel are refused."""
     height, width, channels = image_shape(encoder, space)
     for layer, (kernel, stride) in enumerate(zip(kernels, strides, strict=True), 1):
         if min(height, width) < kernel:

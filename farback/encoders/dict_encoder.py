@@ -30,8 +30,8 @@ class DictEncoder(AbstractEncoder):
     **Arguments:**
 
     - `space`: a Dict or Tuple space.
-    - `encoders`: from a key of the space to the maker of its encoder, `(space, *, key) -> encoder`. Keys that are not named
-        have `Flatten`.
+    - `encoders`: maps a key of the space to the maker of its encoder, `(space, *, key) -> encoder`. Other keys use
+        `Flatten`.
     - `named`: the same, as keyword arguments.
     """
 

@@ -1,4 +1,4 @@
-"""Observations as they are, in one vector."""
+"""Observations flattened to one vector."""
 
 from typing import Any
 

@@ -24,7 +24,7 @@ class MLP(AbstractEncoder):
 
     - `space`: the observation space: Box, Discrete, MultiDiscrete, MultiBinary, or a Dict or Tuple of them.
     - `size`: the number of units of each layer.
-    - `layers`: n.
+    - `layers`: n, the number of layers.
 
     Reference: Nair and Hinton, *Rectified linear units improve restricted Boltzmann machines*, ICML 2010.
     """
@@ -36,7 +36,7 @@ class MLP(AbstractEncoder):
         inputs = flat_size("MLP", space)
         if inputs == 0:
             raise InputError(
-                f"MLP(space={space}): its observations have no numbers; give a space of at least one, or Flatten."
+                f"MLP(space={space}): its observations have no numbers; give a space with numbers, or use Flatten."
             )
         require_sizes("MLP", size=size, layers=layers)
         sizes = [inputs] + [size] * (layers - 1)

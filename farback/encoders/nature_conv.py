@@ -16,7 +16,7 @@ class NatureConv(AbstractEncoder):
     """The network of DQN for Atari frames: 32 filters of 8 x 8, stride 4; 64 of 4 x 4, stride 2; 64 of 3 x 3, stride 1; a
     linear layer. Each is rectified.
 
-    The usual choice for images of 84 x 84; the least is 36 x 36. For smaller ones use `Conv`.
+    The usual choice for images of 84 x 84. The smallest size is 36 x 36; for smaller images use `Conv`.
 
     **Arguments:**
 

@@ -16,7 +16,7 @@ from farback.types import InputError
 
 
 class BanditState(NamedTuple):
-    """The seed of this world, from which the mean of an arm is drawn when it is needed."""
+    """The seed of this world. The mean of an arm is drawn from it when needed."""
 
     world: UInt32[Array, "2"]
 
@@ -31,7 +31,7 @@ class AbstractBandit(AbstractEnv):
 
     def __check_init__(self):
         if self.arms < 1:
-            raise InputError(f"{type(self).__name__}(arms={self.arms}): a bandit has one arm at least; give arms >= 1.")
+            raise InputError(f"{type(self).__name__}(arms={self.arms}): a bandit has at least one arm; give arms >= 1.")
 
     @property
     def observation_space(self) -> Box:
@@ -78,7 +78,7 @@ class AbstractBandit(AbstractEnv):
 
     @abstractmethod
     def _reward(self, mean: Float[Array, ""], word: UInt32[Array, ""]) -> Float[Array, ""]:
-        """Returns the reward of one pull of an arm of this mean."""
+        """Returns the reward of one pull of an arm with this mean."""
 
     def render_text(self, state: BanditState) -> str:
         return " ".join(f"{mean:.2f}" for mean in np.asarray(self.means(state)))
@@ -95,8 +95,8 @@ class Bandit(AbstractBandit):
 
     **Arguments:**
 
-    - `arms`: k.
-    - `wins`, `losses`: α and β.
+    - `arms`: k, the number of arms.
+    - `wins`, `losses`: α and β of the prior.
 
     Reference: Robbins, *Some aspects of the sequential design of experiments*, 1952.
     """
@@ -132,8 +132,8 @@ class GaussianBandit(AbstractBandit):
     **Arguments:**
 
     - `arms`: the number of arms.
-    - `mean`, `spread`: m and s.
-    - `noise`: σ.
+    - `mean`, `spread`: m and s, the mean and the standard deviation of the prior.
+    - `noise`: σ, the standard deviation of rewards.
     """
 
     arms: int

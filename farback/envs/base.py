@@ -1,4 +1,4 @@
-"""The environment interface, and auto-reset: one episode after another from one call a step."""
+"""The environment interface, and auto-reset, which runs one episode after another."""
 
 import math
 from abc import abstractmethod
@@ -22,7 +22,7 @@ State = PyTree[Array]
 class Feedback(NamedTuple):
     """The result of an action.
 
-    - `reward`
+    - `reward`: the reward.
     - `terminated`: whether the episode ended in a terminal state, whose value is 0.
     - `truncated`: whether the episode was cut off, by a time limit for example.
     """
@@ -35,11 +35,11 @@ class Feedback(NamedTuple):
 class AutoResetState(eqx.Module):
     """The state of an endless sequence of episodes.
 
-    - `state`: of the environment.
+    - `state`: the state of the environment.
     - `first`: whether its observation is the first of an episode.
     - `last`: whether its observation is the last of an episode. This observation has a step of its own, whose action has no
       effect and no reward; the next state begins the next episode.
-    - `key`: of all later random draws.
+    - `key`: the key of all later random draws.
     """
 
     state: State
@@ -71,7 +71,7 @@ class AbstractEnv(eqx.Module):
 
     @property
     def max_episode_steps(self) -> int | None:
-        """The steps of the longest episode, or None where that is unknown."""
+        """The number of steps of the longest episode; None if unknown."""
         return None
 
     @property
@@ -91,7 +91,7 @@ class AbstractEnv(eqx.Module):
 
     @property
     def eval_env(self) -> "AbstractEnv":
-        """The environment that scores a policy: this one, unless training changes it, as `Curriculum` does."""
+        """The environment for evaluation: this one, unless training changes it, as `Curriculum` does."""
         return self
 
     @property
@@ -121,7 +121,7 @@ class AbstractEnv(eqx.Module):
         """Returns the next state, and the feedback of the action."""
 
     def cue(self, state: State) -> Bool[Array, ""]:
-        """Whether the observation shows something that a later action needs and no later observation shows."""
+        """Whether the observation holds information that a later action needs and no later observation holds."""
         del state
         return jnp.array(False)
 

@@ -43,7 +43,7 @@ class CartPole(AbstractEnv):
 
     - `speeds`: whether velocities are observed.
     - `dt`: the seconds between two steps.
-    - `horizon`: H.
+    - `horizon`: H, the largest number of steps of an episode.
 
     Reference: Barto, Sutton and Anderson, *Neuronlike adaptive elements that can solve difficult learning control
     problems*, 1983.

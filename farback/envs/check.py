@@ -17,15 +17,16 @@ from farback.types import InputError
 def check(env: Any, *, steps: int = 1000, seed: int = 0) -> None:
     """Steps an environment with random actions, and raises an `InputError` that names what breaks the contract.
 
-    Checked are: that spaces are spaces; that states, observations, rewards and ends have the right shapes and dtypes, the
-    same at every step; that observations lie in their space; that rewards are finite; that the same key gives the same
-    episodes; that episodes begin and end as `AutoResetState` says; and that no stated return is above the optimum.
+    It checks that the spaces are Gymnasium's; that states, observations, rewards and ends have the right shapes and
+    dtypes, the same at every step; that observations lie in their space; that rewards are finite; that the same key
+    gives the same episodes; that episodes begin and end as `AutoResetState` defines; and that no stated return is above
+    the optimum.
 
     **Arguments:**
 
     - `env`: the environment.
     - `steps`: the number of steps.
-    - `seed`: of the episodes and the actions.
+    - `seed`: the seed of the episodes and the actions.
     """
     name = type(env).__name__
     if not isinstance(env, AbstractEnv):
@@ -35,7 +36,7 @@ def check(env: Any, *, steps: int = 1000, seed: int = 0) -> None:
     returns = {which: getattr(env, which) for which in ("optimum", "memoryless", "random")}
     known = {which: value for which, value in returns.items() if not math.isnan(value)}
     if "optimum" in known and known["optimum"] < max(known.values()) - 1e-9:
-        raise InputError(f"{name} states {known}: nothing can be above the optimum.")
+        raise InputError(f"{name} states {known}: no return can be above the optimum.")
 
 
 def check_shapes(env: AbstractEnv) -> None:

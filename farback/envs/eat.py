@@ -1,4 +1,4 @@
-"""The eat game: learn by eating which foods are good, and remember it."""
+"""The eat game: learn by eating which foods are good, and remember them."""
 
 from typing import NamedTuple
 
@@ -31,8 +31,8 @@ class Eat(AbstractEnv):
 
     **Arguments:**
 
-    - `foods`: C; a few make the eat game, many the "multi-context" one.
-    - `horizon`: T.
+    - `foods`: C, the number of foods: few for the eat game, many for the "multi-context" game.
+    - `horizon`: T, the number of steps of an episode.
 
     Reference: Bartunov, *Deep reinforcement learning with memory* (slides).
     """

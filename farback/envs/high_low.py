@@ -27,7 +27,7 @@ class HighLow(AbstractEnv):
 
     **Arguments:**
 
-    - `horizon`: H.
+    - `horizon`: H, the number of steps of an episode.
 
     Reference: Pong, Gu and Levine, *Learning long-term dependencies with deep memory states*, 2017, the toy task, H = 25.
     """

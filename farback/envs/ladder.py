@@ -31,8 +31,8 @@ class Ladder(AbstractEnv):
     **Arguments:**
 
     - `rungs`: n, the number of climbs to the top.
-    - `cost`: c, below 1/n.
-    - `horizon`: H.
+    - `cost`: c, the cost of a climb, below 1/n.
+    - `horizon`: H, the largest number of steps of an episode.
     """
 
     rungs: int = 5

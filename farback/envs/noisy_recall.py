@@ -34,12 +34,12 @@ class NoisyRecall(AbstractEnv):
 
     **Arguments:**
 
-    - `length`: T.
-    - `cues`: w.
-    - `noise`: σ.
+    - `length`: T, the number of steps of an episode.
+    - `cues`: w, the number of steps that show the class.
+    - `noise`: σ, the standard deviation of the noise.
 
-    Reference: Bartunov, *Deep reinforcement learning with memory* (slides). The supervised form is the
-    task of this name.
+    Reference: Bartunov, *Deep reinforcement learning with memory* (slides). The supervised form is
+    `farback.tasks.NoisyRecall`.
     """
 
     length: int

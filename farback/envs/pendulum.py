@@ -39,7 +39,7 @@ class Pendulum(AbstractEnv):
 
     - `speeds`: whether the angular velocity is observed.
     - `dt`: the seconds between two steps.
-    - `horizon`: H.
+    - `horizon`: H, the number of steps of an episode.
     """
 
     speeds: bool = True

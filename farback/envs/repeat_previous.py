@@ -29,9 +29,9 @@ class RepeatPrevious(AbstractEnv):
 
     **Arguments:**
 
-    - `delay`: k.
-    - `suits`: n.
-    - `horizon`: T.
+    - `delay`: k, the number of steps between a card and its repetition.
+    - `suits`: n, the number of suits.
+    - `horizon`: T, the number of steps of an episode.
 
     Reference: Morad et al., *POPGym: benchmarking partially observable reinforcement learning*, ICLR 2023.
     """

@@ -1,7 +1,7 @@
 """Gymnasium's spaces, within compiled programs.
 
-Elements are arrays of the default integer or float type, but for a `Box` of uint8, which keeps its dtype: images stay small
-until the encoder divides them by 255 (`normalise`, the only place that does).
+Elements are arrays of the default integer or float type, except for a `Box` of uint8, which keeps its dtype: images stay
+small until the encoder divides them by 255 (only in `normalise`).
 """
 
 import math
@@ -74,7 +74,7 @@ def mapped(function: Callable[[Space[Any], Any], Any], space: Space[Any], x: Any
 
 
 def is_uint8(space: Space[Any]) -> bool:
-    """Whether a space is a `Box` of uint8, as images have."""
+    """Whether a space is a `Box` of uint8, as for images."""
     return isinstance(space, Box) and space.dtype == np.uint8
 
 
@@ -131,7 +131,7 @@ def _flat(space: Space[Any], x: Any) -> Float[Array, " width"]:
 
 
 def sample(space: Space[Any], key: PRNGKeyArray) -> Any:
-    """An element drawn uniformly; in directions without a bound, from an exponential or a Gaussian, as Gymnasium does."""
+    """An element drawn uniformly; unbounded parts are exponential or Gaussian, as in Gymnasium."""
     match space:
         case Dict():
             keys = jax.random.split(key, len(space.spaces))
@@ -167,7 +167,7 @@ def _sample_box(space: Box, key: PRNGKeyArray) -> Array:
 
 
 def contains(space: Space[Any], x: Any, batch: tuple[int, ...] = ()) -> bool:
-    """Whether concrete elements, of leading shape `batch`, all lie in a simple space, but for their number of bits."""
+    """Whether concrete elements, of leading shape `batch`, all lie in a simple space. The bits of a dtype do not matter."""
     x = np.asarray(x)
     kind = np.floating if np.issubdtype(space.dtype, np.floating) else np.integer
     if x.shape != batch + (space.shape or ()) or not np.issubdtype(x.dtype, kind):

@@ -44,10 +44,10 @@ class TabularMDP(AbstractEnv):
 
     **Arguments:**
 
-    - `states`, `actions`, `horizon`: S, A, T.
-    - `concentration`: α.
-    - `mean`, `spread`: m and s.
-    - `noise`: σ.
+    - `states`, `actions`, `horizon`: S, A and T, the numbers of states, actions and steps of an episode.
+    - `concentration`: α of the prior of transitions.
+    - `mean`, `spread`: m and s, the mean and the standard deviation of the prior of rewards.
+    - `noise`: σ, the standard deviation of rewards.
 
     Reference: Duan et al., *RL²: fast reinforcement learning via slow reinforcement learning*, 2016, section 3.2.
     """
@@ -63,8 +63,8 @@ class TabularMDP(AbstractEnv):
     def __check_init__(self):
         if min(self.states, self.actions, self.horizon) < 1:
             raise InputError(
-                f"TabularMDP(states={self.states}, actions={self.actions}, horizon={self.horizon}): give 1 at least of "
-                f"each."
+                f"TabularMDP(states={self.states}, actions={self.actions}, horizon={self.horizon}): give at least 1 "
+                f"of each."
             )
         if not self.concentration > 0:
             raise InputError(

@@ -26,7 +26,7 @@ class TargetState(NamedTuple):
 
 
 class Target(AbstractEnv):
-    """A disc in a square, whose centre is observed in the first of H steps; each step that ends within it has reward 1.
+    """The first of H steps shows the centre of a disc in a square; each step that ends within the disc has reward 1.
 
         velocity   p ← clip(p + a, −5, 5)                                  a clipped to [−1, 1]² in both
         force      v ← clip(v + a, −1, 1),  p ← clip(p + v, −5, 5)
@@ -39,10 +39,10 @@ class Target(AbstractEnv):
 
     **Arguments:**
 
-    - `force`: whether actions are forces, which change a lasting velocity, or velocities.
-    - `horizon`: H.
+    - `force`: whether actions are forces, which change the velocity, instead of velocities.
+    - `horizon`: H, the number of steps of an episode.
 
-    Reference: Pong, Gu and Levine, *Learning long-term dependencies with deep memory states*, 2017, whose figures are of
+    Reference: Pong, Gu and Levine, *Learning long-term dependencies with deep memory states*, 2017, whose figures use
     velocities.
     """
 

@@ -21,9 +21,9 @@ EARLIEST = 5
 class TMazeState(NamedTuple):
     """A position in the corridor.
 
-    - `time`: the steps taken.
-    - `length`: the steps of this corridor; the choice is at the last one.
-    - `hint`: the right turn, −1 (left) or 1 (right).
+    - `time`: the number of steps taken.
+    - `length`: the number of steps of this corridor; the choice is at the last one.
+    - `hint`: the correct turn, −1 (left) or 1 (right).
     - `noise`: the noise observed now, −1 or 1.
     - `distracting`: the steps of distractors, in any order.
     """
@@ -36,18 +36,18 @@ class TMazeState(NamedTuple):
 
 
 class TMaze(AbstractEnv):
-    """The first step of a corridor shows a hint; at its end, the right turn is the one of the hint.
+    """The hint at the first step of a corridor gives the correct turn at its end.
 
-    Every step moves one place on. Action 0 turns left and 1 right, which matters at the end only. An episode has L steps;
-    the last one has the reward +4 or −3. Observations are
+    Every step moves one place forward. Action 0 turns left and 1 right, which matters only at the end. An episode has L
+    steps; the last one has the reward +4 or −3. Observations are
 
         hint       −1 (left) or +1 (right) at the first step, 0 afterwards
         junction   1 at the last step, 0 elsewhere
         noise      −1 or +1 at random at each step, or always 0
 
-    and zeros after the end. With D distractors, D steps of the corridor look like choices, and have the reward +4 or −3 at
-    random, whatever the action; the junction is (i + 1) / (D + 1) at the i-th of all D + 1 choices, i = 0, …, D, so that it
-    is 1 at the true one only.
+    and zeros after the end. With D distractors, D steps of the corridor look like choices, and have the reward +4 or −3
+    at random, for any action; the junction is (i + 1) / (D + 1) at the i-th of all D + 1 choices, i = 0, …, D, so that
+    it is 1 at the true one only.
 
         optimum = 4 + D / 2,      memoryless = random = (1 + D) / 2
 
@@ -74,7 +74,7 @@ class TMaze(AbstractEnv):
         if self.corridor < 2:
             raise InputError(f"TMaze(corridor={self.corridor}): the hint comes before the choice; give corridor >= 2.")
         if self.extra < 0:
-            raise InputError(f"TMaze(extra={self.extra}): a corridor cannot be shorter than its shortest; give extra >= 0.")
+            raise InputError(f"TMaze(extra={self.extra}): extra steps lengthen a corridor; give extra >= 0.")
         if self.distractors < 0 or (self.distractors and self.corridor - 1 - EARLIEST < self.distractors):
             raise InputError(
                 f"TMaze({self.corridor}, distractors={self.distractors}): each takes one of the steps between the first "

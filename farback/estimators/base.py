@@ -15,7 +15,7 @@ class AbstractEstimator(eqx.Module):
     """Estimates the gradient of the mean loss of a window's steps, averaged over its batch.
 
     A model is any pytree. Its parameters are its floating-point arrays. The gradient has the structure of the model, with
-    `None` in the place of every leaf that is not a parameter, as `equinox.filter_grad` returns it.
+    `None` in place of every leaf that is not a parameter, as `equinox.filter_grad` returns it.
     """
 
     @property

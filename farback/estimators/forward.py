@@ -7,7 +7,7 @@ With s′ = F(s, θ) and ℓ = L(s, θ) for one step (or a few), and a trace tha
 An estimator defines its trace, how ∂L/∂s is contracted with the trace, and how F changes the trace. The reset at the
 beginning of an episode is a part of F, so the chain rule cuts the trace there.
 
-An encoder without a trace is computed for the whole window before the steps, as the reverse estimators do, and its gradient
+An encoder without a trace is computed for the whole window before the steps, as in the reverse estimators, and its gradient
 is pulled back from ∂L/∂features of all steps at once. In a loop, its convolutions would be ten times slower on CPUs.
 """
 
@@ -35,7 +35,7 @@ class Linearised(NamedTuple):
 
     - `parameters`, `state`: θ and s.
     - `data`: the steps, axis `[time]`.
-    - `features`: those of the steps, axis `[time]`, if they are constants of the step; else None.
+    - `features`: the features of the steps, axis `[time]`, if they are constants of the step; else None.
     - `moves`: for each parameter, whether it can move s′ (a tree of `bool`).
     - `loss`: ℓ.
     - `run`: (θ, s) -> (s′, ℓ).
@@ -70,7 +70,7 @@ Follow = Callable[[Linearised, Any, PRNGKeyArray], tuple[Parameters, Any]]
 
 
 def only(parameters: Parameters, moves: PyTree[bool]) -> Parameters:
-    """The parameters that move the state, with `None` in the place of the others."""
+    """The parameters that move the state, with `None` in place of the others."""
     return jax.tree.map(lambda leaf, keep: leaf if keep else None, parameters, moves)
 
 
@@ -140,7 +140,7 @@ def forward_gradient(
     - `block`: the number of time steps of one step F.
     - `exact_encoder`: whether the parameters of the encoder have a trace. If False, their gradient is that of the present
       step only.
-    - `surrogate`: makes a model of the same values with other derivatives, which are used.
+    - `surrogate`: makes the model whose derivatives are used; its values are those of the given model.
     """
     batch, steps = window.checked().first.shape
     parameters, rest = eqx.partition(model, eqx.is_inexact_array)
@@ -148,7 +148,7 @@ def forward_gradient(
     moves = movers(step, model, example, one_example(window), exact_encoder=exact_encoder)
     window = time_major(window)
     learns = bool(jax.tree.leaves(eqx.filter(step.encoder(model), eqx.is_inexact_array)))
-    at_once = not (learns and exact_encoder)  # no trace holds the encoder, so its window is computed as a whole
+    at_once = not (learns and exact_encoder)  # the encoder has no trace, so its window is computed as a whole
     variable, known, pull_encoder = encode_window(step, model, window) if at_once else (None, None, None)
 
     def run(data, known, parameters, state, variable):

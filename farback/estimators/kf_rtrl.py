@@ -37,7 +37,7 @@ class KFRTRL(AbstractEstimator):
 
     **Arguments:**
 
-    - `exact_encoder`: if True, an encoder with parameters is refused, because the trace cannot hold its past. If False, the
+    - `exact_encoder`: if True, an encoder with parameters is refused, because it has no trace. If False, the
       gradient of the encoder is that of the present step only: biased.
 
     Reference: Mujika, Meier and Steger, *Approximating real-time recurrent learning with random Kronecker factors*, 2018.
@@ -56,7 +56,7 @@ class KFRTRL(AbstractEstimator):
         if not self_contained(step, model, memory.initial(), data, self.exact_encoder):
             raise InputError(
                 "KFRTRL() cannot serve a recurrent layer whose state depends on other parameters: stack no recurrent "
-                "layers and put no layer with parameters before it, or use UORO(), which serves any model. Behind an "
+                "layers and put no layer with parameters before it, or use UORO(), which serves any model. After an "
                 "encoder, KFRTRL(exact_encoder=False) gives the encoder the gradient of the present step only."
             )
 

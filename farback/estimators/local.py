@@ -1,10 +1,10 @@
-"""Local traces, which stay within a unit: those of SnAp(1), of RFLO, and of RTRL on diagonal cells.
+"""Local traces, which stay within a unit: the traces of SnAp(1), of RFLO, and of RTRL on diagonal cells.
 
 For a parameter of unit i and the leaves s_a of its cell's state, the trace is G_a = ds_ai/dθ, of the parameter's shape:
 
     G_a′ = Σ_b J_ab,i G_b + M_a,      J_ab,i = ∂s′_ai/∂s_bi,      M_a = ∂s′_ai/∂θ
 
-Because each unit takes the others for constants, one pull-back of the vector of ones for each leaf a computes all of J_a
+Because each unit treats the others as constants, one pull-back of the vector of ones for each leaf a computes all of J_a
 and M_a.
 """
 
@@ -23,7 +23,7 @@ from farback.types import InputError
 
 
 class Surrogate(AbstractCell):
-    """A cell whose step is another of its methods, which has the same values and other derivatives."""
+    """A cell that steps by another of its methods, which has the same values and other derivatives."""
 
     cell: AbstractLocalCell
     method: str = eqx.field(static=True)
@@ -36,7 +36,7 @@ class Surrogate(AbstractCell):
 
 
 def with_derivatives_of(method: str, kind: type) -> Callable[[Model], Model]:
-    """Replaces each cell of a kind in a model by the `Surrogate` with a method of it (`local`, `leak`)."""
+    """Replaces each cell of a kind in a model by its `Surrogate` with a method (`local`, `leak`)."""
 
     def surrogate(model):
         return jax.tree.map(

@@ -28,7 +28,7 @@ def movers(
     **Arguments:**
 
     - `part`: the part of the state.
-    - `exact_encoder`: if False, the parameters of the encoder count as ones that do not move the state.
+    - `exact_encoder`: if False, the parameters of the encoder count as not moving the state.
     """
     parameters, rest = eqx.partition(model, eqx.is_inexact_array)
 
@@ -76,7 +76,7 @@ def parts(step: AbstractStep, model: Model, state: State, data: Window) -> Parts
 
 
 def _needed(jaxpr: Any, variables: Iterable[Any]) -> set[int]:
-    """The ids of the variables that some variables depend on, themselves included."""
+    """The ids of `variables`, and of all variables that they depend on."""
     needed = {id(variable) for variable in variables}
     for equation in reversed(jaxpr.eqns):
         if any(id(variable) in needed for variable in equation.outvars):
@@ -87,7 +87,7 @@ def _needed(jaxpr: Any, variables: Iterable[Any]) -> set[int]:
 def self_contained(step: AbstractStep, model: Model, state: State, data: Window, exact_encoder: bool = True) -> bool:
     """Whether each elementary cell's state depends on no parameters but its own.
 
-    It is False for a stack, where the parameters of a layer move the states of the layers above it, and behind an encoder
+    It is False for a stack, where the parameters of a layer move the states of the layers above it, and after an encoder
     with parameters unless `exact_encoder` is False.
     """
     leaves = jax.tree.leaves(eqx.filter(model, eqx.is_inexact_array))

@@ -21,14 +21,14 @@ class RTRL(AbstractEstimator):
 
     It equals BPTT over the whole past, for every model, stacks included, and does not store the past. The trace of an
     example has |state| × |parameters that move the state| numbers, and a step costs |state|² × |parameters|. A diagonal
-    cell (`LRU`, `RTU`, `NonlinearRTU`, `MinGRU`, `ELSTM`) with no parameters before it has a small trace: one number per
-    parameter and per number of its unit's state (1 or 2), and a step costs as much. While θ changes, the part of G from
-    older θ is stale by an amount proportional to the step size.
+    cell (`LRU`, `RTU`, `NonlinearRTU`, `MinGRU`, `ELSTM`) with no parameters before it has a small trace: one number
+    per parameter and per number of its unit's state (1 or 2). A step costs in proportion to it. While θ changes, the
+    part of G from older θ is stale by an amount proportional to the step size.
 
     Use it with diagonal cells, or with small dense ones. An encoder with parameters makes the trace large, because each
-    state depends on all of them. With `exact_encoder=False` the encoder has no trace: its gradient is that of the present
-    step only. This gradient is biased (`diagnose` measures it), and the cost is that of no encoder plus one forward and
-    backward pass of the encoder over the window, as in BPTT.
+    state depends on all of them. With `exact_encoder=False` the encoder has no trace: its gradient is that of the
+    present step only. This gradient is biased (`diagnose` measures it), and the encoder costs only one forward and
+    backward pass over the window, as in BPTT.
 
     **Arguments:**
 

@@ -38,7 +38,7 @@ class UORO(AbstractEstimator):
         s̃ ← ρ₀ ∂F/∂s s̃ + ρ₁ ν,      θ̃ ← θ̃/ρ₀ + νᵀ ∂F/∂θ / ρ₁,      ν uniform in {−1, 1}ⁿ           (3.17, 3.18)
         ρ₀ = √(‖θ̃‖ / (‖∂F/∂s s̃‖ + ε)) + ε,      ρ₁ = √(‖νᵀ ∂F/∂θ‖ / (‖ν‖ + ε)) + ε
 
-    Independent parts of a model, such as the separate memories of a policy and of a value, have a trace each, with their
+    Independent parts of a model, such as the separate memories of a policy and of a value, each have a trace, with their
     own norms and their own ∂ℓ/∂s · s̃: the noise of one part does not enter the gradient of another.
 
     A step takes the time and the memory of about three one-step truncated updates, for every cell and any length of the
@@ -50,7 +50,7 @@ class UORO(AbstractEstimator):
     - `rank`: the number of independent traces. Their estimates are averaged: variance ∝ 1/rank.
     - `memory`: T of memory-T UORO: the number of steps that count as one step F. Credit within them is exact. The length of
       a window must be a multiple of it.
-    - `epsilon`: ε.
+    - `epsilon`: ε of the normalisers ρ₀ and ρ₁.
     - `epsilon_inside`: use the form of the authors' code, ρ = √((‖·‖ + ε) / (‖·‖ + ε)), with which they used ε = 10⁻⁵.
     - `exact_encoder`: whether the encoder gets credit from later steps. If False, its gradient is that of the present step
       only: biased, without the noise of UORO.

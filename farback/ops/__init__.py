@@ -1,1 +1,1 @@
-"""What every room uses: random numbers, batching, optimizers, returns, quantiles, distributions, schedules."""
+"""Shared operations: random numbers, batching, optimizers, returns, quantiles, distributions, schedules."""

@@ -1,4 +1,4 @@
-"""Work on all rows that `jax.vmap` maps over at once."""
+"""Computations on all rows of nested `jax.vmap`s at once."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -13,7 +13,8 @@ from jaxtyping import Array, Bool, PyTree
 CHUNKS = 16
 """`compute_where` computes this fraction of the rows at a time."""
 CHEAP = 256
-"""`compute_where` computes a function for every row if it handles no more numbers: finding the rows would cost as much."""
+"""`compute_where` computes a function for every row if it handles at most this many numbers: selecting rows would cost
+as much."""
 
 
 def batched(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -21,7 +22,7 @@ def batched(function: Callable[..., Any]) -> Callable[..., Any]:
 
     **Arguments:**
 
-    - `function`: of arrays with one leading axis, whose rows are independent of each other.
+    - `function`: takes arrays with one leading axis, whose rows are independent of each other.
     """
 
     @jax.custom_batching.custom_vmap
@@ -46,7 +47,7 @@ def compute_where(needed: Bool[Array, ""], function: Callable[[], PyTree], other
     **Arguments:**
 
     - `needed`: whether this row needs `function`.
-    - `function`: has no arguments, and may use any array of its surroundings. Its result has the shapes and dtypes of
+    - `function`: has no arguments, and may close over any array. Its result has the shapes and dtypes of
       `otherwise`.
     - `otherwise`: the result where `function` is not needed.
     """
@@ -65,7 +66,7 @@ def compute_where(needed: Bool[Array, ""], function: Callable[[], PyTree], other
 
 
 def _compute_rows(call: Callable[[list[Any]], PyTree], by_row: Sequence[bool]) -> Callable[..., PyTree]:
-    """`compute_where` of many rows, of `(needed, leaves, otherwise)`; a leaf has a leading axis of rows if `by_row`."""
+    """`compute_where` of many rows, of `(needed, leaves, otherwise)`. Leaf i has a leading axis of rows if `by_row[i]`."""
 
     @jax.custom_batching.custom_vmap
     def rows(needed, leaves, otherwise):
@@ -112,7 +113,7 @@ def _split(size: int, found: PyTree) -> tuple[PyTree, PyTree]:
 
 
 def _numbers(jaxpr: Any) -> float:
-    """How many numbers the operations of a program read and write: infinite with loops, branches or callbacks."""
+    """The count of numbers that a program reads and writes: infinite with loops, branches or callbacks."""
     total = 0
     for equation in jaxpr.eqns:
         name = equation.primitive.name

@@ -1,4 +1,4 @@
-"""Distributions over actions, and how the output of a policy is read as one.
+"""Distributions over actions, and their parameters from the output of a policy.
 
 A policy's output is one vector, the parameters of all parts of the action space in the order of `jax.tree`: logits for
 `Discrete`, `MultiDiscrete` and `MultiBinary`, means for a `Box`. With a `Box` in the space it is `(vector, log_std)`.
@@ -31,7 +31,7 @@ class AbstractDistribution(eqx.Module):
 
     @abstractmethod
     def log_prob(self, action: Any) -> Float[Array, ""]:
-        """Log π(a), for continuous actions that of the density."""
+        """Log π(a); the log density for continuous actions."""
 
     @abstractmethod
     def entropy(self) -> Float[Array, ""]:
@@ -39,11 +39,11 @@ class AbstractDistribution(eqx.Module):
 
     @abstractmethod
     def divergence(self, other: Any) -> Float[Array, ""]:
-        """KL(π ‖ other) = E [log π(a) − log other(a)], of another of the same kind."""
+        """KL(π ‖ other) = E [log π(a) − log other(a)], for another distribution of the same kind."""
 
 
 class Categorical(AbstractDistribution):
-    """One of n choices, π(a) ∝ exp(logits_a), the first of which is called `start`."""
+    """One of n choices, numbered from `start`: π(a) ∝ exp(logits_a)."""
 
     logits: Float[Array, " choices"]
     start: int = eqx.field(default=0, static=True)
@@ -67,7 +67,7 @@ class Categorical(AbstractDistribution):
 
 
 class Gaussian(AbstractDistribution):
-    """Independent Gaussian numbers; whatever lies outside of the space is clipped by the environment."""
+    """Independent Gaussian numbers. The environment clips actions outside of its space."""
 
     mean: Float[Array, "*shape"]
     log_std: Float[Array, "*shape"]
@@ -193,12 +193,12 @@ def distribution(space: Space[Any], output: Any) -> AbstractDistribution:
 
 
 def parameter_size(space: Space[Any]) -> int:
-    """The length of the vector of parameters that a policy gives for the actions of a space."""
+    """The length of the vector of parameters that a policy outputs for the actions of a space."""
     return sum(_size(part) for part in _named_parts(space)[0].values())
 
 
 def log_std_size(space: Space[Any]) -> int:
-    """The length of the `log_std` that a policy gives beside its vector; 0 if the actions have no continuous part."""
+    """The length of the `log_std` that a policy outputs next to its vector; 0 if the actions have no continuous part."""
     return sum(_size(part) for part in _named_parts(space)[0].values() if isinstance(part, Box))
 
 
@@ -211,7 +211,7 @@ def check_policy_output(space: Space[Any], output: Any) -> None:
     if isinstance(output, list) or given != expected or not floating:
         pair = f"a pair (vector of {size}, log_std of {deviations})" if deviations else f"a vector of {size}"
         raise InputError(
-            f"The policy's output is {output}, but the actions {space} take {pair} floats: end the policy with "
+            f"The policy's output is {output}, but the action space {space} needs {pair} floats: end the policy with "
             f"PolicyHead(features, env.action_space, key=key)."
         )
 

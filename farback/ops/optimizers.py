@@ -1,4 +1,4 @@
-"""Optimizers: one step of them, and what optax lacks."""
+"""Optimizers: their interface, one step, and transformations that optax lacks."""
 
 from abc import abstractmethod
 from typing import Any, NamedTuple
@@ -14,12 +14,12 @@ from farback.types import Number, Tally
 
 
 class AbstractOptimizer(eqx.Module):
-    """An optimizer as optax has it, whose numbers are leaves of a pytree: another learning rate is no other program."""
+    """An optax optimizer whose numbers are leaves of a pytree: a new learning rate needs no new compilation."""
 
     @property
     @abstractmethod
     def transformation(self) -> optax.GradientTransformation:
-        """The optimizer as optax has it."""
+        """The optimizer as an optax transformation."""
 
     def init(self, parameters: PyTree) -> PyTree:
         """The state before the first step."""
@@ -36,7 +36,7 @@ Optimizer = AbstractOptimizer | optax.GradientTransformation
 def descend(
     optimizer: Optimizer, model: PyTree, state: PyTree, gradient: PyTree, loss: Float[Array, ""]
 ) -> tuple[PyTree, PyTree]:
-    """The model and the optimizer's state after one step, which may depend on the loss, as on a plateau."""
+    """Returns (model, state) after one step, which may depend on the loss, as in `halve_on_plateau`."""
     transformation = optimizer.transformation if isinstance(optimizer, AbstractOptimizer) else optimizer
     parameters = eqx.filter(model, eqx.is_inexact_array)
     changes, state = optax.with_extra_args_support(transformation).update(gradient, state, parameters, value=loss)
@@ -44,7 +44,7 @@ def descend(
 
 
 def descent_metrics(optimizer: Optimizer, gradient: PyTree, updates: Any) -> dict[str, Tally]:
-    """The norm of a gradient, and the learning rate of its step where the optimizer states it."""
+    """The norm of a gradient, and the learning rate of its step if the optimizer states it."""
     norm = optax.tree.norm(gradient)
     metrics = {"losses/grad_norm": Tally(norm, jnp.ones_like(norm))}
     if isinstance(optimizer, AbstractOptimizer):
@@ -69,7 +69,7 @@ class Plateau(NamedTuple):
 
 
 def halve_on_plateau(every: int = 100) -> optax.GradientTransformationExtraArgs:
-    """Halves the step whenever the mean loss of `every` updates is not below the least such mean before."""
+    """Halves the step whenever the mean loss of `every` updates is not below the least earlier one."""
 
     def init(params):
         del params
@@ -94,7 +94,7 @@ class Halvings(NamedTuple):
 
 
 def halvable() -> optax.GradientTransformation:
-    """Multiplies every change by a factor, 1 at first, which `halve` halves."""
+    """Multiplies every change by a factor, initially 1, which `halve` halves."""
 
     def init(params):
         del params

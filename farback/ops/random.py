@@ -1,4 +1,4 @@
-"""Chance: how a stream draws, and what chance costs to predict."""
+"""Random draws for streams, and the entropy of outcomes."""
 
 import functools
 import math
@@ -17,21 +17,21 @@ Words = UInt32[Array, "*#size"]
 def draw(key: PRNGKeyArray) -> tuple[PRNGKeyArray, UInt32[Array, "2"]]:
     """A stream's next key, and two words of 32 random bits.
 
-    The words are those of a key that is split off and used for nothing else: as random as any, without the second hash that
-    `jax.random.bits` would take, and a stream's hashes are what its steps cost.
+    The words are the data of a key that is split off and used for nothing else. They are as random as `jax.random.bits`,
+    but save its second hash: hashes dominate the cost of a stream's steps.
     """
     key, spent = jax.random.split(key)
     return key, jax.random.key_data(spent)[:2]
 
 
 def example_keys(key: Keys, batch: int) -> Keys:
-    """A key for each example of a batch, from one key; or as they are, where they are given."""
+    """One key for each example of a batch: split from one key, or returned as given."""
     typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
     return key if key.ndim == (1 if typed else 2) else jax.random.split(key, batch)
 
 
 def below(count: int | Int[Array, ""], word: UInt32[Array, ""]) -> Int[Array, ""]:
-    """An integer in {0, ..., count − 1}, each as likely as any other but for count parts in 2³²."""
+    """An integer in {0, ..., count − 1}, uniform up to a relative error of count / 2³²."""
     return (word % jnp.asarray(count, jnp.uint32)).astype(int)
 
 
@@ -46,7 +46,7 @@ def normal(word: UInt32[Array, "*shape"]) -> Float[Array, "*shape"]:
 
 
 def words(key: PRNGKeyArray, count: int) -> tuple[UInt32[Array, " count"], UInt32[Array, " count"]]:
-    """Two independent words of 32 random bits, `count` times: those of `threefry` for the numbers (i, 0)."""
+    """`count` pairs of independent words of 32 random bits: those of `threefry` for the numbers (i, 0)."""
     first, second = jax.random.key_data(key)
     return threefry(first, second, jnp.arange(count, dtype=jnp.uint32), jnp.zeros(count, jnp.uint32))
 
@@ -54,8 +54,8 @@ def words(key: PRNGKeyArray, count: int) -> tuple[UInt32[Array, " count"], UInt3
 def threefry(first: Words, second: Words, left: Words, right: Words) -> tuple[Words, Words]:
     """Two independent words of 32 random bits for a key of two words and two numbers: Threefry-2x32 with 20 rounds.
 
-    The function is the one that hashes inside of `jax.random`, its rounds written out: on a CPU, `jax.random` runs them as
-    a loop over whole arrays, which takes ten times as long.
+    It is the hash of `jax.random`, with its rounds written out: on a CPU, `jax.random` runs them as a loop over whole
+    arrays, which takes ten times as long.
 
     Reference: Salmon et al., *Parallel random numbers: as easy as 1, 2, 3*, 2011.
     """
@@ -71,10 +71,10 @@ def threefry(first: Words, second: Words, left: Words, right: Words) -> tuple[Wo
 
 
 def distinct(count: int, total: int, key: PRNGKeyArray) -> Int[Array, " count"]:
-    """So many different integers in {0, ..., total − 1}, every set of them as likely as any other, in no certain order.
+    """`count` distinct integers in {0, ..., total − 1}. Every set is equally likely; the order is not uniform.
 
-    With r_i uniform in {0, ..., n − k + i}, the i-th is r_i, or n − k + i where r_i is among those before it. There
-    is nothing to sort, which is slow on a CPU.
+    With r_i uniform in {0, ..., n − k + i}, the i-th is r_i, or n − k + i where r_i is among those before it. This
+    avoids a sort, which is slow on a CPU.
 
     Reference: Bentley and Floyd, *Programming pearls: a sample of brilliance*, 1987.
     """
@@ -94,8 +94,8 @@ def log_gamma(key: PRNGKeyArray, shape: Float[Array, "*size"]) -> Float[Array, "
 
         d v ~ Gamma(α + 1),     d v w^(1/α) ~ Gamma(α),     w ~ U(0, 1)
 
-    All are proposed at once, those of all keys where `jax.vmap` gives many, and again those few that are refused. What
-    `jax.random.loggamma` takes, which has a key and a loop for each, is far more.
+    All are proposed at once, for all keys of a `jax.vmap`; the few that are refused are proposed again.
+    `jax.random.loggamma`, with a key and a loop for each number, takes far longer.
 
     Reference: Marsaglia & Tsang, *A simple method for generating gamma variables*, 2000.
     """
@@ -106,11 +106,11 @@ def log_gamma(key: PRNGKeyArray, shape: Float[Array, "*size"]) -> Float[Array, "
 
 @batched
 def _log_gammas(first, second, number, alpha):
-    """By keys of two words and a number, each for itself."""
+    """`log_gamma` of independent entries, each with a key of two words and a number."""
     few = alpha.size // 16 + 8
 
     def some(found):
-        """Those that were refused, or as many of them as there is room for, until all of those are accepted."""
+        """Proposes again for up to `few` of the refused entries, until all of these are accepted."""
         which = jnp.searchsorted(jnp.cumsum(found == REFUSED), 1 + jnp.arange(few))
         theirs = [leaf.at[which].get(mode="clip") for leaf in (first, second, number, alpha)]
 
@@ -129,7 +129,7 @@ REFUSED = -math.inf
 
 
 def _propose(attempt, first, second, number, alpha):
-    """Logarithms of what is proposed, or `REFUSED`; u and w are of 20 bits."""
+    """The logarithms of the proposals, or `REFUSED`; u and w have 20 bits."""
     word, other = threefry(first, second, number, jnp.full_like(number, attempt))
     d, x = alpha + 2 / 3, normal(word)
     u, w = (1 - bits.astype(float) / 2**20 for bits in (other >> 12, (other & 0xFFF) << 8 | word & 0xFF))
@@ -140,6 +140,6 @@ def _propose(attempt, first, second, number, alpha):
 
 
 def entropy(*counts: float) -> float:
-    """The nats it takes to tell of what kind each of N = Σ nᵢ outcomes is: Σ nᵢ ln(N / nᵢ), where nᵢ are of kind i."""
+    """N times the entropy, in nats, of the kinds of N = Σ nᵢ outcomes, nᵢ of kind i: Σ nᵢ ln(N / nᵢ)."""
     total = sum(counts)
     return sum(count * math.log(total / count) for count in counts if count)

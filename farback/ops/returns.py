@@ -31,7 +31,7 @@ class RewardSequence(NamedTuple):
 
 
 def discounted(steps: RewardSequence, gamma: Number) -> Float[Array, " time"]:
-    """G_t = r_t + γ r_{t+1} + … up to the end of the episode, with V for the rest where the sequence ends before it."""
+    """G_t = r_t + γ r_{t+1} + … up to a termination, bootstrapped from V at a truncation or at the end of the sequence."""
     return gae(steps, gamma, 1.0) + steps.value[:-1]
 
 
@@ -93,7 +93,7 @@ def explained_variance(
 ) -> Float[Array, ""]:
     """1 − Var(G − V) / Var(G) over the weighted steps, with targets G and values V. NaN if Var(G) = 0.
 
-    1 is a perfect value function; a constant one has 0.
+    A perfect value function has 1, and a constant one 0.
     """
 
     def variance(x):

@@ -15,7 +15,7 @@ T = TypeVar("T", bound=PyTree)
 
 
 class AbstractHyperparameter(eqx.Module):
-    """A hyper-parameter of several numbers that change no shape. In compiled programs they are arrays."""
+    """A hyper-parameter of several numbers that affect no array shape. In compiled programs they are arrays."""
 
 
 class LinearSchedule(AbstractHyperparameter):
@@ -49,7 +49,7 @@ def extremes(number: Number | LinearSchedule) -> tuple[Number, Number]:
 
 
 def value_at(number: Number | LinearSchedule) -> Number:
-    """The number that a hyper-parameter is after `at_update`."""
+    """A hyper-parameter as a number. Raises if it is still a schedule, before `at_update`."""
     if isinstance(number, LinearSchedule):
         raise InputError(f"{number} has a value only at an update: call at_update(algorithm, updates) first.")
     return number
@@ -65,9 +65,9 @@ def at_update(algorithm: T, updates: Int[Array, ""]) -> T:
 
 
 def with_array_numbers(algorithm: T) -> T:
-    """The algorithm with its hyper-parameters as arrays, so that a program compiled for it serves other numbers too.
+    """The algorithm with its hyper-parameters as arrays, so that one compiled program serves all their values.
 
-    These are its own floats, and those of its schedules and of its optimizer. Its task or environment does not change.
+    These are its own floats, and those of its schedules and its optimizer. Its task or environment does not change.
     """
 
     def array(leaf):

@@ -17,7 +17,7 @@ class AbstractStrategy(eqx.Module):
     """A hand-designed policy for environments drawn from a known prior.
 
     At the beginning of each episode it computes a table of action values from its belief. At each step it takes the action
-    with the largest value, with ties at random. (A strategy with random actions draws them into the table.)
+    with the largest value; ties are broken at random. (A strategy with random actions draws them into the table.)
     """
 
     def ready(self, env: AbstractEnv, episodes: int) -> "AbstractStrategy":
@@ -26,7 +26,7 @@ class AbstractStrategy(eqx.Module):
         return self
 
     def prior(self, env: AbstractEnv, state: Any) -> AbstractBelief:
-        """The belief at the beginning of a trial. Only an oracle looks at the state of the environment."""
+        """The belief at the beginning of a trial. Only `Oracle` uses the state of the environment."""
         del state
         return prior(env)
 
@@ -46,7 +46,7 @@ def prior(env: AbstractEnv) -> AbstractBelief:
             return World.from_env(env)
         case _:
             raise InputError(
-                f"No prior is known of {type(env).__name__}: strategies play Bandit, GaussianBandit and TabularMDP."
+                f"There is no prior of {type(env).__name__}: strategies play Bandit, GaussianBandit and TabularMDP."
             )
 
 

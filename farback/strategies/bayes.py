@@ -46,7 +46,7 @@ def two_arms(env: AbstractEnv, episodes: int) -> tuple[float, Float[np.ndarray, 
         raise InputError(f"BayesOptimal plays two arms, not {env.arms}: use Gittins, which is nearly optimal.")
     if episodes > LIMIT:
         raise InputError(
-            f"BayesOptimal plays {LIMIT} episodes at most, not {episodes}: its table of episodes⁴ numbers would take "
+            f"BayesOptimal plays at most {LIMIT} episodes, not {episodes}: its table of episodes⁴ numbers would take "
             f"{4e-9 * episodes**4:.1g} GB. Use Gittins, which is nearly optimal."
         )
     table = np.zeros((episodes,) * 4)

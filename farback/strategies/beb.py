@@ -17,10 +17,10 @@ class BEB(AbstractStrategy):
 
         β = 2 T² · scale
 
-    P and μ are posterior means. α[s, a] is the sum of the Dirichlet counts, and n[s, a] the precision of μ[s, a] in units
-    of the precision of one reward, both including the prior. With b = scale = 0 it is `Greedy`. The original knows the
-    rewards, and has one bonus, β / (α + 1). This is the form of the tables in Duan et al. (2016), where b = 1 is not
-    scaled.
+    P and μ are posterior means. α[s, a] is the sum of the Dirichlet counts, and n[s, a] the precision of μ[s, a] in
+    units of the precision of one reward, both including the prior. With b = scale = 0 it is `Greedy`. The original
+    assumes known rewards, and has one bonus, β / (α + 1). This is the form of the tables in Duan et al. (2016), where
+    b = 1 is not scaled.
 
     **Arguments:**
 

@@ -15,7 +15,7 @@ class AbstractBelief(eqx.Module):
     @property
     @abstractmethod
     def horizon(self) -> int:
-        """The steps of an episode."""
+        """The number of steps of an episode."""
 
     @abstractmethod
     def state_index(self, observation: Array) -> Int[Array, ""]:

@@ -34,7 +34,7 @@ class InformationDirected(AbstractStrategy):
     def __check_init__(self):
         if self.points < 2:
             raise InputError(
-                f"InformationDirected(points={self.points}): a grid has at least 2 points; give 2 at least, better 100."
+                f"InformationDirected(points={self.points}): a grid has at least 2 points; give at least 2, preferably 100."
             )
 
     def ready(self, env: AbstractEnv, episodes: int) -> "InformationDirected":

@@ -14,7 +14,7 @@ from farback.strategies.belief import Values
 from farback.types import InputError
 
 BLOCK = 100
-"""The grid intervals that are computed at once: few enough that most arms differ much from all of them."""
+"""The number of grid intervals computed at once: so small that most arms lie far from the whole block."""
 
 
 class Gittins(AbstractStrategy):
@@ -57,11 +57,11 @@ def gittins(
 
     Returns an array [won, lost] of the indices of the states after fewer than `pulls` pulls; other entries are NaN.
 
-    The method is calibration. The advantage of an arm of mean p over a known arm with reward λ, to which one may retire, is
+    The method is calibration. With the option to retire to a known arm with reward λ, the advantage of an arm of mean p is
 
         g(s) = max(0, f(s)),     f(s) = p − λ + γ (p g(s after a win) + (1 − p) g(s after a loss))
 
-    by backward induction from a pull N at which one of the arms is chosen for ever, g = max(0, p − λ) / (1 − γ). The
+    by backward induction from a pull N at which one of the arms is chosen forever, g = max(0, p − λ) / (1 − γ). The
     index is the λ with f = 0, interpolated between two grid points by the secant, which overestimates it (f is convex).
     The end at N underestimates it. Both errors are below 1e-4 for γ ≤ 0.998. λ = sin² x with x uniform, on which all
     posteriors of n pulls have the same width. Blocks of neighbouring λ are compared only with arms within six standard

@@ -26,8 +26,8 @@ class Imitation(AbstractTask):
     """Predicts the next action of a strategy from its observations and actions so far.
 
     Inputs are the observations of `PreviousActionReward(Trials(env, episodes))`, and the loss is the cross-entropy of the
-    action. A network that learns it can act as the strategy does: then the memory suffices, and what RL² lacks is the way
-    to train it.
+    action. A network that learns it can act as the strategy does. Then its memory suffices, and a shortfall of RL² is due
+    to training.
 
         memoryless = NaN, optimum = NaN: strategies choose at random among actions of equal value
 
@@ -35,8 +35,8 @@ class Imitation(AbstractTask):
 
     - `env`: `Bandit`, `GaussianBandit` or `TabularMDP`.
     - `strategy`: the strategy to imitate.
-    - `episodes`: the episodes of a trial.
-    - `none`: as of `PreviousActionReward`.
+    - `episodes`: the number of episodes of a trial.
+    - `none`: as in `PreviousActionReward`.
 
     Reference: Duan et al., *RL²: fast reinforcement learning via slow reinforcement learning*, 2016, section 3.1.
     """
@@ -58,7 +58,7 @@ class Imitation(AbstractTask):
 
     @property
     def episode_length(self) -> int:
-        """The steps of a trial."""
+        """The number of steps of a trial."""
         return self.episodes * prior(self.env).horizon
 
     @property
@@ -91,7 +91,7 @@ class Imitation(AbstractTask):
         return classification(output, targets.label, targets.weight)
 
     def _window(self, source: ImitationSource, length: int) -> tuple[ImitationSource, Window]:
-        """The next steps of all trials laid end to end: a trial is drawn whole, and cut."""
+        """The next steps of the concatenated trials. Trials are drawn whole, and then cut."""
         number, time = source.step // self.episode_length, source.step % self.episode_length
         count = 1 + (length + self.episode_length - 2) // self.episode_length
         keys = jax.vmap(lambda trial: jax.random.fold_in(source.key, number + trial))(jnp.arange(count))

@@ -12,7 +12,7 @@ from farback.strategies.world import plan
 
 
 class Known(AbstractBelief):
-    """A belief that is certain: a table of values, which no step changes."""
+    """A certain belief: a fixed table of values."""
 
     table: Values
     instead: AbstractBelief
@@ -35,9 +35,9 @@ class Known(AbstractBelief):
 
 
 class Oracle(AbstractStrategy):
-    """The optimal policy of each environment, which it knows: an upper bound on the expected return of every strategy.
+    """The optimal policy of each environment, given its state: an upper bound on the expected return of every strategy.
 
-    On k arms with uniform probabilities its expected reward is k / (k + 1), and its expected return in `TabularMDP()`
+    On k arms with uniform probabilities its expected reward is k / (k + 1). In `TabularMDP()` its expected return is
     21.86.
     """
 

@@ -48,7 +48,7 @@ class StrategyPolicy(AbstractPolicy):
         return self.begin(self.env.reset(jax.random.key(0)))
 
     def begin(self, world: Any) -> StrategyState:
-        """The state before a trial in a world, which only `Oracle` looks at."""
+        """The state before a trial in a world, which only `Oracle` uses."""
         belief = self.strategy.prior(self.env, world)
         shape = jax.eval_shape(lambda: self.strategy.values(belief, jnp.zeros((), int), jax.random.key(0)))
         zero = jnp.zeros((), int)
@@ -77,7 +77,7 @@ def trials(env: AbstractEnv, episodes: int, none: bool = True) -> PreviousAction
 def play(shown: PreviousActionReward, strategy: AbstractStrategy, keys: Keys) -> tuple[State, Trajectory]:
     """A trial for each of several keys.
 
-    With the same keys, every strategy meets the same worlds, and the same chance in each of their steps.
+    With the same keys, every strategy gets the same worlds, and the same random numbers at each step.
 
     **Arguments:**
 
@@ -101,17 +101,17 @@ def play(shown: PreviousActionReward, strategy: AbstractStrategy, keys: Keys) ->
 def score(
     env: AbstractEnv, strategy: AbstractStrategy, episodes: int, instances: int, *, key: PRNGKeyArray, chunk: int = 5000
 ) -> Float[Array, "instances episodes"]:
-    """The return of each episode of trials in worlds of their own.
+    """The return of each episode of trials in independent worlds.
 
-    With the same key, every strategy meets the same worlds, and the same chance in each of their steps.
+    With the same key, every strategy gets the same worlds, and the same random numbers at each step.
 
     **Arguments:**
 
     - `env`: `Bandit`, `GaussianBandit` or `TabularMDP`.
     - `strategy`: the strategy.
-    - `episodes`: of a trial.
-    - `instances`: how many trials.
-    - `chunk`: how many of them are played in parallel.
+    - `episodes`: the number of episodes of a trial.
+    - `instances`: the number of trials.
+    - `chunk`: the number of trials that are played in parallel.
     """
     if episodes < 1 or instances < 1:
         raise InputError(f"score(episodes={episodes}, instances={instances}): give 1 or more of each.")
@@ -126,7 +126,7 @@ def _score(env, strategy, episodes, keys):
 
 
 def _with_arrays(strategy: AbstractStrategy) -> AbstractStrategy:
-    """With its numbers as arrays: one compiled program serves all of them."""
+    """The strategy with its floats as arrays, so that one compiled program serves all their values."""
 
     def array(leaf):
         return jnp.asarray(leaf) if isinstance(leaf, float) else leaf
@@ -135,5 +135,5 @@ def _with_arrays(strategy: AbstractStrategy) -> AbstractStrategy:
 
 
 def best(values: Float[Array, " actions"], key: PRNGKeyArray) -> Int[Array, ""]:
-    """The action of the largest value; one of them at random where there are several."""
+    """The action with the largest value. Ties are broken at random."""
     return jnp.argmax(jnp.where(values == values.max(), jax.random.uniform(key, values.shape), -1.0))

@@ -23,7 +23,7 @@ class UCRL2(AbstractStrategy):
 
     **Arguments:**
 
-    - `scale`: c. The theorem needs 1; in practice about 0.3 works best.
+    - `scale`: c, the scale of the confidence set. The theorem needs 1; in practice about 0.3 works best.
     - `delta`: δ, the probability that the true MDP is not in the set.
     - `faithful`: whether to reproduce the code behind the tables of Duan et al. (2016). Each step of its induction starts
       from the p of the step after it instead of P, so slack accumulates, except where it makes a state certain. At the last

@@ -43,8 +43,8 @@ class Adding(AbstractTask):
     - `length`: T, the number of steps of an episode.
 
     Reference: Hochreiter and Schmidhuber, Long short-term memory, 1997; Arjovsky, Shah and Bengio, Unitary evolution
-    recurrent neural networks, 2016; thesis section 5.3, where `blind`, the best constant answer, 1, is
-    called memoryless: a squared error of 0.167.
+    recurrent neural networks, 2016; thesis section 5.3, where `blind`, a squared error of 0.167 by the constant answer
+    1, is called memoryless.
     """
 
     length: int
@@ -71,7 +71,7 @@ class Adding(AbstractTask):
 
     @property
     def blind(self) -> float:
-        """The expected loss of the best predictor that knows when to answer, but not the numbers."""
+        """The expected loss of the best predictor that uses the time of the answer, but not the numbers."""
         return 1 / (6 * self.length)
 
     @property

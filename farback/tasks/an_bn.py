@@ -32,7 +32,7 @@ class AnBn(AbstractTask):
 
     - `low`, `high`: the smallest and the largest n.
 
-    Reference: Gers and Schmidhuber, 2001; thesis section 3.7, where (1, 32) is used.
+    Reference: Gers and Schmidhuber, 2001; thesis section 3.7, which uses (1, 32).
     """
 
     low: int

@@ -18,10 +18,10 @@ Source = PyTree[Array]
 class AbstractTask(eqx.Module):
     """A supervised task, generated step by step in the compiled program.
 
-    A task states known levels of its loss, averaged over all steps: `optimum`, the expected loss of the best predictor, and
-    `memoryless`, that of the best predictor of the present step only. NaN means that the level is unknown. Some tasks also
-    state `blind`, the expected loss of the best predictor that knows its position in the sequence but not the data: a
-    network whose memory is too short reaches this level, and papers often call it memoryless.
+    A task states known levels of its loss, averaged over all steps: `optimum`, the expected loss of the best predictor,
+    and `memoryless`, that of the best predictor from the present step only. NaN means that the level is unknown. Some
+    tasks also state `blind`, the expected loss of the best predictor that uses its position in the sequence but not the
+    data: a network whose memory is too short reaches this level, and papers often call it memoryless.
     """
 
     @property
@@ -36,7 +36,7 @@ class AbstractTask(eqx.Module):
 
     @property
     def episode_length(self) -> int | None:
-        """The steps of an episode, if all episodes have the same length and follow each other; else None."""
+        """The number of steps of an episode, if all episodes have the same length and follow each other; else None."""
         return None
 
     @property
@@ -62,7 +62,7 @@ class AbstractTask(eqx.Module):
         """Returns (loss, metrics) of the output of one step."""
 
     def split(self, part: Split = "test") -> "AbstractTask":
-        """This task on data that training never sees. A generated task is itself, as each key draws new data."""
+        """This task on held-out data. A generated task returns itself, as each key draws new data."""
         del part
         return self
 
@@ -71,7 +71,7 @@ class AbstractTask(eqx.Module):
         return jax.vmap(self.begin)(jax.random.split(key, batch))
 
     def anywhere(self, batch: int, key: PRNGKeyArray) -> Source:
-        """Sources that begin at random places of the data, where `sources` begins at fixed ones."""
+        """The same as `sources`, but at random places of the data instead of fixed ones."""
         return self.sources(batch, key)
 
     def window(self, sources: Source, length: int) -> tuple[Source, Window]:

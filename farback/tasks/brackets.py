@@ -44,8 +44,8 @@ class Brackets(AbstractTask):
     - `k`: the number of characters between the brackets.
     - `a`: the number of different characters.
 
-    Reference: Tallec and Ollivier, Unbiased Online Recurrent Optimization, 2018; thesis section 3.7, where (1, 5, 10) is
-    used: its optimum is 1.661 bits, and blind is 1.938 bits.
+    Reference: Tallec and Ollivier, Unbiased Online Recurrent Optimization, 2018; thesis section 3.7, which uses (1, 5, 10):
+    its optimum is 1.661 bits, and blind is 1.938 bits.
     """
 
     s: int
@@ -55,7 +55,7 @@ class Brackets(AbstractTask):
     def __check_init__(self):
         shown = f"Brackets({self.s}, {self.k}, {self.a})"
         if self.s < 1 or self.k < 0:
-            raise InputError(f"{shown}: s characters in brackets, k between them; give s >= 1 and k >= 0.")
+            raise InputError(f"{shown}: there are s characters in brackets and k between them; give s >= 1 and k >= 0.")
         if self.a < 2:
             raise InputError(f"{shown}: one character carries no information; give a >= 2.")
 
@@ -78,7 +78,7 @@ class Brackets(AbstractTask):
 
     @property
     def blind(self) -> float:
-        """The expected loss of the best predictor that knows the position in the line, but not the characters."""
+        """The expected loss of the best predictor that uses the position in the line, but not the characters."""
         return (2 * self.s + self.k) * math.log(self.a) / self.line
 
     @property

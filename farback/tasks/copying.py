@@ -76,7 +76,7 @@ class AbstractCopy(AbstractTask):
 
     @property
     def blind(self) -> float:
-        """The expected loss of the best predictor that knows when to answer, but not the data."""
+        """The expected loss of the best predictor that uses the times of the answers, but not the data."""
         return self.length * math.log(self.symbols) / self.episode_length
 
     def begin(self, key: PRNGKeyArray) -> CopySource:
@@ -103,5 +103,5 @@ class AbstractCopy(AbstractTask):
         return loss, metrics
 
     def _unprompted(self) -> float:
-        """The memoryless loss if answers are at blank inputs: at `length` of delay + length − 1 blanks."""
+        """The memoryless loss if the answers fall on blank inputs: on `length` of delay + length − 1 blanks."""
         return (entropy(self.length, self.delay - 1) + self.length * math.log(self.symbols)) / self.episode_length

@@ -34,7 +34,7 @@ def read_corpus(path: Path, unit: str) -> Corpus:
     """Reads a text file, whose parts are 90, 5 and 5 % of the symbols, or a directory with the three files of PTB.
 
     The vocabulary is that of the training part: characters by code point, words in the order of the text. Symbols that
-    are only in the other parts become `<unk>`, which joins the vocabulary if it is needed and not in it.
+    are only in the other parts become `<unk>`, which is added to the vocabulary if needed.
     """
     codes, spell = _codes([_read_ptb(path / name) for name in PTB] if path.is_dir() else [_read(path)], unit)
     if len(codes) == 1:

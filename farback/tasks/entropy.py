@@ -10,7 +10,7 @@ def conditional_entropy(given: Integer[np.ndarray, " pairs"], wanted: Integer[np
         H(wanted | given) = H(given, wanted) − H(given),   with empirical frequencies
 
     The table of counts reaches it, and it is a lower bound for every other predictor of these pairs. If most pairs occur
-    only once, the table memorises them, and the bound is far below what generalises.
+    only once, the table memorises them, and the bound is far below the loss of any predictor that generalises.
     """
     size = int(wanted.max()) + 1
     dtype = np.min_scalar_type((int(given.max()) + 1) * size)

@@ -13,7 +13,7 @@ class BalanceCell(AbstractCell):
 
     **Arguments:**
 
-    - `theta`: θ.
+    - `theta`: θ, the only parameter.
     - `units`: the number of units.
     - `minus`: the number of units with −θ, the last ones.
     """
@@ -38,10 +38,10 @@ class InfluenceBalancing(AbstractTask):
 
         ℓ = ½ (s¹ − 1)²
 
-    There are no inputs, and nothing is random: the dynamics are those of the memory, which `system` returns. In the long
-    run ∂s¹/∂θ = 2 (plus − minus), which is −6 for (23, 13), so θ should fall to −1/6. The short-term effect has the
-    opposite sign: truncation to fewer than 110 steps has the wrong sign. The optimum is 0. Without memory, s¹ = 0 and the
-    loss is ½.
+    There are no inputs, and nothing is random: the dynamics are those of the memory, which `system` returns. In the
+    long run ∂s¹/∂θ = 2 (plus − minus), which is −6 for (23, 13), so θ should fall to −1/6. The short-term effect has
+    the opposite sign: a gradient truncated to fewer than 110 steps has the wrong sign. The optimum is 0. Without
+    memory, s¹ = 0 and the loss is ½.
 
     **Arguments:**
 
@@ -78,7 +78,7 @@ class InfluenceBalancing(AbstractTask):
         return 0.5
 
     def system(self, theta: float = 0.5) -> BalanceCell:
-        """The memory of the model, whose only parameter is `theta` at first. Encoder and head are identities."""
+        """The memory of the model. Its only parameter is initially `theta`. Encoder and head are identities."""
         return BalanceCell(jnp.asarray(theta, float), self.units, self.minus)
 
     def begin(self, key: PRNGKeyArray) -> Bool[Array, ""]:

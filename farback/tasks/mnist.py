@@ -20,7 +20,7 @@ def read_mnist(directory: Path) -> dict[str, Labelled]:
     missing = [name for name in FILES if not any((directory / f"{name}{end}").is_file() for end in ("", ".gz"))]
     if missing:
         raise InputError(
-            f"'{directory}' has no file {missing[0]}: a set of images is {', '.join(FILES)}, plain or gzipped; "
+            f"'{directory}' has no file {missing[0]}: a set of images has {', '.join(FILES)}, plain or gzipped; "
             f"those of MNIST (47,040,016, 60,008, 7,840,016 and 10,008 bytes unpacked) are at yann.lecun.com/exdb/mnist."
         )
     (shades, labels), test = _read_pair(directory, FILES[:2]), _read_pair(directory, FILES[2:])
@@ -31,9 +31,7 @@ def read_mnist(directory: Path) -> dict[str, Labelled]:
         )
     cut = len(labels) - len(labels) // 6
     if cut == len(labels):
-        raise InputError(
-            f"'{directory}' has {cut} training images, but a sixth of them is for validation: a set has 6 at least."
-        )
+        raise InputError(f"'{directory}' has {cut} training images, but a sixth of them is for validation: give 6 or more.")
     return {"training": (shades[:cut], labels[:cut]), "validation": (shades[cut:], labels[cut:]), "test": test}
 
 

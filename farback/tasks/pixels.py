@@ -1,4 +1,4 @@
-"""Images, one pixel a step."""
+"""Images, one pixel per step."""
 
 import math
 from pathlib import Path
@@ -43,13 +43,14 @@ class PixelsSource(NamedTuple):
 class Pixels(AbstractTask):
     """Classification of images that are shown one pixel per step, row by row; the class is the target of the last pixel.
 
-    An image of P pixels is an episode of P steps. The input is the shade of a pixel, from 0 to 1. Only the last step has
-    a loss, so the mean over all steps is the cross-entropy of the class divided by P. `accuracy` is that of the last
-    steps. Without memory, only the last pixel is known, and the loss is H(class | shade) / P. The optimum is unknown.
+    An image of P pixels is an episode of P steps. The input is the shade of a pixel, from 0 to 1. Only the last step
+    has a loss, so the mean over all steps is the cross-entropy of the class divided by P. `accuracy` is that of the
+    last steps. The best memoryless predictor uses the last pixel alone; its loss is H(class | shade) / P. The optimum
+    is unknown.
 
-    Training draws images of the training part with replacement. The held-out parts are read in order: sequence b of a batch
-    of B begins at the fraction b/B of the images, so as many steps as the part has pixels score each image once (7,840,000
-    steps for the test images of MNIST, if B divides 10,000).
+    Training draws images of the training part with replacement. The held-out parts are read in order: sequence b of a
+    batch of B begins at the fraction b/B of the images, so scoring each image once takes one step per pixel of the part
+    (7,840,000 steps for the test images of MNIST, if B divides 10,000).
 
     **Arguments:**
 
@@ -59,7 +60,7 @@ class Pixels(AbstractTask):
       part.
     - `permuted`: whether the pixels are shown in a fixed random order.
     - `seed`: the seed of that order.
-    - `enlarged`: the factor on the width and the height of the images. With 2, those of MNIST have 3,136 pixels.
+    - `enlarged`: the factor on the width and the height of the images. With 2, MNIST images have 3,136 pixels.
 
     Reference: Le, Jaitly and Hinton, *A simple way to initialize recurrent networks of rectified linear units*, 2015;
     thesis section 5.4 and figure 5.6, with an LSTM of 512 units.

@@ -7,7 +7,7 @@ from farback.tasks.copying import AbstractCopy, CopySource
 
 
 class ScatteredCopy(AbstractCopy):
-    """The copy task with answers at random times, each at a signal of its own.
+    """The copy task with answers at random times, each at its own signal.
 
         input   x₁ … xₗ, then T + l steps: signals at a uniformly random set of l of them, else blanks
         target  xᵢ at the i-th signal, else blanks

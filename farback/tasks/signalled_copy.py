@@ -6,7 +6,7 @@ from farback.tasks.copying import AbstractCopy, CopySource
 
 
 class SignalledCopy(AbstractCopy):
-    """The copy task with a signal per answer: the time of an answer is always known, and its symbol needs memory.
+    """The copy task with a signal per answer: the signal gives the time of an answer, and its symbol needs memory.
 
         input   x₁ … xₗ, T blanks, l signals
         target  T + l blanks, x₁ … xₗ

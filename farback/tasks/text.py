@@ -46,10 +46,10 @@ class Text(AbstractTask):
     with an empty memory, which matters in a short part: score it with a small batch. All seeds have the same data.
 
     The vocabulary is that of the training part. Other symbols of the held-out parts are `<unk>`, which the training part
-    contains only if the text spells it out, as that of PTB does.
+    contains only if the text spells it out, as PTB does.
 
-    The optimum is unknown. Without memory, only the present symbol is known, and the loss is H(x_{t+1} | x_t), from the
-    counts of pairs in the part itself.
+    The optimum is unknown. The best memoryless predictor has the loss H(x_{t+1} | x_t), from the counts of pairs in the
+    part itself.
 
     **Arguments:**
 

@@ -13,8 +13,8 @@ class VariableCopy(AbstractCopy):
         input   x₁ … xₗ, D − 1 blanks, a signal, l blanks, T − D blanks
         target  D + l blanks, x₁ … xₗ, T − D blanks
 
-    Only the time of the signal differs from `Copy`. The numbers of inputs and targets of each kind are the same, and so
-    are the levels. In nats per step, with l = length, T = delay, S = symbols, and H of `Copy`:
+    Only the time of the signal differs from `Copy`. The counts of inputs and targets of each kind are the same, and so
+    are the reference losses. In nats per step, with l = length, T = delay, S = symbols, and H of `Copy`:
 
         optimum    = 0
         blind      = l ln S / (T + 2l)

@@ -44,8 +44,8 @@ class Warp(AbstractTask):
         memoryless = (H(F, R) + R ln(n − 1)) / T,  H(F, R) = F ln((F + R) / F) + R ln((F + R) / R)
 
     Warped: F = E min(run, T), and F + R = T. Padded: F = 1, and F + R = u₀ + … + u_{T−1} is the expected number of runs
-    that begin, u₀ = 1, uₜ the mean of u_{t−r} over r in {low, …, high} (renewal). Endless, T → ∞: ln(n − 1), if padded
-    times 2 / (low + high).
+    that begin, u₀ = 1, uₜ the mean of u_{t−r} over r in {low, …, high} (renewal). For an endless
+    stream (T → ∞) `memoryless` is ln(n − 1), times 2 / (low + high) if padded.
 
     **Arguments:**
 

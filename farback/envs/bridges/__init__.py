@@ -1,1 +1,1 @@
-"""Bridges to the environments of other libraries, and from ours to theirs."""
+"""Bridges between Farback's environments and those of other libraries."""

@@ -25,20 +25,20 @@ from farback.types import InputError
 class Gymnasium(AbstractEnv):
     """An environment of Gymnasium; under `jax.vmap`, its copies are one vector environment on the host.
 
-    Compiled programs call the host at each step, once for all copies. The host's own state is no part of `AutoResetState`:
-    where its copies are gone, as after a run is resumed, the episodes in progress are truncated and new ones begin.
+    Compiled programs call the host at each step, once for all copies. The host's state is not part of `AutoResetState`:
+    when a run is resumed in another process, the episodes in progress are truncated and new ones begin.
 
     The last observation of an episode has a step of its own (see `AutoResetState`). Vector environments with the NEXT_STEP
     autoreset mode have that step too. With other modes, the copy takes a step of a hidden episode there, and is then reset
     by `options={"reset_mask": ...}`: one more reset per episode.
 
-    The host resets and steps it as a whole, by `auto_reset` and `auto_step`. `PreviousActionReward(Gymnasium(...))` works;
-    not for wrappers that reset or step it themselves, such as `Trials` and `Curriculum`: use Gymnasium's own wrappers.
+    The host resets and steps it as a whole, by `auto_reset` and `auto_step`. `PreviousActionReward(Gymnasium(...))` works.
+    Wrappers that call its `reset` or `step`, such as `Trials` and `Curriculum`, do not: use Gymnasium's own wrappers.
 
     **Arguments:**
 
-    - `make`: an id of Gymnasium's registry, which `gymnasium.make_vec` makes; or a function from a number of copies to a
-      vector environment.
+    - `make`: an id of Gymnasium's registry, for `gymnasium.make_vec`, or a function from a number of copies to a vector
+      environment.
     """
 
     host: Host = eqx.field(static=True)

@@ -23,7 +23,7 @@ class GymnaxState(NamedTuple):
 
 
 class GymnaxSpec:
-    """An environment of gymnax with its parameters, and what is derived from them once."""
+    """An environment of gymnax with its parameters, and constants derived from them."""
 
     def __init__(self, env: Any, params: Any):
         missing = [
@@ -97,7 +97,7 @@ class Gymnax(AbstractEnv):
 
 
 def _with_dtypes_of(before: Any, after: Any) -> Any:
-    """Returns `after`, whose floats and integers have as many bits as those of `before`."""
+    """Returns `after` with the bits of the floats and integers of `before`."""
 
     def one(before, after):
         after = jnp.asarray(after)
@@ -119,4 +119,4 @@ def space_from_gymnax(space: Any) -> gymnasium.spaces.Space[Any]:
         kind = np.dtype(space.dtype)
         low, high = (np.broadcast_to(np.asarray(bound, kind), space.shape) for bound in (space.low, space.high))
         return gymnasium.spaces.Box(low, high, dtype=kind.type)
-    raise InputError(f"Gymnax(env): Gymnasium has no space like {space!r}; give spaces with n, low and high, or spaces.")
+    raise InputError(f"Gymnax(env): Gymnasium has no space like {space!r}; give one with n, low and high, or spaces.")

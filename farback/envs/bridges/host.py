@@ -31,7 +31,7 @@ ERRORS: list[InputError] = []
 
 @contextlib.contextmanager
 def host_errors() -> Generator[None]:
-    """Raises the `InputError` of a host, in place of the error that JAX makes of it."""
+    """Raises the `InputError` of a host in place of the JAX error that it causes."""
     ERRORS.clear()
     try:
         yield
@@ -42,7 +42,7 @@ def host_errors() -> Generator[None]:
 
 
 def _recorded(method):
-    """Returns a method whose input errors `host_errors` finds."""
+    """Returns a method whose input errors are recorded for `host_errors`."""
 
     @functools.wraps(method)
     def recorded(*arguments):
@@ -58,12 +58,12 @@ def _recorded(method):
 class Host:
     """Makes vector environments, and steps them.
 
-    A vector environment that is gone, because its run was resumed in another process, is made anew: the episodes in
-    progress count as truncated.
+    If a run is resumed in another process, its vector environment is made anew, and the episodes in progress count as
+    truncated.
 
     **Arguments:**
 
-    - `make`: from a number of copies, a vector environment.
+    - `make`: makes a vector environment of a number of copies.
     """
 
     def __init__(self, make: Callable[[int], VectorEnv[Any, Any, Any]]):
@@ -106,7 +106,7 @@ class Host:
         return observation, last, feedback
 
     def _remake(self, number, last):
-        """Makes a vector environment that is gone anew, and truncates its episodes."""
+        """Makes a missing vector environment anew, and truncates its episodes."""
         self.venvs[number] = self._make(len(last))
         self.remade[number] = self.venvs[number].reset(number)
         return self.remade[number], last, _no_feedback(last)._replace(truncated=~last)

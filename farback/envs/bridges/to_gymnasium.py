@@ -152,7 +152,7 @@ def checked_action(space: Space[Any], action: Any, batch: tuple[int, ...] = ()) 
     except InputError:
         raise
     except (KeyError, TypeError, IndexError, ValueError):
-        raise InputError(f"step(action): action is {action!r}, which has not the structure of {space}.") from None
+        raise InputError(f"step(action): action is {action!r}, which does not have the structure of {space}.") from None
     for (part, values), (_, path) in zip(given, parts(space, names(space)), strict=True):
         if not contains(part, values, batch):
             shape = f" of shape {batch}, each" if batch else ""

@@ -30,7 +30,7 @@ class AutoResetVectorEnv:
         mode = venv.metadata.get("autoreset_mode")
         if not isinstance(mode, AutoresetMode):
             raise InputError(
-                f"Gymnasium(make): metadata['autoreset_mode'] of the vector environment is {mode!r}, which does not say "
+                f"Gymnasium(make): metadata['autoreset_mode'] of the vector environment is {mode!r}, which does not define "
                 f"when episodes begin; set it to a gymnasium.vector.AutoresetMode."
             )
         self.venv = venv
@@ -75,7 +75,7 @@ def _checked_actions(space, actions):
 
 
 def _with_final(observation, ended, info):
-    """Returns the observations, with the final ones where episodes ended."""
+    """Returns the observations, with final ones where episodes ended."""
     if "final_obs" not in info:
         raise InputError("Gymnasium(make): an episode ended in the SAME_STEP mode, but info has no 'final_obs'; add it.")
     final = jax.tree.map(lambda *rows: np.stack(rows), *info["final_obs"][ended])
@@ -90,7 +90,7 @@ def _reset(venv, observation, resets, last, ended):
     def one(before, after):
         if not np.array_equal(before[others], after[others]):
             raise InputError(
-                "Gymnasium(make): reset(options={'reset_mask': mask}) resets more copies than mask says; give a vector "
+                "Gymnasium(make): reset(options={'reset_mask': mask}) resets copies outside of mask; give a vector "
                 "environment with the NEXT_STEP autoreset mode."
             )
         return _replaced(before, last, after[last])
@@ -99,7 +99,7 @@ def _reset(venv, observation, resets, last, ended):
 
 
 def _replaced(values, where, rows):
-    """Returns a copy of `values` with these rows at some places."""
+    """Returns a copy of `values` with `rows` at the places `where`."""
     values = np.array(values)
     values[where] = rows
     return values
@@ -120,7 +120,7 @@ def _check_part(space, values, copies, gives):
     """Checks observations of a simple space; bounds of numbers are not checked."""
     numbers, shape = isinstance(space, Box), (copies, *(space.shape or ()))
     if values.shape != shape:
-        raise InputError(f"{gives} of shape {values.shape}, but {space} means {shape}.")
+        raise InputError(f"{gives} of shape {values.shape}, but {space} needs {shape}.")
     if numbers and np.issubdtype(values.dtype, np.floating) and not np.isfinite(values).all():
         copy = int(np.argwhere(~np.isfinite(values))[0][0])
         raise InputError(f"{gives} = {values[copy]!r} in copy {copy}: give finite numbers.")
@@ -162,6 +162,6 @@ def make_vector_env(name: str, copies: int) -> VectorEnv[Any, Any, Any]:
         raise InputError(f"{name}: {error}") from None
     except (gymnasium.error.UnregisteredEnv, gymnasium.error.DeprecatedEnv) as error:
         raise InputError(
-            f"Gymnasium does not know {name}: {error} Give an id of gymnasium.pprint_registry(), after importing its "
+            f"Gymnasium has no environment {name}: {error} Give an id of gymnasium.pprint_registry(), after importing its "
             f"package."
         ) from None

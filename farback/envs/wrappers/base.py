@@ -1,4 +1,4 @@
-"""What all wrappers share: they forward everything that they do not change."""
+"""The base class of wrappers: it forwards everything that a wrapper does not change."""
 
 import dataclasses
 from abc import abstractmethod
@@ -14,9 +14,9 @@ from farback.types import InputError
 class AbstractWrapper(AbstractEnv):
     """An environment around another environment, `env`.
 
-    A subclass defines `wrap`, which begins its own state around an inner state, and `step`; and it overrides what it
-    changes. Its state keeps the inner state as `state.state`, or overrides `unwrap`. Everything else is forwarded from
-    here: spaces, returns, `eval_env`, the three resets, `observe`, `cue` and `render_text`.
+    A subclass defines `wrap`, which begins its own state around an inner state, and `step`, and overrides the methods
+    that it changes. Its state keeps the inner state as `state.state`, or it overrides `unwrap`. All else is forwarded:
+    spaces, returns, `eval_env`, the three resets, `observe`, `cue` and `render_text`.
     """
 
     env: eqx.AbstractVar[AbstractEnv]

@@ -22,19 +22,19 @@ class CurriculumState(NamedTuple):
 
 
 class Curriculum(AbstractWrapper):
-    """Raises one argument of an environment, its level, from a small start whenever its episodes are mastered.
+    """Raises one argument of an environment, its level, from a small start, whenever a level is mastered.
 
     After an episode of return R, the score is s ← s + (R − s) / n. If it is above the threshold, the next episode is at a
-    higher level, that of `env` at most, and s is 0 again. Each copy of the environment has a level of its own. Within
-    `Trials`, all episodes of a trial are at one level. The stated returns are those of `env`, the goal, which also
-    evaluates policies.
+    higher level, at most that of `env`, and s is 0 again. Each copy of the environment has its own level. Within
+    `Trials`, all episodes of a trial are at one level. The stated returns are those of `env`, the goal, in which
+    policies are evaluated.
 
     **Arguments:**
 
     - `env`: the goal, such as `NoisyRecall(100)`.
     - `number`: the name of the argument that grows, such as `length`.
     - `start`: its first level.
-    - `increment`: the steps between levels.
+    - `increment`: the difference between two levels.
     - `threshold`: the score above which a level is mastered.
     - `episodes`: n, the number of episodes that the score averages over.
     """
@@ -47,19 +47,19 @@ class Curriculum(AbstractWrapper):
     episodes: int = 20
 
     def __check_init__(self):
-        AbstractWrapper.__check_init__(self)  # before a hosted environment is asked for an argument
+        AbstractWrapper.__check_init__(self)  # first: a hosted environment has no arguments to read
         most = getattr(self.env, self.number, None)
         if not isinstance(most, int):
             raise InputError(
                 f"Curriculum(number={self.number!r}): {type(self.env).__name__} has no such whole number; give the name of "
-                f"an argument of it that has one."
+                f"a whole-number argument of it."
             )
         if not 1 <= self.start <= most or self.increment < 1 or self.episodes < 1:
             raise InputError(
                 f"Curriculum(start={self.start}, increment={self.increment}, episodes={self.episodes}): give 1 <= start <= "
-                f"{most}, the goal, and 1 at least of the others."
+                f"{most} (the goal), and at least 1 for the others."
             )
-        dataclasses.replace(self.env, **{self.number: self.start})  # refuses a start that the environment refuses
+        dataclasses.replace(self.env, **{self.number: self.start})  # raises if the environment refuses the start
 
     @property
     def eval_env(self) -> AbstractEnv:

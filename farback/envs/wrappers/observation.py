@@ -1,4 +1,4 @@
-"""What wrappers share that change observations alone: they serve hosted environments too."""
+"""The base class of wrappers that change only observations. They support hosted environments too."""
 
 import dataclasses
 from abc import abstractmethod
@@ -13,10 +13,10 @@ from farback.envs.wrappers.base import AbstractWrapper
 
 
 class AbstractObservationWrapper(AbstractWrapper):
-    """A wrapper whose observations add what it keeps of the episode so far.
+    """A wrapper that keeps data of the episode so far, and adds them to the observation.
 
-    A subclass defines `wrap`, `after`, `observe` and the observation space. `step` and `auto_step` both keep what `after`
-    keeps, so that the wrapper works inside other wrappers, and around environments that the host steps.
+    A subclass defines `wrap`, `after`, `observe` and the observation space. `step` and `auto_step` both call `after`, so
+    that the wrapper works inside other wrappers, and around environments that the host steps.
     """
 
     wraps_hosted: ClassVar[bool] = True
@@ -27,9 +27,9 @@ class AbstractObservationWrapper(AbstractWrapper):
 
         **Arguments:**
 
-        - `state`: of this wrapper, before the step.
+        - `state`: the state of this wrapper before the step.
         - `following`: the inner state after the step.
-        - `action`, `feedback`: of the step.
+        - `action`, `feedback`: the action and the feedback of the step.
         """
 
     def step(self, state: Any, action: Any, key: PRNGKeyArray) -> tuple[Any, Feedback]:

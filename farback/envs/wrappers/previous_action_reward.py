@@ -30,7 +30,7 @@ class PreviousActionReward(AbstractObservationWrapper):
     is zeros; a discrete one of n values is observed as one of n + 1, of which 0 means "none". Environments of Gymnasium
     can be wrapped, `PreviousActionReward(Gymnasium("CartPole-v1"))`, and so can other wrappers.
 
-    Not for an agent whose network has the previous action and reward as an input already.
+    Do not use it for an agent whose network already has the previous action and reward as an input.
 
     **Arguments:**
 
@@ -78,7 +78,7 @@ class PreviousActionReward(AbstractObservationWrapper):
 
 
 def _observed_space(space: Space[Any], none: int) -> Space[Any]:
-    """The space of previous actions: of `space`, and none."""
+    """The space of previous actions. Discrete actions have `none` (0 or 1) more values than in `space`."""
     match space:
         case Dict():
             return Dict({name: _observed_space(part, none) for name, part in space.items()})

@@ -25,7 +25,7 @@ class Trials(AbstractWrapper):
     """Trials of n episodes each in one world, which is drawn at the start of the trial.
 
     A trial is one episode of this environment: memory is kept from one inner episode to the next, and returns and
-    advantages run over all of them. Where an inner episode ends, the next observation is the first of the next one.
+    advantages run over all of them. When an inner episode ends, the next observation is the first of the next one.
     Observations are `observation` and `ended`. RL² observes the previous action and reward too:
     `PreviousActionReward(Trials(Bandit(5), 10))`.
 
@@ -34,7 +34,7 @@ class Trials(AbstractWrapper):
     **Arguments:**
 
     - `env`: the environment, whose `reset_same_world` begins the episodes of a trial after the first.
-    - `episodes`: n.
+    - `episodes`: n, the number of episodes of a trial.
 
     Reference: Duan et al., *RL²: fast reinforcement learning via slow reinforcement learning*, 2016, section 2.2; Wang et
     al., *Learning to reinforcement learn*, 2016.
@@ -45,7 +45,7 @@ class Trials(AbstractWrapper):
 
     def __check_init__(self):
         if self.episodes < 1:
-            raise InputError(f"Trials(episodes={self.episodes}): a trial has one episode at least; give episodes >= 1.")
+            raise InputError(f"Trials(episodes={self.episodes}): a trial has at least one episode; give episodes >= 1.")
 
     @property
     def observation_space(self) -> Any:
