@@ -418,7 +418,7 @@ def trained(agent):
         (lambda: make(TRPO, ENV, value_updates=0), "value_updates=0"),
         (lambda: begun(make(TRPO, ENV, shared=True)), "separate memories"),
         (lambda: make(OptimalBaseline, ENV, num_envs=1), "num_envs >= 2"),
-        (lambda: make(PolicyGradient, ENV).begin(None, jax.random.key(0)), "NoneType is no network"),
+        (lambda: make(PolicyGradient, ENV).begin(None, jax.random.key(0)), "NoneType is not a network"),
         (lambda: trained(make(PolicyGradient, ENV, TBPTT(3), window=8)), "multiple of 3"),
     ],
 )
