@@ -89,7 +89,7 @@ class TestDirectory:
             ({"colour": "red"}, "wrong or missing keys: colour"),
             ({"algorithm": "superviced"}, "Did you mean 'supervised'"),
             ({"algorithm": "ppo"}, "ppo has no argument 'task'"),
-            ({"farback": 99}, "another format"),
+            ({"farback": 99}, "not in the format of this Farback"),
             ({"arguments": []}, "arguments an object"),
         ],
     )
