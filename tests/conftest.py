@@ -20,11 +20,11 @@ hook.__enter__()
 def use_compilation_cache():
     """Keeps compiled programs between sessions, in `.pytest_cache/xla` or in `JAX_COMPILATION_CACHE_DIR`.
 
-    Each worker of pytest-xdist has a directory of its own, since JAX does not write entries atomically, and so have the
-    processes that tests start.
+    Each worker of pytest-xdist has a directory of its own, because JAX does not write entries atomically. Processes that
+    tests start share another one.
     """
     default = os.environ.get("JAX_COMPILATION_CACHE_DIR", Path(__file__).parent.parent / ".pytest_cache" / "xla")
-    directory = Path(os.environ.setdefault("FARBACK_TEST_CACHE", str(default)))  # as workers inherit it
+    directory = Path(os.environ.setdefault("FARBACK_TEST_CACHE", str(default)))  # workers inherit it
     jax.config.update("jax_compilation_cache_dir", str(directory / os.environ.get("PYTEST_XDIST_WORKER", "alone")))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
@@ -53,7 +53,7 @@ _tests_run = itertools.count(1)
 
 @pytest.fixture(autouse=True)
 def _release_compiled_programs():
-    """Compiled programs take memory maps, of which a process may have 65,530; a long session would run out of them."""
+    """Compiled programs use memory maps. A process may have 65,530 of them, and a long session would need more."""
     yield
     if next(_tests_run) % 40 == 0:
         jax.clear_caches()

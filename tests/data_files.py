@@ -1,4 +1,4 @@
-"""Files of data, made where a test needs them."""
+"""Data files, written by the tests that need them."""
 
 import gzip
 import random
@@ -13,14 +13,14 @@ PLACES = ["before the rain", "by the weir", "in the loft", "at noon", "without a
 
 
 def story(lines=400, seed=0) -> str:
-    """Some 40 characters a line, of a small world."""
+    """Lines of about 40 characters from a small vocabulary."""
     draw = random.Random(seed)
     told = (f"{draw.choice(NAMES)} {draw.choice(DEEDS)} {draw.choice(THINGS)}" for _ in range(lines))
     return "".join(f"{line} {draw.choice(PLACES)}.\n" if draw.random() < 0.6 else f"{line}.\n" for line in told)
 
 
 def write_ptb(directory: Path, train: str, valid: str, test: str) -> Path:
-    """Three files as PTB has them: a space before each line and at its end."""
+    """Three files in the format of PTB: a space before each line and at its end."""
     directory.mkdir(exist_ok=True)
     for name, text in (("train", train), ("valid", valid), ("test", test)):
         lines = "".join(f" {line} \n" for line in text.splitlines())
@@ -29,7 +29,7 @@ def write_ptb(directory: Path, train: str, valid: str, test: str) -> Path:
 
 
 def idx(array: np.ndarray) -> bytes:
-    """An array of bytes as an IDX file has it."""
+    """An array of bytes in the IDX format."""
     sizes = b"".join(size.to_bytes(4, "big") for size in array.shape)
     return bytes([0, 0, 8, array.ndim]) + sizes + array.astype(np.uint8).tobytes()
 

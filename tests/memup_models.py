@@ -39,7 +39,7 @@ def predictor(data: AbstractEpisodeSource, key, units=4, context=True) -> Memory
 
 
 def memup(selector=TopK(), estimator=BPTT(), data=EPISODES, optimizer=optax.sgd(0.1), **more) -> MemUP:
-    """MemUP on the small task: 3 episodes a pass, in one window."""
+    """MemUP on the small task: 3 episodes per pass, in one window."""
     arguments = {"batch_size": 3, "window": data.steps} | more
     return MemUP(data, predictor, estimator, optimizer, selector=selector, **arguments)
 

@@ -1,4 +1,4 @@
-"""Records of runs that were never run, for reports."""
+"""Made-up records of runs, for tests of reports."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ LEVELS = {"optimum": 0.05, "memoryless": 0.31}
 
 
 def rows(seeds=5, count=40, spacing=100, end=0.1, rate=50_000.0):
-    """A loss that falls to `end`, each seed a little differently, and an accuracy that every third row lacks."""
+    """A loss that falls to `end`, with noise for each seed, and an accuracy that every third row lacks."""
     noise = np.random.default_rng(0).normal(size=(count, seeds)) * 0.01
     return [
         {

@@ -1,4 +1,4 @@
-"""Runs small enough for tests, and how they are compared."""
+"""Runs small enough for tests, and comparisons of them."""
 
 import functools
 from typing import NamedTuple
@@ -29,7 +29,7 @@ def config(estimator="UORO()", cell="GRU(4)", seeds=1, total_steps=280, **change
 
 @functools.cache
 def program_of(config, devices):
-    """The program of a configuration, compiled once for the many runs of a test; test_survival.py starts processes."""
+    """The program of a configuration, compiled once for all runs of a test. test_survival.py starts processes instead."""
     return config.program(devices)
 
 

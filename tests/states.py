@@ -11,14 +11,14 @@ def _is_key(leaf):
 
 
 def arrays(state) -> list[np.ndarray]:
-    """All arrays of a state; keys as their words."""
+    """All arrays of a state, with keys as integers."""
     leaves = jax.tree.leaves(eqx.filter(state, eqx.is_array))
     assert leaves
     return [np.array(jax.random.key_data(leaf) if _is_key(leaf) else leaf) for leaf in leaves]
 
 
 def restored(state):
-    """A state that was written to NumPy arrays and read again."""
+    """A state after a round trip through NumPy arrays."""
     dynamic, static = eqx.partition(state, eqx.is_array)
     leaves, structure = jax.tree.flatten(dynamic)
     pairs = zip(leaves, arrays(state), strict=True)

@@ -33,7 +33,7 @@ class Row(NamedTuple):
     - `perfect`: the best predictor, written by hand: from the inputs of the episode so far to logits, or to the value.
     - `inputs`: the mean of each input.
     - `brief`: a lower bound on the loss of a predictor of the last two steps.
-    - `place`: the position that a blind predictor knows, for each step of a sequence; for tasks that state `blind`.
+    - `place`: the position of each step, the only input of a blind predictor; for tasks that state `blind`.
     """
 
     task: AbstractTask

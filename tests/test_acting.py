@@ -146,7 +146,7 @@ def test_policy_random_is_uniform():
 
 
 def test_evaluate_counts_every_episode_once():
-    """Corridors of 4, 5 and 6 steps are equally frequent, though the short ones end first."""
+    """Corridors of 4, 5 and 6 steps are equally frequent, although the short ones end first."""
     env = TMaze(4, extra=2)
     found = eqx.filter_jit(evaluate)(env, RandomPolicy(env), jax.random.key(0), 3000)
     assert np.isin(found.returns, (-3, 4)).all()

@@ -52,7 +52,7 @@ def reader(size, *, key):
 
 
 def frozen(size, *, key):
-    """A memory as a pretrained one is: its parameters stay as they are."""
+    """A memory with fixed parameters, like a pretrained one."""
     return Frozen(GRU(size, 16, key=key))
 
 
@@ -61,7 +61,7 @@ def pictures(space, *, key):
 
 
 def fixed(space, *, key):
-    """An encoder as a pretrained one is."""
+    """An encoder with fixed parameters, like a pretrained one."""
     return FrozenEncoder(CONV(space, key=key))
 
 
@@ -221,8 +221,8 @@ def test_agent_refuses_a_head_that_does_not_fit(name, actions):
 
 
 def replay_errors(agent):
-    """From a state and a shift of the parameters, how far a replay of a rollout is from what the policy computed as it
-    acted: the largest error of the ratio, and of the value.
+    """Returns a function of a state and a shift of the parameters. It compares a replay of a rollout with the outputs of
+    the acting policy, and gives the largest error of the ratio and of the value.
     """
 
     def loss(output, target):
@@ -244,7 +244,7 @@ def replay_errors(agent):
 
 @laws
 def test_agent_ratio_is_one_on_the_first_pass(name):
-    """The network, unrolled over a whole rollout, computes what it computed step by step; a moved one does not."""
+    """Unrolled over a whole rollout, the network reproduces its stepwise outputs; with shifted parameters it does not."""
     agent, state = AGENTS[name].agent, run(name, start(name), 2)[0]
     if isinstance(agent, MemUPAgent):
         agent, state = agent.actor(), state.agent

@@ -51,7 +51,7 @@ def make(agent, env, encoder=None):
 
 
 def collect(agent, state):
-    """The rollout of the agent's policy."""
+    """A rollout of the agent's policy."""
     policy = agent.policy(state.network)
     return rollout(agent.env, policy, state.carry.state, state.envs, state.key, agent.window)[2]
 

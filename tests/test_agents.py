@@ -1,4 +1,4 @@
-"""Agents compute what their docstrings state, and learn to remember, past the window too with forward estimators."""
+"""Agents compute what their docstrings state, and learn to remember; with forward estimators, beyond the window too."""
 
 import functools
 import itertools
@@ -53,7 +53,7 @@ def begun(agent, seed=0):
 
 
 def collect(agent, state) -> Rollout:
-    """The rollout of an update, before it is learnt from."""
+    """The rollout of an update, before the agent learns from it."""
     act_key, policy = jax.random.split(state.key, 3)[1], agent.policy(state.network)
     memory, envs, steps, _ = rollout(agent.env, policy, state.carry.state, state.envs, act_key, agent.window)
     return Rollout(steps, bootstrap_value(policy, memory, envs))
@@ -255,7 +255,7 @@ def test_optimal_baseline_is_that_of_a_plain_loop(key):
     network = steep()
 
     def scores(state, window):
-        """∇ log π of each step, divided as a mean over the weighted steps is: axes [batch, time, parameters]."""
+        """∇ log π of each step, divided by the number of weighted steps; axes [batch, time, parameters]."""
 
         def log_probs(vector, memory, window):
             network = eqx.combine(unflatten(vector), static)
@@ -314,7 +314,7 @@ def test_trpo_fisher_products_equal_the_hessian_of_the_divergence(cell, kind):
         vector, unflatten = jax.flatten_util.ravel_pytree(here)
 
         def outputs(vector):
-            """Step by step, which has forward derivatives too."""
+            """Runs step by step, which also has forward derivatives."""
             policy = eqx.combine(unflatten(vector), static)
 
             def one(memory, now):
@@ -418,7 +418,7 @@ def trained(agent):
         (lambda: make(TRPO, ENV, value_updates=0), "value_updates=0"),
         (lambda: begun(make(TRPO, ENV, shared=True)), "separate memories"),
         (lambda: make(OptimalBaseline, ENV, num_envs=1), "num_envs >= 2"),
-        (lambda: make(PolicyGradient, ENV).begin(None, jax.random.key(0)), "NoneType is no network"),
+        (lambda: make(PolicyGradient, ENV).begin(None, jax.random.key(0)), "NoneType is not a network"),
         (lambda: trained(make(PolicyGradient, ENV, TBPTT(3), window=8)), "multiple of 3"),
     ],
 )

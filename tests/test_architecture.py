@@ -101,7 +101,7 @@ def test_control_a_cycle_is_found():
 
 
 def test_no_file_imports_a_package_that_contains_it():
-    """The root package and the package of its own room are not yet complete when a file is imported."""
+    """The root package and the file's own package are not complete yet when the file is imported."""
     wrong = [
         f"{module} imports {other}"
         for module, others in GRAPH.items()

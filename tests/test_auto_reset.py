@@ -1,4 +1,4 @@
-"""Auto-reset: last observations have a step of their own, and an episode's start is computed only where one ended."""
+"""Auto-reset: last observations have a step of their own, and a reset is computed only where an episode ended."""
 
 import jax
 import jax.numpy as jnp
@@ -137,7 +137,7 @@ def test_auto_step_equals_its_definition_bit_for_bit(monkeypatch, env, cheap):
 
 
 def test_compute_where_uses_arrays_of_its_surroundings():
-    """Mapped by one `vmap`, by both or by none; without rows; and of no numbers at all."""
+    """The arrays are mapped by one `vmap`, by both or by none; have no rows; or hold no numbers."""
     table = jnp.arange(12.0).reshape(3, 4)
 
     def one(needed, row, offset):

@@ -219,7 +219,7 @@ class TestInformationDirected:
 
 
 class TestBest:
-    """`BayesOptimal`, and that no other strategy is better."""
+    """`BayesOptimal` has the best return of all strategies."""
 
     def test_bayes_optimal_value_by_hand(self):
         assert two_arms(Bandit(2), 1)[0] == 0.5

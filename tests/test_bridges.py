@@ -27,7 +27,7 @@ SEEDS = jnp.stack([jax.random.key(5 + copy) for copy in range(COPIES)])
 @pytest.mark.filterwarnings("ignore:.*value is -?infinity", "ignore:.*we recommend using a symmetric and normalized space")
 @pytest.mark.parametrize("env", ENVS, ids=lambda env: env.__name__)
 def test_registered_environments_pass_the_checker_of_gymnasium(env):
-    """The warnings are of spaces: Gymnasium prefers bounds, and bounds of −1 and 1."""
+    """The warnings concern spaces: Gymnasium prefers bounds, of −1 and 1."""
     with jax.enable_x64(False):
         check_env(gymnasium.make(f"farback/{env.__name__}-v0").unwrapped)
 
@@ -88,7 +88,7 @@ def test_actions_must_lie_in_their_space():
 
 
 def sample_float32(space, key):
-    """Returns an element whose floats Gymnasium's float32 represents."""
+    """Returns an element whose floats are exact in Gymnasium's float32."""
     element = sample(space, key)
     return jax.tree.map(lambda leaf: leaf.astype(np.float32).astype(leaf.dtype), element)
 
@@ -121,7 +121,7 @@ def assert_same(found, wanted):
 
 
 def vector(env, mode, copies=COPIES):
-    """Copies of an environment whose autoresets are of a mode."""
+    """Copies of an environment with a given autoreset mode."""
     if mode is None:
         return GymVectorEnv(env, copies)
     return SyncVectorEnv([lambda: GymEnv(env)] * copies, autoreset_mode=mode)
@@ -129,7 +129,7 @@ def vector(env, mode, copies=COPIES):
 
 @pytest.mark.parametrize("mode", [None, *AutoresetMode], ids=str)
 def test_rollout_on_the_host_equals_the_rollout_in_jax(mode):
-    """In all autoreset modes; for those that reset once more than others, in an environment without random numbers."""
+    """In all autoreset modes. Modes with an additional reset run in an environment without random numbers."""
     drawn = mode in (None, AutoresetMode.NEXT_STEP)
     env = TMaze(3, extra=2) if drawn else Ladder(2, horizon=3)
     wanted = rollout(env)
@@ -151,7 +151,7 @@ def test_control_a_wrong_autoreset_mode_changes_the_rollout():
 
 
 def test_host_is_called_once_for_all_copies():
-    """Copies of several vector environments equal those of each alone, and lost ones begin new episodes."""
+    """Several vector environments together equal each alone, and lost copies begin new episodes."""
     env = hosted(TMaze(3))
     calls = []
     step = env.host.step

@@ -51,7 +51,7 @@ def test_a_size_doubles_until_it_is_not_solved(monkeypatch):
 
 @pytest.mark.parametrize(("seconds", "updates"), [(0.1, [1, 4, 7, 10, 13]), (1.5, [1, 13, 25, 30]), (20.0, [1, 30])])
 def test_scoring_takes_a_fifth_of_the_time_at_most(monkeypatch, seconds, updates):
-    """By a clock on which an update takes a second, and the score of a seed takes `seconds`."""
+    """On the test's clock, an update takes a second, and scoring a seed takes `seconds`."""
     clock = [0.0]
 
     def take(seconds):

@@ -16,7 +16,7 @@ from farback.runs.files import write_atomically
 
 
 def state():
-    """Arrays of every sort that learners carry."""
+    """Arrays of every kind that learners carry."""
     key = jax.random.key(3)
     return {
         "weights": (jax.random.normal(key, (3, 5)), jax.random.normal(key, (2,), jnp.bfloat16)),

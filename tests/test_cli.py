@@ -140,7 +140,7 @@ def test_descriptions_cut_python_and_keep_symbols(monkeypatch):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A directory with a run in it, and what training found."""
+    """A directory with a run in it, and the result of the training command."""
     home = tmp_path_factory.mktemp("home")
     done = farback("train", "supervised", "--task", "Recall(4)", "--cell", "GRU(8)", "--window", "10", "--total-steps",
                   "100_000", "--seeds", "3", "--devices", "2", "--dir", "run", "--json", cwd=home)  # fmt: skip

@@ -269,7 +269,7 @@ def test_control_another_structure_recompiles(changes):
 
 @pytest.mark.slow
 def test_another_learning_rate_compiles_nothing_in_a_new_process(tmp_path):
-    """By the files of the persistent compilation cache."""
+    """Counts the files of the persistent compilation cache."""
 
     def train(directory, *words):
         command = (sys.executable, "-m", "farback", "train", "supervised", "--task", "Recall(2)", "--cell", "GRU(3)")

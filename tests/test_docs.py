@@ -1,4 +1,4 @@
-"""The code on the pages, and in the help of the commands, runs as it stands there."""
+"""The code on the pages and in the help of the commands runs as it stands."""
 
 import functools
 import importlib
@@ -131,7 +131,7 @@ def test_the_examples_of_the_other_commands_work(shell):
 
 
 def extension(name):
-    """What the first code block of a page on extending defines, and the test line that the page recommends, marked `py`."""
+    """The definitions of the first code block of a page on extending, and the test line that it recommends, marked `py`."""
     page = ROOT / "docs" / "extending" / f"{name}.md"
     defined = {"__name__": name}
     exec(blocks(page)[0][1], defined)

@@ -1,4 +1,4 @@
-"""`Frozen` and `FrozenEncoder`: the outputs of what they hold, no parameters, and no gradient."""
+"""`Frozen` and `FrozenEncoder` have the outputs of what they wrap, no parameters, and no gradient."""
 
 import functools
 
@@ -79,7 +79,7 @@ def test_every_estimator_serves_a_cell_behind_a_frozen_one(estimator, name, key)
 
 
 def test_rtrl_trace_of_a_diagonal_cell_behind_a_frozen_one_stays_small(key):
-    """As small as behind the frozen cell's outputs: its state is traced by nothing."""
+    """The frozen cell's state has no trace, so the trace of the diagonal cell stays small."""
     lru = LRU(4, 5, key=key)
     head = eqx.nn.Linear(5, 2, key=key)
     window = random_window(key)
@@ -119,7 +119,7 @@ def test_training_leaves_a_frozen_part_as_it_was(estimator, key):
 
 
 def test_frozen_serves_seeds_that_are_a_batch_axis(key):
-    """Its bits are arrays as any others."""
+    """Its bits are ordinary arrays."""
     keys = jax.random.split(key, 3)
     make = functools.partial(GRU, INPUTS, 4)
     frozen = eqx.filter_vmap(lambda key: Frozen(make(key=key)))(keys)

@@ -92,7 +92,7 @@ def test_rtrl_without_exact_encoder_is_exact_but_for_the_encoder(encoder, cell, 
 )
 @each_encoder
 def test_encoder_has_the_gradient_of_the_present_step_without_exact_encoder(encoder, estimator, key):
-    """That of one-step truncation, free of noise."""
+    """It equals one-step truncation, without noise."""
     network, window = behind(encoder, "GRU", key, resets=False)
     found, _ = gradient_over(estimator, STEP, network, pieces(window, 2), key)
     truncated, _ = gradient_over(TBPTT(1), STEP, network, pieces(window, 2), key)

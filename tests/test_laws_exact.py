@@ -68,7 +68,7 @@ def test_rtrl_and_uoro_equal_bptt_with_a_step_of_your_own(name, key):
 
 
 def test_rtrl_has_the_gradient_of_the_reset_gate_and_of_the_head(key):
-    """Other libraries give exactly zero there."""
+    """Some libraries give exactly zero for these gradients."""
     model, window = model_of(CELLS["GRU"], key), random_window(key)
     exact, _ = gradient_over(BPTT(), STEP, model, [window], key)
     gradient, _ = gradient_over(RTRL(), STEP, model, pieces(window, 1), key)
@@ -91,7 +91,7 @@ def test_rtrl_equals_bptt_where_only_the_last_step_has_a_loss(name, key):
 
 @pytest.mark.parametrize("name", ["GRU", "LSTM-Elman-GRU"])
 def test_every_estimator_equals_bptt_at_the_first_step(name, key):
-    """Traces are empty there."""
+    """Traces are empty at the first step."""
     model, window = model_of(MODELS[name], key), random_window(key, steps=1)
     # The initial state is zero, so the recurrent weights have no gradient yet: compare absolutely.
     exact, _ = gradient_over(BPTT(), STEP, model, [window], key)
@@ -167,7 +167,7 @@ def test_control_tbptt_is_biased(key):
 
 @pytest.mark.parametrize("reset_trace", [True, False])
 def test_control_rtrl_is_biased_if_its_trace_is_not_reset(reset_trace, key):
-    """The state is reset by hand, so the values are right, with the trace or without it."""
+    """The state is reset by hand, so the values are right whether or not the trace is reset."""
     model, window = model_of(CELLS["GRU"], key), random_window(key, batch=1)
     exact, exact_loss = gradient_over(BPTT(), STEP, model, [window], key)
     fresh = RTRL().init(STEP, model, window)

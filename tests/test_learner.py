@@ -51,7 +51,7 @@ def test_supervised_with_tbptt_does_not_learn_beyond_the_truncation():
 
 
 def test_segmentwise_artbp_learns_recall():
-    """A loss of an update is the mean over its segment: the mean over updates weighs short segments more."""
+    """The loss of an update is the mean over its segment, so a mean over updates gives short segments more weight."""
     network = ReadoutNetwork(functools.partial(GRU, size=12))
     algorithm = SegmentwiseARTBP(Recall(2, symbols=4), network, ARTBP(8), optax.adam(3e-3), 8, 64)
     state, _ = algorithm.train(algorithm.init(jax.random.key(1)), 800)

@@ -181,7 +181,7 @@ def test_memup_of_current_steps_alone_is_supervised_learning(key):
 
 
 def test_memup_credit_reaches_the_window_and_the_selected_steps_alone(key):
-    """Of r + K steps on which the gradient depends, K matter by their queries alone."""
+    """The gradient depends on r + K steps, and on K of these only through their queries."""
     start, length = 2, 2
     algorithm = memup(TopK(1), predict_current=False, prediction_interval=2, window=2)
     network = predictor(EPISODES, key, units=8, context=False)
@@ -200,7 +200,7 @@ def test_memup_credit_reaches_the_window_and_the_selected_steps_alone(key):
 
 @pytest.mark.slow
 def test_memup_bytes_do_not_grow_with_the_episode(key):
-    """Learning from an episode takes the memory of one window, however long the episode is."""
+    """Learning from an episode needs the memory of one window, whatever the length of the episode."""
 
     def compiled(steps, window, run):
         data = TaskEpisodes(SignalledCopy(steps - 4, symbols=3, length=2))

@@ -49,7 +49,7 @@ class TestNaN:
             walk(tmp_path, Walker(needs=10_000), on_nan="restore", warn=lambda text: None)
 
     def test_a_state_that_is_not_finite_is_never_saved(self, tmp_path):
-        """A checkpoint just before the parameters are NaN would be restored forever."""
+        """A checkpoint just before the parameters become NaN would be restored forever."""
         walk(tmp_path, Walker(bad="state"), 20)
         with pytest.raises(StoppedError, match=r"hidden of the state of seed 6 at update 37.*update 20 is good"):
             walk(tmp_path, Walker(bad="state"), 37)

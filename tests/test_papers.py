@@ -61,7 +61,7 @@ class Counter(AbstractListener):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name, (_, item) in ITEMS.items() if not item.runs])
 def test_item_runs_once(name, tmp_path):
-    """With the items that show other parts of its runs."""
+    """The items that share its runs run too."""
     for other, (_, item) in ITEMS.items():
         if name in (other, item.runs):
             runs_once(other, tmp_path)
@@ -242,7 +242,7 @@ def test_steps_are_counted_until_five_rows_exceed_a_level():
 
 
 def test_run_ends_when_all_seeds_have_reached_the_goal(tmp_path):
-    """It resumes until then, or to the end."""
+    """It resumes until the seeds reach the goal, or to the end."""
     place = Place(tmp_path, lambda title: Counter())
     words = {"task": "Recall(2)", "cell": "GRU(4)", "optimizer": "adam(1e-3)", "batch_size": 2, "window": 5, "seeds": 2}
     training = configured("supervised", 5, **words, log_every=1)
@@ -284,7 +284,7 @@ class TestSegments:
 
     @pytest.mark.slow
     def test_segment_gradient_is_unbiased(self):
-        """Against forward accumulation of ∂ℓ/∂θ over the same stream, at a constant θ."""
+        """The reference is forward accumulation of ∂ℓ/∂θ over the same stream, at a constant θ."""
         algorithm = self.algorithm()
 
         @eqx.filter_jit
@@ -312,7 +312,7 @@ class TestSegments:
 
 
 def truncated_gradients(lengths, theta=0.5):
-    """∂ℓ_t/∂θ over the past since the last truncation, step by step; with one length for all, the exact one."""
+    """∂ℓ_t/∂θ over the past since the last truncation, step by step; with a single length, the exact gradient."""
     units, minus = 23, 13
     matrix = np.diag([0.5] * units) + np.diag([0.5] * (units - 1), 1)
     push = np.array([1.0] * (units - minus) + [-1.0] * minus)

@@ -1,4 +1,4 @@
-"""Reports: statistics over seeds against numbers worked by hand, and pages that show them whatever the runs hold."""
+"""Reports: statistics over seeds against numbers worked by hand, and pages that show them, whatever the runs contain."""
 
 import math
 import re
@@ -23,7 +23,7 @@ from farback.types import InputError
 
 
 class Reader(HTMLParser):
-    """What a browser would find on a page."""
+    """The elements that a browser would find on a page."""
 
     def __init__(self, page):
         super().__init__()
@@ -207,7 +207,7 @@ def test_numbers_and_durations_are_short():
 
 
 def cells(records):
-    """The texts of the results' cells, a list a run."""
+    """The texts of the cells of the results, one list per run."""
     table = results_table(records)
     return [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in table.split("<tbody>")[1].split("</tr>")[:-1]]
 
@@ -293,7 +293,7 @@ def test_control_the_same_name_for_two_figures_clashes():
 
 
 def injected(page):
-    """What a hostile name has brought onto a page."""
+    """Whether a hostile name has added an element or a handler to a page."""
     found = Reader(page)
     handlers = [key for _, attributes in found.tags for key in attributes if key.startswith("on")]
     return len(found.all("script")) > 1 or bool(found.all("img")) or bool(handlers)

@@ -28,7 +28,7 @@ def browser():
 
 
 def show(browser, path, width=1280, scheme="light"):
-    """Opens a page as a window of that width would; returns what the console said and which addresses were asked for."""
+    """Opens a page in a window of a given width; returns the console messages and the requested addresses."""
     screen = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 500}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
     preference = {"name": "prefers-color-scheme", "value": scheme}
@@ -92,14 +92,14 @@ def test_text_follows_the_colours_of_the_page(browser, page):
 
 
 def column(browser, place):
-    """A column of the results: the numbers it is sorted by, `None` where there is none."""
+    """A column of the results: the numbers that sort it, or `None`."""
     rows = browser.find_elements(By.CSS_SELECTOR, ".results tbody tr")
     values = [row.find_elements(By.CSS_SELECTOR, "th, td")[place].get_attribute("data-value") for row in rows]
     return [None if value is None else float(value) for value in values]
 
 
 def head(browser, name):
-    """The head of a column of the results, and its place."""
+    """The index and the heading of a column of the results."""
     heads = browser.find_elements(By.CSS_SELECTOR, ".results thead th")
     (found,) = [(place, one) for place, one in enumerate(heads) if one.text.split("\n")[0] == name]
     return found

@@ -76,8 +76,8 @@ def test_a_hosted_environment_resumes_with_fresh_episodes(tmp_path):
     """The state of a hosted environment is outside of JAX and in no checkpoint.
 
     What resumes bit for bit: the network, the optimizer, the keys, the counters, and the rows logged before. What does not:
-    the episodes in progress, which are truncated; the copies are made anew from the seeds that their numbers give. The run
-    is therefore a valid run, but not the one without a break.
+    the episodes in progress, which are truncated; the copies are made anew from the seeds of their indices. The run is
+    therefore valid, but differs from the uninterrupted one.
     """
     made = configure("ppo", env='Gymnasium("CartPole-v1")', cell="GRU(3)", num_envs=2, window=4, minibatches=2, log_every=1)
     first = run(tmp_path, made.replace(total_steps=3 * 8))

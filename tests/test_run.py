@@ -98,7 +98,7 @@ def test_a_supervised_run_has_no_policy(tmp_path):
 
 @pytest.mark.slow
 def test_a_policy_acts_in_a_loop_as_in_evaluation(tmp_path):
-    """On NumPy observations of the environment's Gymnasium version, with returns as `evaluate` has them."""
+    """On NumPy observations of the environment's Gymnasium version, with the same returns as `evaluate`."""
     with jax.enable_x64(False):
         made = configure("ppo", env="TMaze(3)", cell="GRU(16)", optimizer="adam(1e-2)", num_envs=64, window=4, log_every=50)
         loaded = run(tmp_path, made.replace(total_steps=256 * 60))

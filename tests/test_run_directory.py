@@ -89,7 +89,7 @@ class TestDirectory:
             ({"colour": "red"}, "wrong or missing keys: colour"),
             ({"algorithm": "superviced"}, "Did you mean 'supervised'"),
             ({"algorithm": "ppo"}, "ppo has no argument 'task'"),
-            ({"farback": 99}, "another format"),
+            ({"farback": 99}, "not in the format of this Farback"),
             ({"arguments": []}, "arguments an object"),
         ],
     )
@@ -132,7 +132,7 @@ class TestDirectory:
         (tmp_path / "checkpoints").mkdir()
         (tmp_path / "checkpoints" / "000000000000.engram").write_bytes(b"engram checkpoint 1\n")
         for use in (lambda: load(tmp_path), lambda: farback.run_config(config(), tmp_path)):
-            with pytest.raises(InputError, match="has another format than this Farback's") as caught:
+            with pytest.raises(InputError, match="is not in the format of this Farback") as caught:
                 use()
             assert "\n" not in str(caught.value)
 

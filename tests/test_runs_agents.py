@@ -74,7 +74,7 @@ def test_a_timeline_shows_the_states_of_the_environment(tmp_path):
 
 @pytest.mark.slow
 def test_environments_of_gymnasium_are_trained_scored_and_watched(tmp_path):
-    """The host's copies of the environment are lost between the two parts of the run, and made anew."""
+    """The host's copies of the environment are lost between the two parts of the run and made anew."""
     settings = {"estimator": "BPTT()", "env": 'Gymnasium("CartPole-v1")', "cell": "GRU(3)", "seeds": 2}
     run(tmp_path, agent(**settings))
     saved = run(tmp_path, agent(**settings | {"total_steps": 320}))
@@ -93,7 +93,7 @@ def test_environments_of_gymnasium_are_trained_scored_and_watched(tmp_path):
 
 @pytest.mark.slow
 def test_a_timeline_has_the_memory_that_the_network_reads(tmp_path):
-    """Its own memory, a pretrained one, or none."""
+    """The memory is the network's own, a pretrained one, or none."""
     maze = "TMaze(4, extra=2)"
     small = {"cell": "LSTM(3)", "window": 1, "batch_size": 2, "total_steps": 28, "log_every": 1}
     run(tmp_path / "memory", configure("memup", data=f"RandomEpisodes({maze})", **small))

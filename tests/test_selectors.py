@@ -96,7 +96,7 @@ def test_quantile_loss_is_least_at_the_quantiles(key):
 
 
 def test_quantile_spread_detector_learns_the_spread_of_outcomes(key):
-    """Without memory, the choice at the maze's end brings 4 or −3 at random, and every other step brings 0."""
+    """Without memory, the choice at the maze's end has reward 4 or −3 at random, and every other step has reward 0."""
     data, detector = RandomEpisodes(TMaze(6)), QuantileSpreadDetector(learning_rate=1e-2)
     network = predictor(data, key, context=False)
 

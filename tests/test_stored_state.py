@@ -48,7 +48,7 @@ def test_exact_gradient_from_a_stored_state(estimator, name, key):
 
 @each_estimator
 def test_init_from_a_stored_state_holds_that_state(estimator, key):
-    """The rest of the carry is that of the beginning of an episode."""
+    """The rest of the carry is as at the beginning of an episode."""
     model = model_of(CELLS["GRU"], key)
     state, window = stored_before(model, random_window(key, resets=False), 3)
     stored, fresh = (estimator.init(STEP, model, window, state=at) for at in (state, None))
@@ -80,7 +80,7 @@ def test_a_stored_state_of_another_shape_is_refused(estimator, key):
 
 
 def test_rflo_and_snap_start_from_a_stored_state(key):
-    """As if the trace of the past had been lost there."""
+    """The gradient is as if the trace of the past had been lost there."""
     model = model_of(CELLS["Leaky"], key)
     whole = random_window(key, resets=False)
     state, window = stored_before(model, whole, 3)

@@ -31,7 +31,7 @@ def command(directory, steps, *more, save_every=0.1):
 
 
 def start(directory, steps, *more):
-    """Starts a run that receives SIGINT, even if the tests ignore it, as in the background of a shell."""
+    """Starts a run that receives SIGINT, even if the tests ignore it, as they do in the background of a shell."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}

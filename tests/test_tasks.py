@@ -50,7 +50,7 @@ def assert_level(losses, level):
 
 
 def numbered(rows):
-    """The number of the kind of each row of an array `[batch, time, size]`; rows that are near are of one kind."""
+    """The number of the class of each row of an array `[batch, time, size]`; rows that are close are of one class."""
     rows = np.ascontiguousarray(np.round(rows * 20).astype(np.int8))
     return np.unique(rows.view(f"V{rows.shape[-1]}")[..., 0], return_inverse=True)[1].reshape(rows.shape[:2])
 

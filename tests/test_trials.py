@@ -1,4 +1,4 @@
-"""Trials: episodes that share a world, and the priors that worlds are drawn from."""
+"""Trials: episodes that share a world, and the priors of worlds."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""The relative variance of figure 3.1 is that of a plain loop over draws, and the one in closed form."""
+"""The relative variance of figure 3.1 equals that of a plain loop over draws, and the closed form."""
 
 import functools
 import itertools
@@ -47,7 +47,7 @@ def gradient(estimator, step, model, carry, window, key):
 
 
 def in_a_loop(key, exact):
-    """What `along_stream` gives, with the gradient of each loss by the estimator `exact` over the whole past."""
+    """The result of `along_stream`, with the gradient of each loss by the estimator `exact` over the whole past."""
     model, window = stream(key)
     keys = jax.vmap(lambda key: jax.random.split(key, RUNS))(jax.random.split(key, STEPS))
     noise, signal = np.zeros(STEPS), np.zeros(STEPS)

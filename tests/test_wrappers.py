@@ -37,7 +37,7 @@ MAZES = Curriculum(TMaze(4), "corridor", 2, 1, threshold=-20.0, episodes=1)
 
 
 class Row(NamedTuple):
-    """A wrapped environment, its innermost one, what evaluates it, and the properties that it changes."""
+    """A wrapped environment, its innermost one, the one that evaluates it, and the properties that it changes."""
 
     env: AbstractEnv
     inner: AbstractEnv
@@ -149,7 +149,7 @@ def assert_equal(found, wanted):
 
 
 class Naive(AbstractEnv):
-    """A wrapper that defines what `AbstractEnv` demands, and forwards nothing else."""
+    """A wrapper that defines what `AbstractEnv` requires, and forwards nothing else."""
 
     env: AbstractEnv
 

@@ -1,4 +1,4 @@
-"""Environments of one or two steps, with the observations and actions that other environments here lack."""
+"""Environments of one or two steps, with kinds of observations and actions that the library's environments lack."""
 
 import jax
 import jax.numpy as jnp

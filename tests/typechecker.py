@@ -1,4 +1,4 @@
-"""The run-time check of annotations: beartype, for which an int is as good as a float."""
+"""The run-time check of annotations: beartype, which accepts an int for a float."""
 
 from beartype import BeartypeConf, beartype
 

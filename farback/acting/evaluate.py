@@ -22,7 +22,7 @@ class EpisodeStatistics(NamedTuple):
 def evaluate(
     env: AbstractEnv, policy: AbstractPolicy, key: PRNGKeyArray, episodes: int, max_steps: int = 100_000
 ) -> EpisodeStatistics:
-    """Runs one episode to its end in each of `episodes` copies of an environment: short and long episodes count alike.
+    """Runs one whole episode in each of `episodes` copies of an environment: short and long episodes have equal weight.
 
     **Arguments:**
 
@@ -50,5 +50,5 @@ def evaluate(
 
 
 def _where(done, old, new):
-    """`jnp.where` for each copy, of arrays and of keys."""
+    """`jnp.where` per copy, for arrays and PRNG keys."""
     return jnp.where(done.reshape(done.shape + (1,) * (new.ndim - 1)), old, new)

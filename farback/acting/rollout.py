@@ -49,7 +49,7 @@ def reset_envs(env: AbstractEnv, batch: int, key: PRNGKeyArray) -> EnvStates:
 
 
 def initial_states(policy: AbstractPolicy, batch: int) -> PolicyState:
-    """The initial state of a policy, `batch` times."""
+    """Returns the initial state of a policy, repeated `batch` times."""
     return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (batch, *jnp.shape(leaf))), policy.initial())
 
 
@@ -64,7 +64,7 @@ class Acted(NamedTuple):
 def act(
     env: AbstractEnv, policy: AbstractPolicy, state: PolicyState, copies: AutoResetState, keys: Keys, time: Int[Array, ""]
 ) -> Acted:
-    """Takes one action in each copy. Its randomness is `jax.random.fold_in(key, time)` of the key of the copy."""
+    """Takes one action in each copy. The policy's key is `jax.random.fold_in(key, time)`, where `key` is the copy's."""
 
     def choose(state, copy, key):
         observation = env.observe(copy.state)
@@ -104,8 +104,8 @@ def _steps(
     length: int,
     record: Callable[[PolicyState, AutoResetState], Any] = lambda state, copies: None,
 ) -> tuple[PolicyState, EnvStates, tuple[Trajectory, dict[str, Tally], Any]]:
-    """The loop of `rollout`, leading axes `[time, batch]`. `record` gets the policy's states after a step, and the copies
-    before it.
+    """The loop of `rollout`, leading axes `[time, batch]`. `record` receives the policy's states after a step, and the
+    copies before it.
     """
     keys = example_keys(key, len(envs.episode_return))
 

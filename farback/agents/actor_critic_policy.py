@@ -30,7 +30,7 @@ class ActorCriticPolicy(AbstractPolicy):
 
     **Arguments:**
 
-    - `network`: the network, such as one of `ActorCriticNetwork`.
+    - `network`: the network, such as one made by `ActorCriticNetwork`.
     - `env`: the environment that defines the action space.
     - `greedy`: whether to take the most likely action instead of a sample.
     """
@@ -58,10 +58,10 @@ class ActorCriticPolicy(AbstractPolicy):
 
 
 def check_network(network: Any, env: AbstractEnv) -> None:
-    """Refuses a model that is no actor-critic network, or whose output does not fit the action space."""
+    """Refuses a model that is not an actor-critic network, or whose output does not fit the action space."""
     advice = "make it with ActorCriticNetwork(cell)"
     if not isinstance(getattr(network, "memory", None), AbstractCell):
-        raise InputError(f"{type(network).__name__} is no network with the output (policy, value): {advice}.")
+        raise InputError(f"{type(network).__name__} is not a network with the output (policy, value): {advice}.")
     shapes = jax.eval_shape(lambda: sample(env.observation_space, jax.random.key(0)))
     seen = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
     found = jax.eval_shape(lambda: network.head(network.memory(network.memory.initial(), network.encoder(seen))[1]))

@@ -25,7 +25,7 @@ class AbstractAgent(AbstractAlgorithm):
 
     @abstractmethod
     def policy(self, network: Model) -> AbstractPolicy:
-        """Returns the policy of a network, as evaluations run it."""
+        """Returns the policy of a network, for evaluation and acting."""
 
     @abstractmethod
     def timeline_metrics(self, extras: Any) -> dict[str, Any]:

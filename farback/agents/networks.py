@@ -59,8 +59,8 @@ class SeparateEncoders(eqx.Module):
 class ActorCritic(eqx.Module):
     """A policy network and a separate value network, as one model with an encoder, a memory and a head.
 
-    The gradient of the value loss does not reach the policy, so their weights in the loss need no tuning. The price is a
-    second memory.
+    The gradient of the value loss does not reach the policy, so the weight of the value loss needs no tuning. The price
+    is a second memory.
 
     **Arguments:**
 
@@ -95,7 +95,7 @@ class ActorCriticNetwork(eqx.Module):
     - `encoder`: the encoder of observations, such as Conv(). By default, observations are flattened. In Python, a maker
       `encoder(space, key=key)`, such as `Conv`.
     - `memory`: a memory whose output the cell reads beside the features, such as Pretrained('runs/memup', 'memory'). It
-      gets no gradient from the policy and the value. In Python, a maker `memory(input_size, key=key)`.
+      gets no gradient from the policy or the value. In Python, a maker `memory(input_size, key=key)`.
     - `shared_memory`: whether policy and value share one encoder and one memory. By default, each has its own.
     """
 

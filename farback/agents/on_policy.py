@@ -52,7 +52,7 @@ class Rollout(eqx.Module):
 
     @property
     def weight(self) -> Float[Array, "batch time"]:
-        """The weight of each step in the loss, of mean 1: it is 0 where the action has no effect."""
+        """The weight of each step in the loss: 0 where the action has no effect, and 1 on average."""
         active = (~self.trajectory.last).astype(self.trajectory.reward.dtype)
         return active / jnp.maximum(jnp.mean(active), 1 / active.size)
 
@@ -73,7 +73,7 @@ class Learned(NamedTuple):
 class AbstractOnPolicyAgent(AbstractAgent):
     """Runs `num_envs` copies of an environment for `window` steps, learns from this rollout, and continues from its end.
 
-    The network's output is `(policy, value)`. An estimator passes credit through time; one rollout is one window of it.
+    The network's output is `(policy, value)`. An estimator passes credit through time; one rollout is one window.
     Truncated backpropagation divides the window into pieces. Forward estimators carry their traces, and the memory, from
     one rollout to the next.
 

@@ -54,7 +54,7 @@ class PolicyGradient(AbstractOnPolicyAgent):
     - `num_envs`: the number of parallel copies of the environment.
     - `window`: the time steps of a rollout in each copy, between two updates.
     - `psi`: the factor Ψ of ∇ log π: EpisodeReturn(), RewardToGo(), GAE(0.95), NStep(5) or ImmediateReward().
-    - `gamma`: the discount γ of rewards: a number, or a LinearSchedule. As is usual, γᵗ does not weight the steps.
+    - `gamma`: the discount γ of rewards: a number, or a LinearSchedule. As usual, steps are not weighted by γᵗ.
     - `value_coef`: the weight c_V of the value loss. With separate memories it only scales the gradient of the value.
     - `entropy_coef`: the weight c_H of the entropy bonus: a number, or a LinearSchedule.
 

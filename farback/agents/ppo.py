@@ -28,7 +28,7 @@ from farback.types import Carry, InputError, Outcome, Tally, Window
 
 
 class PPOTargets(NamedTuple):
-    """The targets of a step: its action and log π of it, its advantage, the target of its value, its weight in the loss."""
+    """The targets of a step: the action, its log-probability and advantage, the value target, the weight in the loss."""
 
     action: PyTree
     log_prob: Float[Array, "*steps"]

@@ -31,7 +31,7 @@ class AbstractPsi(AbstractHyperparameter):
 
 
 class EpisodeReturn(AbstractPsi):
-    """Ψ_t = Σ_k r_k: the undiscounted return of the whole episode, rewards before the action included.
+    """Ψ_t = Σ_k r_k: the undiscounted return of the whole episode, including rewards before the action.
 
     Needs rollouts that begin and end with episodes.
     """

@@ -36,9 +36,9 @@ class TRPO(AbstractOnPolicyAgent):
         θ ← θ − s x √(2δ / xᵀ F x),      F x = g
 
     g is the estimator's gradient of the surrogate −mean_t ρ_t A_t, and F the Hessian of the mean divergence
-    KL(π_old ‖ π_θ) through the whole rollout, plus a damping. s is the first of 1, ½, ¼, … for which the divergence is at
-    most δ and the surrogate decreases; without one, the policy stays as it is. Products with F are exact, and F is never
-    formed.
+    KL(π_old ‖ π_θ) through the whole rollout, plus damping. s is the first of 1, ½, ¼, … for which the divergence is at
+    most δ and the surrogate decreases; if there is none, the policy does not change. Products with F are exact, and F is
+    never formed.
 
     The optimizer trains the value, with several steps on each rollout. Policy and value need separate memories.
 
@@ -97,7 +97,7 @@ class TRPO(AbstractOnPolicyAgent):
         return PolicyGradientTargets(steps.action, normalise_advantage(advantage, weight), value, weight)
 
     def loss(self, output: ActorCriticOutput, target: PolicyGradientTargets) -> tuple[Float[Array, ""], dict[str, Tally]]:
-        """Returns −A log π plus the value loss. At the old policy, the first has the gradient of the surrogate −ρ A."""
+        """Returns −A log π plus the value loss. At the old policy, −A log π has the gradient of the surrogate −ρ A."""
         actions = distribution(self.env.action_space, output.policy)
         surrogate, value_loss = -target.psi * actions.log_prob(target.action), (output.value - target.value) ** 2 / 2
         terms = {"losses/value_loss": value_loss, "losses/entropy": actions.entropy()}
@@ -160,7 +160,7 @@ class TRPO(AbstractOnPolicyAgent):
 
         - `old`: the outputs of the policy before the step.
         - `here`: its parameters.
-        - `halved`: from the number of halvings of the step to the parameters after it.
+        - `halved`: maps the number of halvings to the parameters after the step.
         """
 
         def rejected(halvings):

@@ -32,7 +32,7 @@ Whole = Annotated[
         str_from_instance=lambda value: [str(value)],
     ),
 ]
-"""A flag that is a whole number; 1e6 is one."""
+"""A flag that is a whole number, such as 1e6."""
 
 
 def optional(metavar: str, text: str | None = None) -> Any:
@@ -91,13 +91,13 @@ def _type(argument: Argument) -> tuple[Any, str | None]:
 
 
 def _shown(argument: Argument, default: Any) -> Any:
-    """Returns a default as its flag has it: a number that may be a schedule is text."""
+    """Returns a default in the form of its flag: text, for a number that may also be a schedule."""
     is_text = _type(argument)[0] is str and default is not None
     return str(default) if is_text else default
 
 
 def _read(argument: Argument, value: Any) -> Any:
-    """Returns the value of a flag: text of an argument that may be a number becomes one."""
+    """Returns the value of a flag. Text becomes a number where the argument may be one."""
     if isinstance(value, str) and argument.is_number:
         try:
             return float(value)

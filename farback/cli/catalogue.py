@@ -43,7 +43,7 @@ KINDS = {
 
 @dataclasses.dataclass(frozen=True)
 class List:
-    """List the names of expressions with their arguments: tasks, environments, agents, cells, estimators and so on.
+    """List the names that expressions may use, with their arguments: tasks, environments, cells, estimators and so on.
 
     Two examples that work:
       farback list
@@ -58,7 +58,7 @@ class List:
         found = {"algorithms": algorithms()} | {kind: catalogue(kind) for kind in KINDS} | {"optimizers": optimizers()}
         for kind in self.kinds:
             if kind not in found:
-                raise InputError(f"There is no kind '{kind}': give some of {', '.join(found)}.")
+                raise InputError(f"There is no kind '{kind}': give one or more of {', '.join(found)}.")
         shown = {kind: found[kind] for kind in self.kinds or found}
         for kind, entries in shown.items():
             table = Table(title=kind, title_style="bold", title_justify="left", box=None, show_header=False, pad_edge=False)

@@ -21,15 +21,15 @@ from farback.sweeps import CertifyResult, certify
 from farback.types import InputError
 
 ABOUT = (
-    "Finds the longest memory that an algorithm learns: the size doubles until it is not solved. {} in an argument stands "
-    "for the size. farback certify ALGORITHM --help shows the flags, with an example."
+    "Find the longest memory that an algorithm learns: the size doubles until the algorithm fails to solve it.\n"
+    "{} in an argument stands for the size. farback certify ALGORITHM --help shows the flags, with an example."
 )
 GAP = "{}"
 COLUMNS = ("size", "solved", "each seed", "mean score", "memoryless", "optimum", "updates", "seconds")
 USUAL = {"optimizer": "chain(clip_by_global_norm(1.0), adam(1e-3))", "num_envs": 32, "batch_size": 32}
 """Defaults that replace the algorithm's own."""
 SOURCES = {"env": "TMaze({})", "task": "SignalledCopy({}, symbols=4, length=2)", "data": "RandomEpisodes(TMaze({}))"}
-"""The arguments of which one has the size, with the example in the help."""
+"""The arguments that may contain the size, each with the example in the help."""
 
 
 class CertifyCommand:
@@ -79,7 +79,7 @@ class CertifyCommand:
 
     @property
     def window_given(self: Any) -> bool:
-        """Whether the window is given, or not needed; otherwise it is that of an episode."""
+        """Whether the window is given or not needed; otherwise it is as long as an episode."""
         return getattr(self, "window", 0) is not None
 
 
@@ -91,19 +91,19 @@ def _help(text: str) -> Any:
 class SizeFlags:
     """The flags of a certification that all algorithms share."""
 
-    size: Annotated[Whole, _help("The first size.")] = 8
+    size: Annotated[Whole, _help("The first size, in steps that the memory must bridge.")] = 8
     minutes: Annotated[float, _help("The minutes of training per size.")] = 10.0
     threshold: Annotated[
         float, _help("The mastery that every seed must reach: 0 is the best memoryless score, 1 the optimum.")
     ] = 0.95
-    seeds: Annotated[Whole, _help("The number of seeds that must solve it.")] = 5
+    seeds: Annotated[Whole, _help("The number of seeds, which must all solve a size.")] = 5
     json: Json = False
 
 
 def certify_command(algorithm: str) -> type:
     """Returns the command that certifies an algorithm."""
     own = [(field.name, field.type, dataclasses.field(default=field.default)) for field in dataclasses.fields(SizeFlags)]
-    text = "The steps of each sequence between two updates; by default, those of an episode."
+    text = "The time steps of each sequence between two updates; by default, a whole episode."
     ours = [
         (name, Annotated[OptionalWhole, _help(text)], dataclasses.field(default=None))
         if name == "window"

@@ -11,7 +11,7 @@ from rich.table import Table
 Json = Annotated[
     bool,
     tyro.conf.FlagCreatePairsOff,
-    tyro.conf.arg(help="Print one JSON object as the last line of standard output; messages are on standard error."),
+    tyro.conf.arg(help="Print one JSON object as the last line of standard output; messages go to standard error."),
 ]
 
 

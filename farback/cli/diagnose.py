@@ -44,7 +44,7 @@ class Diagnose:
     seed: Whole = 0
     """The seed of parameters, data and draws."""
     plot: OptionalPath = None
-    """The file to draw the reach of credit to (.png, .svg or .pdf)."""
+    """Draw how far credit reaches to this file (.png, .svg or .pdf)."""
     json: Json = False
 
     def run(self) -> dict[str, Any]:
@@ -84,5 +84,5 @@ def show(found: list[Diagnosis], title: str) -> None:
         for one in found
     ]
     columns = ("estimator", "bias", "variance", "cosine", "µs/step", "memory", "compile")
-    caption = "bias: ‖E ĝ − g‖ / ‖g‖ · variance: relative, eq. (3.22) · memory: activations and traces"
+    caption = "bias: ‖E ĝ − g‖ / ‖g‖ · variance: E ‖ĝ − E ĝ‖² / ‖E ĝ‖² · memory: activations and traces"
     show_table(title, columns, rows, caption)

@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def finite(value: Any) -> Any:
-    """Returns a value as JSON can hold it: numbers that are not finite become null."""
+    """Returns a value that JSON can hold: numbers that are not finite become null."""
     if isinstance(value, dict):
         return {name: finite(part) for name, part in value.items()}
     if isinstance(value, list | tuple):

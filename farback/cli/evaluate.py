@@ -23,7 +23,7 @@ USUAL = {"steps": 100_000, "episodes": 1_000}
 
 @dataclasses.dataclass(frozen=True)
 class Evaluate:
-    """Score a run on data that training never sees, beside the optimum and the best memoryless score.
+    """Score a run on held-out data, beside the optimum and the best memoryless score.
 
     An agent is scored on whole episodes.
 
@@ -39,9 +39,9 @@ class Evaluate:
     split: Split = "test"
     """The part of a fixed data set; other tasks draw fresh data."""
     steps: OptionalWhole = None
-    """The time steps of all sequences of a task together, 100_000 by default; rounded up to whole windows."""
+    """The total time steps of all sequences of a task, 100_000 by default; rounded up to whole windows."""
     episodes: OptionalWhole = None
-    """The episodes per seed of an agent or of MemUP, 1_000 by default."""
+    """The episodes per seed for an agent or MemUP, 1_000 by default."""
     json: Json = False
 
     def run(self) -> dict[str, Any]:

@@ -23,11 +23,11 @@ def read_words(path: Path) -> dict[str, Any]:
 
 
 def check_words(found: Mapping[str, Any], algorithm: str, own: Mapping[str, type], source: str) -> dict[str, Any]:
-    """Returns the words of a file as values of flags; refuses unknown names and wrong types.
+    """Returns the entries of a file as values of flags; refuses unknown names and wrong types.
 
     **Arguments:**
 
-    - `found`: the words.
+    - `found`: the entries.
     - `algorithm`: the algorithm whose flags they are.
     - `own`: the other flags of the command, with the types of their values.
     - `source`: the name of the file in messages.
@@ -47,7 +47,7 @@ def check_words(found: Mapping[str, Any], algorithm: str, own: Mapping[str, type
 
 
 def write_words(words: Mapping[str, Any]) -> str:
-    """Returns the text of a configuration file; words that are `None` are left out."""
+    """Returns the text of a configuration file; values that are `None` are left out."""
     return "\n".join(f"{name} = {_toml(value)}" for name, value in words.items() if value is not None)
 
 

@@ -13,14 +13,14 @@ from farback.runs.algorithms import ALGORITHMS
 
 
 class Choice(NamedTuple):
-    """A command among others: its line in the list, and a function that makes its class."""
+    """One of several commands: its line in the list, and a function that makes its class."""
 
     line: str
     make: Callable[[], type]
 
 
 def choose(program: str, about: str, choices: Mapping[str, Choice], arguments: Sequence[str]) -> Any:
-    """Returns the command that arguments ask for. Only its own class is made; a list of commands is brief.
+    """Returns the command that arguments ask for. Only this command's class is made. A list has one line per command.
 
     **Arguments:**
 

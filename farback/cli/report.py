@@ -24,7 +24,7 @@ class Report:
     dirs: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """The run directories."""
     out: OptionalPath = None
-    """The page; by default report.html, in the run directory if only one is given."""
+    """The page; by default report.html, in the run directory if only one is given, or else in the current directory."""
     json: Json = False
 
     def run(self) -> dict[str, Any]:

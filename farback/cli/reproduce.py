@@ -22,24 +22,23 @@ from farback.types import InputError
 
 @dataclasses.dataclass(frozen=True)
 class Reproduce:
-    """Reproduces tables and figures of a paper, with its numbers beside ours. The same command resumes.
+    """Reproduce tables and figures of a paper, with its numbers beside ours. The same command resumes.
 
     Two examples that work:
       farback reproduce uoro/influence --scale smoke
-
       farback reproduce uoro/influence --scale smoke --write pages --json
     """
 
     what: Annotated[str, tyro.conf.Positional]
-    """A paper, or one of its items: PAPER/ITEM."""
+    """A paper, such as uoro, or one of its items, such as uoro/influence."""
     scale: Scale = "laptop"
-    """The effort: smoke takes seconds, laptop hours on two cores, paper is the paper's own."""
+    """The size of the runs: smoke takes seconds, laptop takes hours on two cores, paper is the paper's own size."""
     dir: Path = Path("runs/papers")
     """The directory of the runs."""
     devices: int = 1
-    """The number of devices that seeds, or else the batch, are laid over; CPU cores count as devices."""
+    """The number of devices. They split the seeds, or else the batch; CPU cores count as devices."""
     write: Path | None = None
-    """A folder for the paper's page and figures, of all items that were run at this scale. The rest of the page stays."""
+    """A folder for the paper's page and figures. It covers all items run at this scale; the rest of the page stays."""
     json: Json = False
 
     def run(self) -> dict[str, Any]:
@@ -59,7 +58,7 @@ class Reproduce:
 
 
 def find(what: str) -> tuple[str, list[Item]]:
-    """The paper that a name stands for, and its items."""
+    """Returns the paper and the items that a name stands for."""
     paper, _, name = what.partition("/")
     if paper not in PAPERS:
         raise InputError(f"There is no paper '{paper}': give one of {', '.join(PAPERS)}.")
@@ -70,7 +69,7 @@ def find(what: str) -> tuple[str, list[Item]]:
 
 
 def write_page(paper: str, scale: Scale, runs: Path, folder: Path) -> None:
-    """Writes a paper's page and its figures, of all items that were run at a scale, and keeps the rest of the page."""
+    """Writes a paper's page and figures for all items that were run at a scale, and keeps the rest of the page."""
     figures, items = folder / paper, PAPERS[paper].ITEMS
     figures.mkdir(parents=True, exist_ok=True)
     results: dict[str, str] = {}

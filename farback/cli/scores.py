@@ -1,4 +1,4 @@
-"""The scores of seeds: a printed table, and the same as JSON."""
+"""The scores of seeds, as a printed table and as JSON."""
 
 import dataclasses
 import math

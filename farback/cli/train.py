@@ -29,8 +29,8 @@ from farback.runs.tensorboard import TensorBoard
 from farback.runs.wandb import WeightsAndBiases
 from farback.types import InputError
 
-ABOUT = "Trains with an algorithm; the flags are its arguments. farback train ALGORITHM --help shows them, with examples."
-RATE_HELP = "The learning rate: a number, or a schedule such as 'linear_schedule(1e-3, 0.0, 10_000)'."
+ABOUT = "Train with an algorithm; the flags are its arguments. farback train ALGORITHM --help shows them, with examples."
+RATE_HELP = "The optimizer's learning rate: a number, or a schedule such as 'linear_schedule(1e-3, 0.0, 10_000)'."
 CONFIGURED = ("total_steps", "seed", "seeds", "log_every")
 """The flags of a run that are part of its configuration."""
 
@@ -44,19 +44,17 @@ class RunFlags:
     """The flags of a run that all algorithms share."""
 
     learning_rate: Annotated[str | None, optional("FLOAT|EXPRESSION", RATE_HELP)] = None
-    total_steps: Annotated[Whole, _flag("The total time steps of all sequences together; rounded up to whole updates.")] = (
-        1_000_000
-    )
-    seed: Annotated[Whole, _flag("The first seed, of parameters, data and draws.")] = 0
+    total_steps: Annotated[Whole, _flag("The total time steps of all sequences, rounded up to whole updates.")] = 1_000_000
+    seed: Annotated[Whole, _flag("The first seed, for parameters, data and draws.")] = 0
     seeds: Annotated[Whole, _flag("The number of seeds, which are trained together.")] = 1
     dir: Annotated[
-        Path | None, optional("PATH", "The run directory; by default, a name in runs/ for this configuration.")
+        Path | None, optional("PATH", "The run directory; by default, a folder in runs/ named after the configuration.")
     ] = None
     log_every: Annotated[
-        Whole | None, optional("INT", "The updates per row of the log; by default, for about 500 rows.")
+        Whole | None, optional("INT", "The updates per row of the log; by default, chosen for about 500 rows.")
     ] = None
     devices: Annotated[
-        Whole, _flag("The number of devices to spread the seeds, or else the batch, over; CPU cores count as devices.")
+        Whole, _flag("The number of devices. They split the seeds, or else the batch; CPU cores count as devices.")
     ] = 1
     save_every: Annotated[float, _flag("The seconds between checkpoints.")] = 60.0
     keep_checkpoints: Annotated[Whole, _flag("The number of newest checkpoints to keep, beside the best one.")] = 3
@@ -65,14 +63,14 @@ class RunFlags:
         _flag("What to do when a value is NaN or infinite: stop, or restore the last checkpoint and halve the step."),
     ] = "stop"
     tensorboard: Annotated[
-        bool, tyro.conf.FlagCreatePairsOff, _flag("Write the log for TensorBoard too, into the run directory.")
+        bool, tyro.conf.FlagCreatePairsOff, _flag("Also write the log for TensorBoard, in the run directory.")
     ] = False
-    wandb: Annotated[str | None, optional("PROJECT", "A project of Weights & Biases to send the log to.")] = None
+    wandb: Annotated[str | None, optional("PROJECT", "The Weights & Biases project that receives the log.")] = None
     config: Annotated[
-        Path | None, optional("PATH", "A TOML file with values of these flags; flags beside it override it.")
+        Path | None, optional("PATH", "A TOML file with values of these flags; flags on the command line override it.")
     ] = None
     print_config: Annotated[
-        bool, tyro.conf.FlagCreatePairsOff, _flag("Print these flags as such a file, without training.")
+        bool, tyro.conf.FlagCreatePairsOff, _flag("Print these flags as a file for --config, without training.")
     ] = False
     json: Json = False
 
@@ -81,7 +79,7 @@ KINDS: dict[str, type] = {
     **{"learning_rate": str, "total_steps": int, "seed": int, "seeds": int, "dir": Path, "log_every": int, "devices": int},
     **{"save_every": float, "keep_checkpoints": int, "on_nan": str, "tensorboard": bool, "wandb": str},
 }
-"""The types of those flags that a file may have."""
+"""The types of the flags above that a file may set."""
 
 
 class TrainCommand:
@@ -118,7 +116,7 @@ class TrainCommand:
         return configure(self.algorithm, **found, **{name: getattr(self, name) for name in CONFIGURED})
 
     def words(self: Any, config: Config) -> dict[str, Any]:
-        """Returns the words of a file for these flags. The learning rate is part of the optimizer."""
+        """Returns the entries of a file for these flags. The learning rate is part of the optimizer."""
         defaults = {field.name: field.default for field in dataclasses.fields(RunFlags)}
         others = [name for name in KINDS if name not in (*CONFIGURED, "learning_rate")]
         changed = {name: getattr(self, name) for name in others if getattr(self, name) != defaults[name]}
@@ -148,7 +146,7 @@ def train_command(algorithm: str, defaults: Mapping[str, Any] | None = None) -> 
 
 
 def train_commands(arguments: Sequence[str]) -> tuple[dict[str, Choice], list[str]]:
-    """Returns the commands of all algorithms, and the arguments for them. The words of a file become defaults."""
+    """Returns the commands of all algorithms, and the arguments for them. The entries of a file become defaults."""
     arguments = list(arguments)
     path = _file(arguments)
     found: dict[str, Any] = {}
@@ -159,7 +157,7 @@ def train_commands(arguments: Sequence[str]) -> tuple[dict[str, Choice], list[st
 
 
 def _with_file(path: Path, arguments: list[str]) -> tuple[str, list[str], dict[str, Any]]:
-    """Returns the algorithm, the arguments with it in front, and the words of a file."""
+    """Returns the algorithm, the arguments with it in front, and the entries of a file."""
     found, source = read_words(path), f"--config {path}"
     algorithm = found.pop("algorithm", None)
     if arguments[0].startswith("-"):

@@ -32,7 +32,7 @@ KINDS = (*PICTURES, ".gif", ".html")
 
 @dataclasses.dataclass(frozen=True)
 class Watch:
-    """Show a trained network step by step: its input, its metrics and its memory, on data that training never sees.
+    """Show a trained network step by step: its input, its metrics and its memory, on held-out data.
 
     Two examples that work, after farback train supervised ... --seeds 3 --dir runs/recall:
       farback watch runs/recall
@@ -48,8 +48,7 @@ class Watch:
     steps: Whole = 40
     """The number of steps."""
     plot: OptionalPath = None
-    """The file to draw the memory over time to: a picture (.png, .svg or .pdf), a film (.gif), or an interactive page
-    (.html)."""
+    """Draw the memory over time to this file: a picture (.png, .svg, .pdf), a film (.gif) or a page (.html)."""
     json: Json = False
 
     def run(self) -> dict[str, Any]:
@@ -93,7 +92,7 @@ def describe(timeline: Timeline, lines: Sequence[str], acts: bool) -> list[dict[
 def show_timeline(timeline: Timeline, lines: Sequence[str], title: str, acts: bool) -> None:
     """Prints a line per step. The units of the memory are shaded, blue or red by sign.
 
-    Of many steps, those in the middle are left out.
+    If there are many steps, those in the middle are left out.
 
     **Arguments:**
 

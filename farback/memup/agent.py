@@ -40,20 +40,20 @@ class MemUPAgentState(NamedTuple):
 class MemUPAgent(AbstractAgent):
     """MemUP with a policy: an on-policy agent trains the policy, and MemUP trains the memory, in alternation.
 
-    After each rollout the agent learns from it. Then MemUP makes `passes` passes through fresh episodes of the current
+    The agent learns from each rollout. Then MemUP makes `passes` passes through fresh episodes of the current
     policy. The policy reads the memory through one `SkipConcat`, as in `Chain(SkipConcat(LSTM(64)), MLP(64))` with
-    `shared_memory`. It reads a slow copy of the memory in training,
+    `shared_memory`. It reads a slow copy of the memory that MemUP trains,
 
         θ̄ ← d θ̄ + (1 − d) θ      after each rollout
 
     so that its input changes slowly. With `SkipConcat(..., stop_gradient=False)` there is one memory, which the agent and
     MemUP both train, and d has no effect.
 
-    The encoder learns from the policy and the value alone, and not from MemUP, so it may lose features that only the memory
+    The encoder learns from the policy and the value, and not from MemUP, so it may lose features that only the memory
     needs. Prefer an encoder without parameters, such as `Flatten`, or a pretrained one.
 
-    Estimator and optimizer are those of the agent, with a separate optimizer state for the memory. A learning-rate schedule
-    counts the memory's updates there, one for each window of a pass. `total_steps` counts the steps of the rollouts alone.
+    MemUP has the agent's estimator and optimizer, with a separate optimizer state. For the memory, a learning-rate schedule
+    counts the memory's updates, one per window of a pass. `total_steps` counts only the steps of rollouts.
 
     **Arguments:**
 
@@ -192,5 +192,5 @@ SHARED_METRICS = ("losses/grad_norm", "charts/learning_rate")
 
 
 def _refuse_to_make(data: Any, *, key: PRNGKeyArray) -> MemoryPredictor:
-    """In place of a maker: the network of the memory's training is part of the agent's network."""
+    """Stands in for a maker: the network of the memory's training is part of the agent's network."""
     raise InputError("MemUPAgent makes the network of its memory: call begin(network, key).")

@@ -43,16 +43,16 @@ class MemUP(AbstractAlgorithm):
 
         min  Σ_t Σ_{k ∈ U_t} ℓ(head(m_t, c_k, q_k), y_k),      U_t ⊂ {t, …, T} selected by surprise                  (5)
 
-    No credit has to pass through the time between t and k, so short windows learn long memories.
+    No credit has to pass through the time between t and k, so short windows suffice for long memories.
 
     An update is one pass through fresh episodes. The optimizer makes one step for each window of the episodes, in order,
     and the memory's state carries over from window to window. An ordinary estimator computes the gradient of a window:
     with `BPTT()`, credit passes within the window and no further, as in the paper, whose windows have r = 1 to 60 steps.
-    The selection is a constant of the gradient.
+    The gradient treats the selection as constant.
 
     A detector scores the steps of the episodes first. Steps with a NaN score are not selected. Where all scores of an
     episode are equal, the selection is arbitrary; the metric `flat_scores` is the share of these episodes. The metrics of
-    the prediction error are those of the detector's model before the pass: with `PredictionErrorDetector`, of the moving
+    the prediction error come from the detector's model before the pass; with `PredictionErrorDetector`, that is the moving
     average.
 
     With blocks of one step, every estimator that fits the memory works. With longer blocks, forward estimators treat the

@@ -23,7 +23,7 @@ from farback.types import Number, Tally
 
 
 class AbstractEnvEpisodes(AbstractEpisodeSource):
-    """Episodes of an environment. The outcome of a step is the return from there on,
+    """Episodes of an environment. The outcome of a step is the return from that step on,
 
         G_k = r_k + γ r_{k+1} + …
 

@@ -31,7 +31,7 @@ class Trajectories(eqx.Module):
     mask: Bool[Array, "*batch time"]
 
     def checked(self) -> "Trajectories":
-        """Returns these episodes, and refuses values that are NaN or infinite. Within compiled programs it does nothing."""
+        """Returns these episodes, and refuses values that are NaN or infinite. Compiled programs skip the check."""
         require_finite("Trajectories.inputs", self.inputs)
         require_finite("Trajectories.targets", self.targets)
         return self
@@ -141,7 +141,7 @@ class TaskEpisodes(AbstractEpisodeSource):
 
 
 def known_steps(given: int | None, known: int | None, of: Any) -> int:
-    """Returns the given length of episodes, or else the known one of a task or an environment."""
+    """Returns the given length of episodes, or by default that of the task or environment."""
     if given is None and known is None:
         raise InputError(f"{type(of).__name__} has episodes of unknown length: give steps.")
     steps = known if given is None else given

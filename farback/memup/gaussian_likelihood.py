@@ -18,8 +18,8 @@ class GaussianLikelihood(AbstractEpisodeSource):
 
         ℓ = ½ ((y − μ) / σ)² + log σ,      σ = floor + log(1 + eˢ),      (μ, s) the network's output
 
-    The prediction error is then large where an outcome contradicts the prediction, and small where outcomes are known to be
-    random, because σ is large there.
+    The prediction error is then large where an outcome contradicts the prediction, and small where outcomes are random,
+    because σ is large there.
 
     **Arguments:**
 

@@ -1,4 +1,4 @@
-"""The part of an agent's network that reads the memory which MemUP trains."""
+"""The part of an agent's network that reads the memory trained by MemUP."""
 
 from collections.abc import Callable
 from typing import Any

@@ -16,7 +16,7 @@ class PredictionErrorDetector(AbstractDetector):
 
         θ′ ← d θ′ + (1 − d) θ      after each update
 
-    The network itself would no longer be surprised where it has just learnt.
+    The network's own error falls as soon as it has learnt an outcome; that of the average stays high for longer.
 
     **Arguments:**
 

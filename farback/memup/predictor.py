@@ -32,9 +32,9 @@ class MemoryPredictor(eqx.Module):
 
     **Arguments:**
 
-    - `encoder`: from an observation o to the features that the memory reads.
+    - `encoder`: maps an observation o to the features that the memory reads.
     - `memory`: the cell g.
-    - `head`: from the memory's output m, the context c and the query q to the prediction, such as a `PredictionHead`.
+    - `head`: maps the memory's output m, the context c and the query q to the prediction, such as a `PredictionHead`.
     - `context`: a cell over the queries, which distinguishes steps with equal queries. It is not trained.
 
     Reference: Sorokin et al., *Explain my surprise*, NeurIPS 2022, section 2, where the head is called a predictor.

@@ -1,4 +1,4 @@
-"""Surprise as the spread of the outcomes that a query may have."""
+"""Surprise as the spread of the possible outcomes of a query."""
 
 from typing import NamedTuple
 
@@ -28,7 +28,7 @@ class QuantileSpreadDetector(AbstractDetector):
     """The standard deviation of N quantiles of a step's outcome given its query alone. A network learns the quantiles by
     quantile regression on the steps of each pass.
 
-    For scalar outcomes, such as returns. Unlike a prediction error, the spread is as large where the likely outcome
+    For scalar outcomes, such as returns. Unlike a prediction error, the spread does not depend on the outcome that
     occurred, and it does not shrink as the memory learns.
 
     **Arguments:**
@@ -64,8 +64,8 @@ class QuantileSpreadDetector(AbstractDetector):
         is_array = isinstance(target, jax.ShapeDtypeStruct)
         if not is_array or target.ndim != 2 or not jnp.issubdtype(target.dtype, jnp.inexact):
             raise InputError(
-                f"QuantileSpreadDetector needs scalar outcomes, such as returns, and those of {type(data).__name__} are "
-                f"none: give PredictionErrorDetector()."
+                f"QuantileSpreadDetector needs scalar outcomes, such as returns, but those of {type(data).__name__} "
+                f"are not scalars: give PredictionErrorDetector()."
             )
         mlp = eqx.nn.MLP(data.query_size, self.quantiles, self.units, 2, key=key)
         return QuantileState(mlp, self.optimizer.init(eqx.filter(mlp, eqx.is_inexact_array)))

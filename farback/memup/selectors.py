@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from farback.types import InputError, Tally
 
 DRAWS = 16
-"""The sets of noise for an episode. Consecutive steps use different ones."""
+"""The number of noise sets per episode. Consecutive steps use different sets."""
 
 
 class SelectedTargets(NamedTuple):
@@ -23,7 +23,7 @@ class SelectedTargets(NamedTuple):
 
 
 class AbstractTargetSelector(eqx.Module):
-    """Selects the K steps of highest preference among the steps from t on, or fewer where fewer are left."""
+    """Selects the K steps of highest preference among the steps from t on, or all of them if fewer are left."""
 
     targets: eqx.AbstractVar[int]
 

@@ -59,7 +59,7 @@ def save_episodes(
 
 
 class StoredEpisodes(AbstractEpisodeSource):
-    """Episodes from the disk, saved by `save_episodes` and drawn with replacement. Only the drawn episodes are read.
+    """Episodes from disk, saved by `save_episodes` and drawn with replacement. Only the drawn episodes are read.
 
     Held-out episodes come from the original source.
 
@@ -121,7 +121,7 @@ def _file(path: Path, index: int) -> Path:
 
 
 def _checked(episodes: AbstractEpisodeSource, path: Path) -> int:
-    """Returns the number of saved episodes, and refuses incomplete directories and other shapes."""
+    """Returns the number of saved episodes, and refuses incomplete directories and arrays of other shapes."""
     try:
         header = json.loads((path / HEADER).read_text())
         count, arrays = int(header["count"]), int(header["arrays"])
@@ -132,7 +132,7 @@ def _checked(episodes: AbstractEpisodeSource, path: Path) -> int:
     wanted = jax.tree.leaves(jax.eval_shape(lambda: episodes.draw(1, jax.random.key(0))))
     if arrays != len(wanted):
         raise InputError(
-            f"'{path}' has {arrays} arrays an episode, but {type(episodes).__name__} has {len(wanted)}: give the source "
+            f"'{path}' has {arrays} arrays per episode, but {type(episodes).__name__} has {len(wanted)}: give the source "
             f"that the episodes were saved from."
         )
     for index, leaf in enumerate(wanted):

@@ -16,7 +16,7 @@ class Strided(AbstractUnrolledCell):
 
     **Arguments:**
 
-    - `cell`: the cell of the single steps.
+    - `cell`: the cell that runs at each step.
     """
 
     cell: AbstractCell

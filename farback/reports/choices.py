@@ -1,4 +1,4 @@
-"""The share of pulls of each arm of a bandit over a trial."""
+"""The share of pulls of each arm of a bandit, over the steps of a trial."""
 
 from collections.abc import Sequence
 

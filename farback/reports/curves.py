@@ -43,7 +43,7 @@ def printable(text: str, length: int = LABEL) -> str:
 
 
 def draw_metric(records: Sequence[Record], metric: str, along: str = "step"):
-    """Returns a figure of a metric over the steps or another column, of the runs that have it; one must."""
+    """Returns a figure of a metric over the steps or another column, of the runs that have it; at least one run must."""
     curves = {index: thin(series(record, metric, along), POINTS) for index, record in enumerate(records)}
     curves = {index: curve for index, curve in curves.items() if len(curve.steps)}
     names = [printable(records[index].name) for index in curves]

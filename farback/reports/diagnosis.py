@@ -22,7 +22,7 @@ class Diagnosis(eqx.Module):
     - `estimator`: the estimator, as an expression.
     - `bias`: ‖E ĝ − g‖ / ‖g‖, corrected for the noise of a finite number of draws.
     - `bias_floor`: about the smallest bias that this number of draws can distinguish from zero.
-    - `variance`: E ‖ĝ − E ĝ‖² / ‖E ĝ‖², the relative variance of eq. (3.22), corrected likewise; at most the number of
+    - `variance`: E ‖ĝ − E ĝ‖² / ‖E ĝ‖², the relative variance (thesis, eq. 3.22), corrected likewise; at most the number of
       draws, which cannot distinguish larger values.
     - `cosine`: the mean cosine of the angle between ĝ and g.
     - `seconds_per_step`: the seconds for one time step of the whole batch, forward and backward.

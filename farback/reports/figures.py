@@ -43,7 +43,7 @@ def _matplotlib():
         import matplotlib.figure
         import matplotlib.style
     except ImportError:
-        raise InputError("Figures need matplotlib: pip install 'farback[plots]', or ask for none.") from None
+        raise InputError("Figures need matplotlib: pip install 'farback[plots]'.") from None
     return matplotlib
 
 
@@ -59,7 +59,7 @@ def house_style() -> Generator[None, None, None]:
 
 
 def figure(width: float = 7.0, height: float = 4.0):
-    """Returns an empty figure and its axes. No window system is needed."""
+    """Returns an empty figure and its axes. No display is needed."""
     picture = _matplotlib().figure.Figure(figsize=(width, height), layout="constrained")
     axes = picture.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
@@ -70,7 +70,7 @@ PICTURES = (".png", ".svg", ".pdf")
 
 
 def check_picture(path: Path, kinds: Sequence[str] = PICTURES) -> None:
-    """Refuses a path that does not end in one of `kinds`, and one in a folder that does not exist."""
+    """Refuses a path that does not end in one of `kinds`, or whose folder does not exist."""
     if path.suffix not in kinds:
         wanted = f"{', '.join(kinds[:-1])} or {kinds[-1]}"
         raise InputError(f"'{path}' is not the name of a picture: give a name that ends in {wanted}.")

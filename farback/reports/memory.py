@@ -18,7 +18,7 @@ CUE = "#e69f00"
 
 
 def units(timeline: Timeline) -> Float[np.ndarray, "time units"]:
-    """Returns the floating-point numbers of the memory's states side by side; of complex ones the magnitudes."""
+    """Returns the floating-point numbers of the memory's states side by side; for complex ones, the magnitudes."""
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(timeline.memory)]
     numbers = [np.abs(leaf) if np.iscomplexobj(leaf) else leaf for leaf in leaves if np.issubdtype(leaf.dtype, np.inexact)]
     if not numbers:

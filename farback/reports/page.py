@@ -98,7 +98,7 @@ def _objectives(records: Sequence[Record]) -> str:
 
 def _notice(records: Sequence[Record]) -> str:
     empty = [escape(record.name) for record in records if not record.rows]
-    return f'<p class="notice">No rows yet: {", ".join(empty)}. Report again when there are some.</p>' if empty else ""
+    return f'<p class="notice">No rows yet: {", ".join(empty)}. Report again when the log has rows.</p>' if empty else ""
 
 
 def _make(folder: Path) -> None:

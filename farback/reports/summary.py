@@ -42,7 +42,7 @@ def interval(
     """Returns the mean of values x₁, ..., xₙ, one per seed, and its percentile bootstrap interval.
 
     The interval lies between the (1 ± confidence) / 2 quantiles of the means of `draws` resamples, each of n values drawn
-    with replacement. It describes the mean over such seeds, not the next single seed; with few seeds it is too narrow.
+    with replacement. It describes the mean over seeds, not a single new seed; with few seeds it is too narrow.
 
     A value that is NaN or infinite is left out; `count` is the number of the others. Fewer than 3 have no interval (`low`
     and `high` are `None`): resamples of two values have only three different means. Without values, the mean is NaN.

@@ -41,7 +41,7 @@ ALGORITHMS = {
 """The algorithms by the names of their commands."""
 
 DEFAULTS = {"cell": "GRU(64)", "optimizer": "adam(0.003)"}
-"""Defaults of arguments whose default as an object cannot be written as an expression."""
+"""Defaults as expressions, for arguments whose default object has no expression."""
 
 FIRST = ("env", "task", "data", "cell", "encoder", "memory", "shared_memory")
 """The arguments that are listed first."""
@@ -96,7 +96,7 @@ def arguments(algorithm: str) -> dict[str, Argument]:
 
 
 def canonical(name: str, value: Any, argument: Argument) -> Value:
-    """Returns the value of an argument in the form that is stored: an expression has one spelling.
+    """Returns the stored form of an argument's value, in which each expression has one spelling.
 
     Raises `InputError` if the value has another type than the argument.
     """
@@ -117,7 +117,7 @@ def canonical(name: str, value: Any, argument: Argument) -> Value:
 
 
 def check_whole(name: str, value: Any, least: int = 1) -> None:
-    """Refuses a value that is not a whole number, and one outside of its range."""
+    """Refuses a value that is not a whole number, or is out of range."""
     if value is None:
         return
     least, most = 0 if name == "seed" else least, LARGEST.get(name, 2**31 - 1)

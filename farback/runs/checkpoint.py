@@ -138,7 +138,7 @@ class Checkpoints(NamedTuple):
         for path in self.paths():
             try:
                 found[path] = facts(path)
-            except FileNotFoundError:  # a process that trains here has deleted it
+            except FileNotFoundError:  # deleted by a process that trains here
                 continue
             except DamagedError as error:
                 damaged(path, error)

@@ -80,7 +80,7 @@ class Config:
         return dataclasses.replace(self, **{"arguments": {**self.arguments, **given}, **fields})
 
     def with_episode_window(self) -> "Config":
-        """Returns this configuration with a window that holds a whole episode."""
+        """Returns this configuration with a window as long as an episode."""
         pieces = (self.arguments.get(name) for name in ("sequence_length", "prediction_interval"))
         multiple = next((piece for piece in pieces if isinstance(piece, int)), 1)
         length = self.replace(window=multiple).build().episode_length
@@ -103,7 +103,7 @@ class Config:
 
     @property
     def name(self) -> str:
-        """A short name of this configuration, as a default directory has it."""
+        """A short name of this configuration, for the default directory."""
         what = json.dumps({name: value for name, value in self.record.items() if name != "log_every"}, sort_keys=True)
         words = [parse(text).name for text in self._sources]
         return "-".join([self.algorithm, *words, hashlib.sha256(what.encode()).hexdigest()[:8]])
@@ -165,7 +165,7 @@ def read_config(directory: Path) -> Config:
     except ValueError as error:
         raise InputError(f"'{path}' is not JSON: {error}. Restore it.") from None
     if not isinstance(stored, dict) or stored.get("farback") != FORMAT:
-        raise InputError(f"'{path}' has another format than this Farback's, {FORMAT}: train again, in another directory.")
+        raise InputError(f"'{path}' is not in the format of this Farback, {FORMAT}: train again, in another directory.")
     fields = {field.name for field in dataclasses.fields(Config)}
     wrong = (set(stored) - {"farback"}) ^ fields
     if wrong:
@@ -179,14 +179,14 @@ def read_config(directory: Path) -> Config:
 
 
 def pretrained(directory: str, part: str = "memory", seed: int | None = None, frozen: bool = True) -> Any:
-    """Returns a part of a trained network. Of an agent with two networks, it is the policy's part.
+    """Returns a part of a trained network. If an agent has two networks, it is the policy's part.
 
     **Arguments:**
 
     - `directory`: a run directory.
     - `part`: `memory` or `encoder`.
     - `seed`: the seed of the network; by default the run's first.
-    - `frozen`: whether the part's parameters stay as they are.
+    - `frozen`: whether the part's parameters stay fixed.
     """
     if part not in ("memory", "encoder"):
         raise InputError(f"Pretrained(part={part!r}): give 'memory' or 'encoder'.")

@@ -11,7 +11,7 @@ from farback.runs.lock import LOCK
 from farback.types import InputError
 
 ROWS = 500
-"""About how many rows a log has by default."""
+"""The approximate number of rows of a log, by default."""
 MOST_UPDATES = 2**17
 """The most updates per row by default."""
 OWN = (LOCK, FILE, "checkpoints", "metrics.jsonl")
@@ -36,7 +36,7 @@ def resolve_config(directory: Path, config: Config) -> Config:
 
 
 def check_directory(directory: Path) -> None:
-    """Refuses a path at which a run cannot begin: a file, or a directory with files of something else."""
+    """Refuses a path at which a run cannot begin: a file, or a directory with other files."""
     foreign = directory.is_dir() and any(path.name[0] != "." and path.name not in OWN for path in directory.iterdir())
     if directory.is_file() or (foreign and not has_begun(directory)):
         raise InputError(f"'{directory}' is not a run directory, and not empty: give another directory.")

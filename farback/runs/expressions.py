@@ -51,7 +51,7 @@ def parse_all(text: str) -> list[Spec]:
 
 
 def express(made: Any) -> str:
-    """Returns the expression of an object whose fields are its arguments, without those that have their defaults."""
+    """Returns the expression of an object whose fields are its arguments, without default arguments."""
     if inspect.isclass(made):
         return f"{made.__name__}()"
     if not dataclasses.is_dataclass(made):
@@ -137,7 +137,7 @@ def nearest(name: str, options: Iterable[str]) -> str:
     """Returns a hint for an unknown name: the nearest option, or all options."""
     lower = {option.lower(): option for option in options}
     match = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
-    return f"Did you mean '{lower[match[0]]}'?" if match else f"There are {', '.join(sorted(lower.values()))}."
+    return f"Did you mean '{lower[match[0]]}'?" if match else f"Give one of {', '.join(sorted(lower.values()))}."
 
 
 def show_signature(constructor: Callable[..., Any], hidden: Iterable[str] = SUPPLIED) -> str:

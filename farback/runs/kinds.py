@@ -96,7 +96,7 @@ def constructor(spec: Spec, kind: type) -> type:
 
 
 def kind_of(annotation: Any) -> type | None:
-    """Returns the kind of an argument with an annotation: a kind, a function that returns one, or a union with one."""
+    """Returns the kind that an annotation names: a kind, a function that returns one, or a union that contains one."""
     if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
         return next((kind for option in typing.get_args(annotation) if (kind := kind_of(option))), None)
     if typing.get_origin(annotation) is not None:  # the type that a callable returns
@@ -160,7 +160,7 @@ def loaded(spec: Spec, load: Load | None) -> dict[str, Any]:
     """Returns the parts of other networks that an expression names, by their own expressions."""
     if spec.name == PRETRAINED:
         if load is None:
-            raise InputError(f"{spec} cannot stand here: give it as a cell, an encoder or a memory.")
+            raise InputError(f"{spec} is not allowed here: give it as a cell, an encoder or a memory.")
         return {str(spec): load(spec)}
     values = [*spec.positional, *(value for _, value in spec.named)]
     return {name: part for value in values if isinstance(value, Spec) for name, part in loaded(value, load).items()}
@@ -191,7 +191,7 @@ def _value(value: Any, annotation: Any) -> Any:
         return value
     kind = kind_of(annotation)
     if kind is None:
-        raise InputError(f"'{value}' cannot stand here: give a number, a string, True, False or None.")
+        raise InputError(f"'{value}' is not allowed here: give a number, a string, True, False or None.")
     return _make(value, kind)
 
 

@@ -58,7 +58,9 @@ def train_locked(
 ) -> int:
     """`train` in a directory that exists and whose lock this process holds."""
     if options.on_nan == "restore" and not can_be_halved(program.like.state):
-        raise InputError("on_nan = 'restore' halves the step, and this optimizer cannot: end its chain with halvable().")
+        raise InputError(
+            "on_nan = 'restore' halves the step, which this optimizer prevents: end its chain with halvable()."
+        )
     events = Listeners(listeners, warn)
     with interrupts(warn) as noted:
         session = Session(program, directory, record, options, events, warn)

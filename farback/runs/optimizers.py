@@ -23,7 +23,7 @@ OWN = {made.__name__: made for made in (halve_on_plateau, inverse_sqrt_schedule)
 NAMED = {name: getattr(optax, name) for name in OPTAX} | OWN
 """The functions that an expression may call, beside `chain`, by name."""
 LEAVES = {"learning_rate", "init_value", "peak_value", "end_value", "max_norm"}
-"""The arguments whose numbers are leaves of the optimizer: another value does not recompile."""
+"""The arguments whose numbers are leaves of the optimizer: a new value does not recompile the program."""
 
 
 class Leaf(NamedTuple):

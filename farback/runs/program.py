@@ -33,13 +33,13 @@ class ProgramState(eqx.Module):
 
 
 class Program:
-    """Takes any number of updates of every seed; one compilation serves all numbers.
+    """Makes any number of updates of every seed; the program is compiled once.
 
-    Seeds are a batch axis. Each seed has the keys, and therefore the initial parameters and the data, of a run of its own,
-    and its results equal those of that run up to the order of summation.
+    Seeds are a batch axis. Each seed has the keys, and therefore the initial parameters and the data, of a run with that
+    seed alone, and its results equal those of that run up to the order of summation.
 
     The arrays of the algorithm, such as a task's data, are arguments of the compiled program and shared by the seeds. So
-    are its floating-point hyperparameters: another learning rate does not recompile.
+    are its floating-point hyperparameters: a new learning rate does not recompile the program.
 
     **Arguments:**
 
@@ -73,7 +73,7 @@ class Program:
 
     @property
     def record(self) -> dict[str, Any]:
-        """The values that determine what is learnt, beside the configuration: the seeds, and the digest of the algorithm's
+        """The values that determine what is learnt, besides the configuration: the seeds, and the digest of the algorithm's
         arrays, such as a task's data or a pretrained part.
         """
         return {"seeds": list(self.seeds)} | ({} if self._fingerprint is None else {"data": self._fingerprint})
@@ -98,7 +98,7 @@ class Program:
     def advance(
         self, running: ProgramState, updates: int, at: int
     ) -> tuple[ProgramState, Metrics, Bool[np.ndarray, " seeds"]]:
-        """Takes `updates` updates, where `at` updates were taken before.
+        """Makes `updates` updates, after `at` earlier ones.
 
         **Returns:** `(state, rows, finite)`: the state after the updates; the tallies of the rows of the log, axes
         `[seeds, ROWS]`, beginning with the unfinished row; and for each seed whether its losses and its state are finite.
@@ -109,7 +109,7 @@ class Program:
             return running, jax.tree.map(np.asarray, rows), np.asarray(finite)
 
     def room(self, at: int) -> int:
-        """Returns the most updates that `advance` can take."""
+        """Returns the most updates that `advance` can make."""
         return min(ROWS * self.log_every - at % self.log_every - 1, 2**30)
 
     def network(self, running: ProgramState, index: int) -> Model:

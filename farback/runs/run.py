@@ -35,8 +35,8 @@ def run(
 ) -> LoadedRun:
     """Trains an algorithm in a directory and opens the result. The same call with more steps resumes the run.
 
-    The algorithm is a Python object, so the directory has no config.json. The checkpoints record those of its arguments
-    that are numbers, strings or modules, and a directory with another record is refused.
+    The algorithm is a Python object, so the directory has no config.json. The checkpoints record its arguments that
+    are numbers, strings or modules, and a directory with another record is refused.
 
     **Arguments:**
 

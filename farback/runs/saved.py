@@ -52,7 +52,7 @@ class LoadedRun(NamedTuple):
         return CompiledPolicy(self.algorithm.split().policy(network))
 
     def evaluate(self, amount: int, algorithm: AbstractAlgorithm | None = None) -> dict[int, Metrics]:
-        """Returns the metrics of each seed's network on data that training never sees.
+        """Returns the metrics of each seed's network on held-out data.
 
         **Arguments:**
 
@@ -66,7 +66,7 @@ class LoadedRun(NamedTuple):
             return jax.block_until_ready(found)
 
     def timeline(self, seed: int, steps: int) -> tuple[Timeline, list[str]]:
-        """Runs one seed's network step by step on data that training never sees.
+        """Runs one seed's network step by step on held-out data.
 
         Returns `(timeline, lines)`, where `lines` has a line of text per step.
         """
@@ -110,5 +110,5 @@ def open_run(
 
 
 def evaluation_key(seed: int) -> PRNGKeyArray:
-    """Returns the key of data that training never sees."""
+    """Returns the key of held-out data."""
     return jax.random.fold_in(jax.random.key(seed), 2**31)

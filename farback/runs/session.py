@@ -23,13 +23,13 @@ from farback.step import Metrics
 from farback.types import InputError
 
 CALL_SECONDS = 1.0
-"""The duration that calls of the program aim at."""
+"""The target duration of one call of the program, in seconds."""
 SAVE_RATIO = 100
 """The least ratio of the time between checkpoints to the time that one takes."""
 SCORED_ROWS = 10
 """The score of a checkpoint is the mean criterion of this many rows before it."""
 HALVINGS = 20
-"""How often the step is halved after one checkpoint before the run stops."""
+"""The most halvings of the step after one checkpoint; the run then stops."""
 
 
 class Session:
@@ -157,7 +157,7 @@ class Session:
         return rows
 
     def _fail(self, count: int) -> None:
-        """Finds the first update after which a value is not finite by bisection; stops, or restores the checkpoint."""
+        """Finds by bisection the first update after which a value is not finite; stops, or restores the checkpoint."""
         good, done = self.state, 0
         while count > 1:
             half = count // 2
@@ -175,7 +175,7 @@ class Session:
         self.halved += ~finite
         self._restore()
         self.state = eqx.tree_at(lambda state: state.state, self.state, halve(self.state.state, self.halved))
-        self.warn(f"{what}; back to update {self.update:,}, with the step times {0.5 ** self.halved.max():g}.")
+        self.warn(f"{what}; back to update {self.update:,}, with the step scaled by {0.5 ** self.halved.max():g}.")
         self.listeners.progress(self.update, [])
 
     def _not_finite(self, state: ProgramState, rows: Metrics, finite: np.ndarray) -> str:

@@ -49,7 +49,7 @@ class TensorBoard(AbstractListener):
         if seed not in self._writers or step <= self._steps[seed]:
             if seed in self._writers:
                 self._writers[seed].close()
-            suffix = f".{os.getpid()}.{next(self._number)}"  # files of one second would otherwise share a name
+            suffix = f".{os.getpid()}.{next(self._number)}"  # files of the same second would otherwise share a name
             place = str(self._directory / f"seed-{seed}")
             self._writers[seed] = self._make(place, purge_step=step, filename_suffix=suffix)
         self._steps[seed] = step

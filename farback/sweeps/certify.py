@@ -1,4 +1,4 @@
-"""Certification: the size of a task or an environment doubles until an algorithm does not solve it."""
+"""Certification: the size of a task or an environment doubles until an algorithm fails to solve it."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -54,13 +54,13 @@ def certify(
     *,
     progress: Callable[[CertifyResult], None] = lambda result: None,
 ) -> Iterator[CertifyResult]:
-    """Trains on a size, doubles it if every seed solves it, and so on, until one does not. Yields a result per size.
+    """Trains on a size, and doubles it until a seed does not solve it. Yields a result per size.
 
     **Arguments:**
 
     - `program`: returns the program for a size.
     - `size`: the first size, in steps that the memory must bridge.
-    - `seconds`: the seconds of training per size. The last update is finished.
+    - `seconds`: the seconds of training per size. The last update is completed, even past this time.
     - `threshold`: the mastery that every seed must reach: 0 is the best memoryless score, 1 the optimum.
     - `progress`: called with an intermediate result after each scoring.
     """
