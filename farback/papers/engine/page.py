@@ -78,8 +78,8 @@ def section(paper: str, result: Result) -> str:
 
 
 def page(title: str, titles: Sequence[str], results: Mapping[str, str], before: str = "") -> str:
-    """The page of a paper: what it says before its first section, and for each title of an item its section among the
-    results, or else the one from before.
+    """The page of a paper: the text before its first section, and for each title of an item its section in `results`, or
+    else its section in `before`, the old page.
     """
     had = {part.partition("\n")[0]: HEADING + part for part in f"\n{before}".split(f"\n{HEADING}")[1:]}
     found = [results.get(title) or had.get(title) for title in titles]
