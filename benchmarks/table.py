@@ -1,4 +1,4 @@
-"""What a table of measurements is made of."""
+"""The parts of a table of measurements."""
 
 import dataclasses
 import shlex
@@ -16,7 +16,7 @@ Found = dict[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class Side:
-    """One worker (`farback`, `runs`, `agents`, `strategies`, `rl2`, `memup`, `startup`, or a peer) and what it is asked."""
+    """One worker (`farback`, `runs`, `agents`, `strategies`, `rl2`, `memup`, `startup`, or a peer) and its arguments."""
 
     worker: str
     case: str
@@ -54,7 +54,7 @@ class Target:
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A line of a table: what is measured on which sides, the first of them ours, and what is aimed at."""
+    """A row of a table: its name, its sides, ours first, and its target."""
 
     name: str
     sides: tuple[Side, ...]
@@ -63,9 +63,9 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """Rows that are read alike: `value` is the number in what a worker found, and `shows` is how it is written.
+    """Rows of one kind: `value` is the number in the result of a worker, and `shows` formats it.
 
-    `once` tells that a number does not vary from run to run.
+    `once` means that the number does not vary from run to run.
     """
 
     section: str

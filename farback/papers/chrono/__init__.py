@@ -13,7 +13,7 @@ TITLE = "Time warping and chrono initialisation"
 RMSPROP = "rmsprop(1e-3, 0.9, eps_in_sqrt=False)"
 """On a plateau gradients are far below √ε = 10⁻⁴, so ε is added to the root, as in Torch, and not under it."""
 HALVED = "chain(rmsprop(1e-2, 0.9, eps_in_sqrt=False), halve_on_plateau(100))"
-"""For warps. The thesis does not state the first learning rate; with 10⁻³, leaky units end at 0.34 nats on uniform warps of 50."""
+"""For warps. The thesis states no initial learning rate; with 10⁻³, leaky units end at 0.34 nats on uniform warps of 50."""
 CELLS = ("Elman", "Leaky", "Gated")
 
 

@@ -86,7 +86,7 @@ def stationarity(run: LoadedRun, task: AbstractTask, runs: int, steps: int, begu
 
 
 def over_time(characters: int, seeds: int, runs: int, steps: int) -> list[Case]:
-    """A network trained in one pass, as the GRU of table 3.1, then run over the first `steps` characters or half of them."""
+    """A network trained in one pass, as in table 3.1, then run over the first `steps` characters, or their second half."""
     path = str(source_text())
     words = Words(batch_size=1, window=1, seeds=seeds, task=f"Text({path!r})")
     words |= {"cell": cell_of("GRU", 64), "estimator": "UORO()", "optimizer": adam(0.03, 1)}
