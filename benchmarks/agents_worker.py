@@ -1,4 +1,4 @@
-"""Agents: steps of the environment in a second, acting and learning included; and random actions alone."""
+"""Agents: environment steps per second, acting and learning included; and random actions alone."""
 
 import jax
 import jax.numpy as jnp

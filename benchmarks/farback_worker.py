@@ -1,4 +1,4 @@
-"""The side of Farback."""
+"""The worker for Farback."""
 
 import time
 from functools import partial

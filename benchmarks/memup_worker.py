@@ -1,4 +1,4 @@
-"""MemUP: the time of an update, and of all from the first episode to a policy that remembers; and that of the gradient of
+"""MemUP: the time of an update, of everything from the first episode to a policy that remembers, and of the gradient of
 a transformer.
 """
 

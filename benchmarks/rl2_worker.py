@@ -1,4 +1,4 @@
-"""RL²: where the time of an update goes, and how near its products come to what the machine can do."""
+"""RL²: where the time of an update goes, and how close its matrix products come to the limit of the machine."""
 
 import equinox as eqx
 import jax

@@ -1,4 +1,4 @@
-"""What a run costs beside its updates: the log, the progress, the checkpoints; and what more seeds cost."""
+"""The overhead of a run (log, progress, checkpoints), and the cost of more seeds."""
 
 import tempfile
 import time
@@ -13,7 +13,7 @@ from farback.runs.loop import train
 
 
 class Stopwatch(AbstractListener):
-    """From the first look to the last."""
+    """The time from the first progress report to the last."""
 
     def begin(self, program, update, updates):
         self.times = []

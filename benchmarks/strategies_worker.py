@@ -1,4 +1,4 @@
-"""Strategies: trials in a second; ours, and the style of most code that there is, one trial after the other in NumPy."""
+"""Strategies: trials per second, of ours and of the usual NumPy loop over trials."""
 
 import jax
 import numpy as np

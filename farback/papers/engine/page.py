@@ -54,7 +54,7 @@ def crossed(result: Result) -> tuple[list[str], list[str], dict[tuple[str, str],
 
 
 def _cell(line: Result) -> str:
-    """Our mean, half of its interval, and the paper's number in brackets."""
+    """Our mean, half of its interval, and the paper's number in parentheses."""
     ours = line["ours"]
     if line["ended"] or ours["mean"] is None:
         return line["ended"]

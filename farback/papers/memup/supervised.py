@@ -1,4 +1,4 @@
-"""MemUP on supervised tasks, beside backpropagation through whole episodes and through as many steps as MemUP stores."""
+"""MemUP on supervised tasks, against backpropagation through whole episodes and through as many steps as MemUP stores."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
