@@ -1,15 +1,15 @@
-"""The benchmark tables of agents and strategies."""
+"""The tables of agents, strategies and MemUP: what is measured, against what, and the targets."""
 
 from table import Row, Side, Table, Target, in_seconds, inverse_ratio, ratio, seconds, steps_per_second, thousands
 
 AGENTS = (
-    "Steps of the environment in a second (thousands), acting and learning included. PPO with 64 units of memory, 64 "
-    "copies, rollouts of 128 steps, 4 epochs of 4 minibatches."
+    "Environment steps per second, in thousands, acting and learning included. PPO with 64 units of memory, 64 copies, "
+    "rollouts of 128 steps, 4 epochs of 4 minibatches."
 )
 
 
 def against_sb3(short: str, updates: int) -> Table:
-    """PPO, compared with sb3-contrib."""
+    """PPO against sb3-contrib."""
 
     def row(cell, name, asked, target):
         ours = Side("agents", f"ppo --env 'TMaze(20)' --cell '{cell}'{short}")
@@ -18,9 +18,10 @@ def against_sb3(short: str, updates: int) -> Table:
     goal = Target(ratio, 15.0, at_least=True, form="{:.1f}×")
     return Table(
         "i",
-        "Recurrent PPO beside sb3-contrib",
-        f"{AGENTS} `TMaze(20)`, policy and value on one memory; `RecurrentPPO` has an LSTM. Its copies are stepped one by "
-        "one, as of `gymnasium.make` in a `DummyVecEnv`, or together by Farback's vector environment, through an adapter.",
+        "Recurrent PPO against sb3-contrib",
+        f"{AGENTS} `TMaze(20)`, one memory for policy and value; `RecurrentPPO` has an LSTM. Its copies are stepped one by "
+        "one, as with `gymnasium.make` in a `DummyVecEnv`, or together by Farback's vector environment, through an "
+        "adapter.",
         ("farback", "sb3-contrib"),
         (
             row("GRU(64)", "copies one by one", "--together 0", goal),
@@ -34,12 +35,12 @@ def against_sb3(short: str, updates: int) -> Table:
 
 
 def against_memorax(short: str) -> Table:
-    """PPO, compared with memorax."""
+    """PPO against memorax."""
     ours = Side("agents", f"ppo --env 'CartPole()' --cell 'GRU(64)' --shared 0{short}")
     target = Target(ratio, 1.0, at_least=True)
     return Table(
         "i",
-        "Recurrent PPO beside memorax",
+        "Recurrent PPO against memorax",
         f"{AGENTS} CartPole, a GRU each for policy and value.",
         ("farback", "memorax"),
         (Row("GRU 64, CartPole", (ours, Side("memorax", f"ppo{short}")), target),),
@@ -56,8 +57,8 @@ def random_play(short: str) -> Table:
     """Random actions."""
     return Table(
         "j",
-        "Random play",
-        "Steps in a second (thousands) of 4,096 copies, ends, beginnings and the drawing of actions included.",
+        "Random actions",
+        "Steps per second, in thousands, of 4,096 copies, resets and the drawing of actions included.",
         ("farback",),
         (
             Row(
@@ -80,8 +81,8 @@ def ten_agents(short: str) -> Table:
 
     return Table(
         "j",
-        "Ten agents beside one",
-        "Milliseconds of one update of PPO on `TMaze(20)`; ten seeds are laid over two devices, one has one.",
+        "Ten agents against one",
+        "Milliseconds per update of PPO on `TMaze(20)`; ten seeds run on two devices, one seed on one.",
         ("ten seeds", "one seed"),
         (
             row("GRU 64, 64 copies, rollouts of 128", "--cell 'GRU(64)'"),
@@ -93,7 +94,7 @@ def ten_agents(short: str) -> Table:
 
 
 def against_one_by_one(short: str) -> Table:
-    """Strategies, compared with the usual loops in NumPy."""
+    """Strategies against a loop over trials."""
 
     def row(env: str, strategy: str, episodes: int, trials: int) -> Row:
         case = f"--env '{env}' --strategy '{strategy}' --episodes {episodes}{short}"
@@ -103,8 +104,8 @@ def against_one_by_one(short: str) -> Table:
 
     return Table(
         "k",
-        "Strategies beside one trial after the other",
-        "Trials in a second: of 10,000 in one compiled program, and of a loop in NumPy over the steps of each.",
+        "Strategies against one trial after the other",
+        "Trials per second: 10,000 trials in one compiled program, against a NumPy loop over the steps of each trial.",
         ("farback", "one by one"),
         (
             row("Bandit(10)", "UCB1(0.2)", 100, 100),
@@ -126,9 +127,10 @@ def learning_to_learn(short: str) -> Table:
     }
     return Table(
         "k",
-        "RL²: steps a second, and what they are spent on",
-        "100 pulls of 10 arms, 256 trials an update; policy and value on a memory each. Acting, one gradient by "
-        "backpropagation, and the rest: PPO's other passes, and TRPO's conjugate gradients and line search.",
+        "RL²: steps per second, and where the time goes",
+        "100 pulls of 10 arms, 256 trials per update; policy and value have a memory each. The time is split into acting, "
+        "one gradient by backpropagation, and the rest: PPO's other passes, and TRPO's conjugate gradients and line "
+        "search.",
         ("farback",),
         tuple(Row(name, (Side("rl2", f"{bandit} {agent}{small}{short}"),)) for name, agent in agents.items()),
         steps_per_second,
@@ -149,9 +151,9 @@ def update_of_memory(short: str) -> Table:
     case = Side("memup", f"update{' --corridor 50' if short else ''}{short}")
     return Table(
         "l",
-        "An update of a memory by MemUP",
-        "Its part of a pass through 64 episodes of the T-maze LNR-1000, in which they are played, scored and learnt from; "
-        "gradients of one step.",
+        "One update of MemUP",
+        "The time per update of a pass through 64 episodes of the T-maze LNR-1000, which are played, scored and learnt "
+        "from; gradients of one step.",
         ("farback",),
         (Row("LSTM 256, batch 64", (case,), Target(milliseconds, 2.0, False, "{:.2f} ms")),),
         seconds,
@@ -169,9 +171,9 @@ def solving(quick: bool) -> Table:
 
     return Table(
         "l",
-        "From nothing to a policy that remembers",
-        "A memory of 128 units by MemUP with gradients of one step, and then a policy that reads it, by PPO; compiling "
-        "included. The optimum is 4; the best memoryless policy gets 0.5.",
+        "From scratch to a policy with a memory",
+        "MemUP trains a memory of 128 units with gradients of one step, and then PPO trains a policy that reads it; "
+        "compiling included. The optimum is 4; the best memoryless policy gets 0.5.",
         ("farback",),
         (row(100, 150, 60.0), row(1000, 40, 600.0)),
         seconds,
@@ -186,8 +188,8 @@ def attending(quick: bool) -> Table:
     sides = tuple(Side("memup", f"attention --stepwise {stepwise}{sizes}") for stepwise in (0, 1))
     return Table(
         "l",
-        "A gradient of a transformer",
-        "GTrXL with 4 layers of 128 units, that attends to all of a window of 120 steps; 64 of them.",
+        "One gradient of a transformer",
+        "GTrXL with 4 layers of 128 units, which attends to a whole window of 120 steps; batch 64.",
         ("at once", "step by step"),
         (Row("GTrXL", sides, Target(inverse_ratio, 5.0, True, "{:.1f}×")),),
         seconds,
@@ -199,8 +201,8 @@ def products(short: str) -> Table:
     """The speed of matrix products on this machine."""
     return Table(
         "k",
-        "Products of the size of a GRU's step",
-        "Billions of additions and multiplications in a second: [256, 256] times [256, 768], again and again.",
+        "Matrix products of the size of a GRU's step",
+        "Billions of additions and multiplications per second: [256, 256] times [256, 768], repeatedly.",
         ("farback",),
         (Row("256 sequences, GRU 256", (Side("rl2", f"product{short}"),)),),
         lambda found: found["operations_per_second"],

@@ -1,4 +1,4 @@
-"""Agents: environment steps per second, with acting and learning, and with random actions alone."""
+"""Agents: environment steps per second, acting and learning included; and random actions alone."""
 
 import jax
 import jax.numpy as jnp

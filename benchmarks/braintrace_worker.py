@@ -1,4 +1,4 @@
-"""The braintrace worker: its UORO and its exact real-time recurrent learning, on the same network and stream.
+"""The worker for braintrace: its UORO, and its exact real-time recurrent learning, on the same network and stream.
 
 Its exact mode is `SnAp(n=2)`: for a dense recurrence all units are neighbours after one step, so nothing is left out
 ("saturation" in its words). Of its two modes, only `vjp_method="multi-step"` trains the readout, and does not count the
@@ -77,7 +77,7 @@ cross_entropy = optax.softmax_cross_entropy_with_integer_labels
 
 
 def stream(estimator: str, cell: str, hidden: int, symbols: int, updates: int, seconds: float) -> dict[str, float]:
-    """One update per step on uniformly random symbols that are drawn beforehand, all in one compiled program."""
+    """One update a step on uniformly random symbols that are drawn beforehand, all in one compiled program."""
     _, learner, x, y = make(estimator, cell, hidden, symbols, updates)
     weights, adam = learner.param_states, optax.adam(3e-3)
     optimizer = brainstate.ShortTermState(adam.init({name: state.value for name, state in weights.items()}))

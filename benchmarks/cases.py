@@ -1,4 +1,4 @@
-"""The benchmark tables."""
+"""The tables: what is measured, against what, and the targets."""
 
 from agent_cases import (
     against_memorax,
@@ -30,7 +30,7 @@ from table import (
 
 
 def tables(quick: bool) -> list[Table]:
-    """All tables. `quick` gives small sizes, which only test that everything runs."""
+    """All tables; `quick` only checks that they run."""
     short = " --seconds 0.3" if quick else ""
     return [
         against_torch(short),
@@ -57,7 +57,7 @@ def tables(quick: bool) -> list[Table]:
 
 
 def against_torch(short: str) -> Table:
-    """Training by BPTT, compared with PyTorch."""
+    """BPTT training against PyTorch."""
 
     def row(cell, hidden, batch, steps):
         case = f"bptt --cell {cell} --hidden {hidden} --batch {batch} --steps {steps}{short}"
@@ -68,11 +68,11 @@ def against_torch(short: str) -> Table:
     sizes = ((128, 32, 100), (128, 128, 520), (512, 64, 100))
     return Table(
         "a",
-        "Training by backpropagation through time, beside PyTorch on CPU",
-        "Steps of sequences learnt from in a second (thousands). 10 inputs, linear readout to 10 outputs, mean squared "
+        "Backpropagation through time against PyTorch on CPU",
+        "Steps of sequences trained on per second, in thousands. 10 inputs, linear readout to 10 outputs, mean squared "
         "error on every step; an update is forward, backward and Adam. PyTorch: `nn.LSTM`, `nn.GRU`. Two devices are the "
         "two cores of this machine: `Sharded(BPTT(), 2)` after `jax.config.update('jax_num_cpu_devices', 2)`; the target "
-        "is judged on them.",
+        "applies to them.",
         ("farback, 2 devices", "farback, 1 device", "PyTorch, 2 threads"),
         tuple(row(cell, *size) for size in sizes for cell in ("LSTM", "GRU")),
         lambda found: found["tokens_per_second"],
@@ -86,7 +86,7 @@ def stream(estimator: str, symbols: int, short: str, cell: str = "GRU", hidden: 
 
 
 def uoro_cost(short: str) -> Table:
-    """The cost of UORO, compared with truncation."""
+    """The cost of UORO against truncation."""
 
     def row(symbols):
         sides = tuple(Side("farback", stream(estimator, symbols, short)) for estimator in ("UORO()", "TBPTT(1)"))
@@ -94,8 +94,8 @@ def uoro_cost(short: str) -> Table:
 
     return Table(
         "b",
-        "One update of UORO, beside one of one-step truncation",
-        "One sequence, one update a step (window length 1), Adam; `Supervised.train`, symbols drawn as it goes.",
+        "One update of UORO against one of one-step truncation",
+        "One sequence, one update per step (window 1), Adam; `Supervised.train`, which draws the symbols as it goes.",
         ("UORO()", "TBPTT(1)"),
         tuple(row(symbols) for symbols in (4, 36)),
         seconds,
@@ -104,7 +104,7 @@ def uoro_cost(short: str) -> Table:
 
 
 def uoro_against_torch(short: str) -> Table:
-    """UORO, compared with eager PyTorch."""
+    """UORO against eager PyTorch."""
 
     def row(symbols):
         # One thread: tensors of this size gain nothing from more, and on a busy machine more threads cost much.
@@ -114,9 +114,9 @@ def uoro_against_torch(short: str) -> Table:
 
     return Table(
         "b",
-        "One update of UORO, beside a straightforward PyTorch version",
-        "As above. PyTorch: eager, two backward passes, the tangent as a finite difference as in the authors' code, "
-        "one thread, symbols there beforehand.",
+        "One update of UORO against a straightforward PyTorch version",
+        "As above. PyTorch: eager, two backward passes, the tangent as a finite difference as in the authors' code, one "
+        "thread, symbols drawn beforehand.",
         ("farback", "PyTorch"),
         tuple(row(symbols) for symbols in (4, 36)),
         seconds,
@@ -125,7 +125,7 @@ def uoro_against_torch(short: str) -> Table:
 
 
 def against_braintrace(short: str) -> Table:
-    """Online estimators, compared with braintrace."""
+    """Online estimators against braintrace."""
 
     def row(estimator, cell, hidden, symbols, theirs):
         ours = Side("farback", stream(f"{estimator}()", symbols, short, cell, hidden))
@@ -135,10 +135,11 @@ def against_braintrace(short: str) -> Table:
 
     return Table(
         "c",
-        "One update of UORO and of RTRL, beside braintrace",
+        "One update of UORO and of RTRL against braintrace",
         "As above. braintrace: `UORO` and `SnAp(n=2)`, which is exact where the recurrence is dense; "
-        '`vjp_method="multi-step"`; optax; symbols there beforehand. Its own `GRUCell` resets before the product; '
-        "*the same equations* is a GRU of its parts that resets after it, as Farback's and PyTorch's do.",
+        '`vjp_method="multi-step"`; optax; symbols drawn beforehand. Its own `GRUCell` applies the reset gate '
+        "before the product; *the same equations* is a GRU of its parts that applies it after the product, as Farback and "
+        "PyTorch do.",
         ("farback", "braintrace"),
         (
             row("UORO", "GRU", 64, 4, "GRU"),
@@ -164,10 +165,11 @@ def exactness(draws: int) -> Table:
 
     return Table(
         "c",
-        "The gradients of the same, beside backpropagation",
-        "‖E ĝ − g‖ / ‖g‖ of a window of 16 steps from the beginning, 16 units, in double precision; E is the mean of "
-        f"{draws} draws for UORO, whose scatter alone would give the number after ±. g is the gradient of backpropagation "
-        "through the same network. *Worst* names the parameter whose error chance explains least, where it does not.",
+        "The same gradients against backpropagation",
+        "‖E ĝ − g‖ / ‖g‖ of the first window of 16 steps, 16 units, in double precision. g is the gradient of "
+        f"backpropagation through the same network. For UORO, E is the mean of {draws} draws, and the number after ± is "
+        "the error that their scatter alone explains. *Worst* is the parameter whose error chance explains least, shown if "
+        "chance does not explain it.",
         ("farback", "braintrace"),
         tuple(row(*case) for case in (("RTRL", "GRU", "GRU"), ("RTRL", "GRU", "GRUAfter"), ("RTRL", "LSTM", "LSTM")))
         + tuple(row("UORO", "GRU", theirs) for theirs in ("GRU", "GRUAfter")),
@@ -195,9 +197,9 @@ def constant_memory(updates: int) -> Table:
 
     return Table(
         "d",
-        "Memory in the length of the past",
-        "Peak resident memory of a process that makes these steps, an update at each, in one compiled program. Compiling "
-        "takes most of it; keeping the state alone of a million steps would add 61 MiB.",
+        "Memory by the number of steps",
+        "Peak resident memory of a process that makes these steps, with an update at each, in one compiled program. "
+        "Compiling takes most of it; storing the states of a million steps would add 61 MiB.",
         ("1,000 steps", f"{updates:,} steps"),
         tuple(row(estimator) for estimator in ("UORO()", "RTRL()")),
         lambda found: found["peak_bytes"],
@@ -214,8 +216,8 @@ def long_window(steps: int) -> Table:
     return Table(
         "e",
         "Memory of a long window",
-        "BPTT, Adam; peak resident memory of the process that makes one update, and what the compiler says that the "
-        "program needs (arguments, results and temporaries); without `segmented`, only the latter.",
+        "BPTT, Adam: the peak resident memory of a process that makes one update, and the memory of the program according "
+        "to the compiler (arguments, results and temporaries); with `segmented=False`, only the latter.",
         ("segmented=True", "segmented=False"),
         (Row(f"LSTM 128, batch 32, T = {steps:,}", sides, target),),
         lambda found: found.get("peak_bytes", found["program_bytes"]),
@@ -235,11 +237,11 @@ def startup() -> Table:
         "import jax": "import --module jax",
         "import farback": "import --module farback",
         "farback diagnose, empty compilation cache": "diagnose --cache cold",
-        "farback diagnose, for the second time": "diagnose --cache warm",
+        "farback diagnose, second run": "diagnose --cache warm",
     }
     return Table(
         "f",
-        "Until the first result",
+        "Time to the first result",
         "Whole processes, from start to exit. `farback diagnose` without arguments compares seven estimators.",
         ("time",),
         tuple(Row(name, (Side("startup", case),)) for name, case in cases.items()),
@@ -263,9 +265,9 @@ def looking(part: int) -> Table:
 
     return Table(
         "g",
-        "A run beside its bare updates",
-        "One update on AnBn(1, 32), in a run with its log, its progress once a second and its checkpoints, and in the same "
-        "compiled program called without them.",
+        "A run against its bare updates",
+        "One update on AnBn(1, 32), in a run with its log, its checkpoints and one progress report a second, and in the "
+        "same compiled program called without them.",
         ("run", "bare"),
         tuple(row(name, *stream) for name, stream in STREAMS.items()),
         seconds,
@@ -284,7 +286,7 @@ def seeds(part: int) -> Table:
 
     return Table(
         "h",
-        "Ten seeds beside one",
+        "Ten seeds against one",
         "One update on AnBn(1, 32) of ten models at once, and of one.",
         ("ten seeds", "one seed"),
         tuple(row(name, *stream) for name, stream in STREAMS.items()),

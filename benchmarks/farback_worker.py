@@ -1,4 +1,4 @@
-"""The Farback worker."""
+"""The worker for Farback."""
 
 import time
 from functools import partial

@@ -1,4 +1,4 @@
-"""The memorax worker: PPO with a GRU each for policy and value, on gymnax's environments."""
+"""The worker for memorax: PPO with a GRU each for policy and value, on gymnax's environments."""
 
 import flax.linen as nn
 import jax

@@ -1,5 +1,5 @@
-"""MemUP: the time of an update, the time from the first episode to a policy that uses its memory, and the time of a
-transformer's gradient.
+"""MemUP: the time of an update, of everything from the first episode to a policy that remembers, and of the gradient of
+a transformer.
 """
 
 import tempfile

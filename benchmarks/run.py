@@ -1,4 +1,4 @@
-"""Speed and memory, compared with other libraries: `python benchmarks/run.py`, on an idle machine.
+"""Speed and memory against other libraries: `python benchmarks/run.py`, on a machine that does nothing else.
 
 Each number comes from its own worker process, in the environment of its side. Sides take turns (A B A B ...), and the
 median over the rounds is reported. Results are written to `docs/results/speed.md`, each with its command.
@@ -20,17 +20,17 @@ from table import HERE, PEERS, ROOT, Found, Row, Side, Table
 
 BUSY = 0.5  # the load above which a machine is too busy for measurements
 
-# The remark on a missed target, by the name of the row.
+# Why a target is missed, by the name of the row.
 _UORO = (
     "PyTorch takes 0.9 ms a step here, and 1.75 ms with torch.func.jvp in place of the finite difference; the target was "
     "set from a version that took 2.6 ms. Half of our time is the one-step truncated update with Adam"
 )
 REMARKS: dict[str, str] = {
-    "LSTM 512, batch 64, T = 100": "parity: both sides are bound by the products, which leave neither core idle",
+    "LSTM 512, batch 64, T = 100": "parity: both sides are bound by matrix products, which keep both cores busy",
     "GRU 64, 4 symbols, UORO": _UORO,
     "GRU 64, 36 symbols, UORO": _UORO,
     "GRU 64, 64 copies, rollouts of 128": (
-        "one seed keeps one core at its products all the time, so that two cores cannot do better than 5×"
+        "one seed already keeps one core busy with matrix products, so two cores cannot do better than 5×"
     ),
     "Thompson(), TabularMDP(), 10 episodes": ("two thirds of the time are posterior draws, and a third is planning"),
 }
@@ -87,13 +87,13 @@ def judge(table: Table, row: Row, found: list[Found | None]) -> tuple[str, str]:
     values = [table.value(one) for one in found]
     if row.target.met(values):
         return row.target.shows(values), f"{row.target}: met"
-    return row.target.shows(values), f"{row.target}: **missed**: {REMARKS.get(row.name, 'no remark yet')}"
+    return row.target.shows(values), f"{row.target}: **missed**: {REMARKS.get(row.name, 'not explained yet')}"
 
 
 def render(table: Table, results: list[list[Found | None]]) -> str:
-    """The table, followed by the command of each of its numbers."""
+    """The table, and below it the command of each number."""
     aimed = any(row.target for row in table.rows)
-    heads = ["", *table.heads, *(["judged", "target"] if aimed else [])]
+    heads = ["", *table.heads, *(["measured", "target"] if aimed else [])]
     lines = [_line(heads), _line(["---"] * len(heads))]
     commands = []
     for row, found in zip(table.rows, results, strict=True):
@@ -116,11 +116,11 @@ def preamble(arguments: argparse.Namespace, versions: dict[str, dict[str, str]],
         "# Speed and memory",
         "",
         *warning,
-        f"Written by `{command}` on {datetime.date.today():%Y-%m-%d}, all in one run. Sides take turns, a process each; "
-        f"times are medians over {arguments.rounds} rounds; memory and exactness are measured once. The command of each "
-        "number stands below its table.",
+        f"Written by `{command}` on {datetime.date.today():%Y-%m-%d}, in one run. The sides take turns, each in its own "
+        f"process; times are medians over {arguments.rounds} rounds; memory and exactness are measured once. The commands "
+        "are below each table.",
         "",
-        f"* machine: {machine()}; load when it began: {load:.2f}",
+        f"* machine: {machine()}; load at the start: {load:.2f}",
         f"* commit: {revision()}",
         *(
             f"* {worker} worker: " + ", ".join(f"{name} {number}" for name, number in each.items())

@@ -1,4 +1,4 @@
-"""The cost of a run beyond its updates (the log, the progress, the checkpoints), and of more seeds."""
+"""The overhead of a run (log, progress, checkpoints), and the cost of more seeds."""
 
 import tempfile
 import time
@@ -13,7 +13,7 @@ from farback.runs.loop import train
 
 
 class Stopwatch(AbstractListener):
-    """The time from the first progress event to the last."""
+    """The time from the first progress report to the last."""
 
     def begin(self, program, update, updates):
         self.times = []

@@ -1,4 +1,4 @@
-"""The sb3-contrib worker: RecurrentPPO on Farback's environments, through Gymnasium."""
+"""The worker for sb3-contrib: RecurrentPPO on Farback's environments, through Gymnasium."""
 
 import sys
 import time

@@ -54,7 +54,7 @@ class Target:
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A line of a table: its name, its sides (the first is Farback), and its target."""
+    """A row of a table: its name, its sides, ours first, and its target."""
 
     name: str
     sides: tuple[Side, ...]
@@ -63,9 +63,9 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """Rows of the same kind: `value` takes the number from the result of a worker, and `shows` formats it.
+    """Rows of one kind: `value` is the number in the result of a worker, and `shows` formats it.
 
-    `once`: whether each number is measured once, in one round.
+    `once` means that the number does not vary from run to run.
     """
 
     section: str

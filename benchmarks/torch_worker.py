@@ -1,4 +1,4 @@
-"""The PyTorch worker: plain `nn.LSTM` and `nn.GRU`, and a straightforward UORO."""
+"""The worker for PyTorch: `nn.LSTM`, `nn.GRU`, and a straightforward UORO."""
 
 import torch
 from torch.nn.functional import cross_entropy, one_hot
@@ -93,7 +93,7 @@ def _ratio(above, below, epsilon=1e-7):
 
 
 def uoro(hidden: int, symbols: int, updates: int, tangent: str, threads: int, seconds: float) -> dict[str, float]:
-    """UORO, one update per step, on uniformly random symbols that are drawn beforehand."""
+    """UORO, one update a step, on uniformly random symbols that are drawn beforehand."""
     use_threads(threads)
     torch.manual_seed(0)
     learner = UORO(symbols, hidden, tangent)

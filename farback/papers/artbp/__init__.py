@@ -29,10 +29,11 @@ def influence(steps: int, seeds: int) -> list[Case]:
 
 
 def characters(letters: int, longest: int, units: int, passes: int, seeds: int, rates: tuple[float, float]) -> list[Case]:
-    """64 sequences side by side, a forget bias of 2; scored after each pass over the text.
+    """64 parallel sequences, a forget bias of 2; scored after each pass over the text.
 
-    The thesis has a step of 10⁻⁴, too small for ARTBP in the few passes of a laptop; with 10⁻³ throughout, noise keeps it
-    above 2.9 bits. The learning rate is linear in time between two `rates`; `letters` are those of a text that is not PTB.
+    The thesis has a learning rate of 10⁻⁴, too small for ARTBP in the few passes of `laptop`; at a constant 10⁻³, noise
+    keeps ARTBP above 2.9 bits. The learning rate goes linearly from the first of `rates` to the second. `letters` is the
+    size of the text that replaces PTB.
     """
     text, (first, last) = Text(str(given("ptb") or source_text(letters))), rates
     updates = passes * (len(text.passage.symbols) // (64 * 50))
@@ -52,13 +53,13 @@ def characters(letters: int, longest: int, units: int, passes: int, seeds: int, 
 ITEMS = [
     Item("artbp/influence", "Influence balancing (fig. 4.3)",
         "θ pushes 13 of 23 units down and the others up. ARTBP with a mean length of 16 converges to θ = −1/6 with every "
-        "seed. Truncation to 10 and to 100 steps diverges, and to 200 converges.",
+        "seed. Truncation to 10 or 100 steps diverges, to 200 converges.",
         influence, {"steps": (4_000, 1_000_000, 1_000_000), "seeds": (2, 5, 5)}, minutes=(1, 3, 3), metric=THETA,
         levels={"optimum": -1 / 6}, drawn="losses/loss"),
     Item("artbp/characters", "Characters of a text (fig. 4.4)",
-        "Bits a character on the test text, after each pass over the training text: PTB (thesis: ARTBP 1.40, TBPTT(50) "
-        "1.43), where `data/ptb` has it, and otherwise sources of Python's standard library. An LSTM reads 64 places at "
-        "once. TBPTT truncates every 50 characters, and ARTBP after 50 on average.",
+        "Bits per character on the test text, after each pass over the training text: PTB (thesis: ARTBP 1.40, TBPTT(50) "
+        "1.43) if `data/ptb` has it, otherwise the source code of Python's standard library. An LSTM reads 64 sequences "
+        "in parallel. TBPTT truncates every 50 characters, and ARTBP after 50 on average.",
         characters, {"letters": (100_000, LETTERS, LETTERS), "longest": (64, 1024, 1024), "units": (16, 256, 1000),
          "passes": (2, 3, 20), "seeds": (2, 3, 6), "rates": ((1e-3, 0.0), (1e-3, 0.0), (1e-4, 1e-4))},
         minutes=(1, 40, 1500), metric=Metric("charts/bits", "bits")),

@@ -1,4 +1,4 @@
-"""The data of the reproductions: the user's, or what every machine has in its place."""
+"""The data of the reproductions: the user's, or a substitute that every machine has."""
 
 import hashlib
 import os
@@ -30,7 +30,7 @@ def permuted_pixels(enlarged: int = 1) -> tuple[str, Pixels]:
 def source_text(letters: int = LETTERS) -> Path:
     """A text that every machine has: ASCII sources of Python's standard library, without its tests, written to a file.
 
-    Files are in a fixed random order, so that all parts of the text are alike. Another version of Python has another text.
+    The files are in a fixed random order, so that all parts of the text are alike. Each version of Python has its own text.
     """
     home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "farback"
     path = home / f"python-{platform.python_version()}-{letters}.txt"

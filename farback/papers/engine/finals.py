@@ -10,7 +10,7 @@ Final = Callable[[Record, str], dict[int, float]]
 
 
 def root(record: Record, metric: str) -> dict[int, float]:
-    """The root of the mean over the last tenth."""
+    """The square root of the mean over the last tenth."""
     return {seed: math.sqrt(value) for seed, value in finals(record, metric).items()}
 
 
@@ -27,8 +27,8 @@ def last_steps(count: int) -> Final:
 
 
 def steps_to(level: Callable[[str], float], length: Callable[[str], float] = lambda name: 0.0) -> Final:
-    """The steps until the mean of 5 rows of the log exceeds the level of a case, by its name; NaN if it never does. A row
-    counts once the mean length of its episodes is that of the case.
+    """The steps until the mean of 5 rows of the log exceeds the level of a case; NaN if it never does. `level` and `length`
+    take the name of the case. A row counts once the mean length of its episodes reaches `length`.
     """
 
     def final(record: Record, metric: str) -> dict[int, float]:

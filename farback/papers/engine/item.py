@@ -1,4 +1,4 @@
-"""What a reproduction is: items, their cases, and the numbers that a paper claims."""
+"""Reproductions: items, their cases, and the paper's numbers."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,9 +13,14 @@ SCALES: tuple[Scale, ...] = get_args(Scale)
 
 
 class Place(NamedTuple):
-    """The directory that keeps what is done; what makes the listener of a run from the title; the number of devices that
-    the seeds, or else the batch, of a run are laid over; what is called with each warning; and what iterates over pieces
-    of other work, with the title, and shows the progress.
+    """Where and how cases are run.
+
+    - `home`: the directory of the runs.
+    - `listener`: makes the listener of a run from its title.
+    - `devices`: the number of devices that the seeds of a run, or else its batch, are laid over.
+    - `warn`: called with each warning.
+    - `track`: iterates over pieces of other work under a title, and shows the progress.
+    - `title`: the title of the case.
     """
 
     home: Path
@@ -27,7 +32,7 @@ class Place(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """The measurement of a case: rows as in a log, how the run ended if it was early, and a note for the table."""
+    """The measurement of a case: rows as in a log, why the run ended early (or ""), and a note for the table."""
 
     rows: Sequence[Row]
     ended: str = ""
@@ -38,7 +43,7 @@ Measure = Callable[[Place], Measured]
 
 
 class Case(NamedTuple):
-    """What is compared: its name, its measure, and the paper's number in the item's unit. It is a line of the table."""
+    """A row of the table: its name, its measure, and the paper's number in the item's unit."""
 
     name: str
     measure: Measure
@@ -46,7 +51,7 @@ class Case(NamedTuple):
 
 
 class Metric(NamedTuple):
-    """A metric of the log, the unit that a paper reports it in, and the number of these units in one of the log's."""
+    """A metric of the log, the paper's unit for it, and the factor from the log's unit to the paper's."""
 
     name: str
     unit: str
@@ -61,19 +66,19 @@ class Item(NamedTuple):
     """A table or figure of a paper.
 
     - `name`: such as `uoro/anbn`.
-    - `title`, `shows`: what it is, and what the paper says that it shows.
+    - `title`, `shows`: the heading, and the paragraph below it.
     - `make`: makes the cases from the settings of a scale.
     - `settings`: the arguments of `make`, each with its value at every scale.
     - `minutes`: about how long the item takes on two cores, at every scale.
-    - `metric`: what is compared.
+    - `metric`: the metric that is compared.
     - `levels`: known values to compare with, by name and in the unit of the metric.
     - `smoke`: the indices of the cases that the scale `smoke` runs; by default all of them.
     - `final`: each seed's value of a record; by default the mean over the last tenth of its rows.
-    - `along`: the column that the metric is drawn against. If it is not `step`, each of its values has a line in the table.
-    - `drawn`: the metric of the figure, where it is another.
-    - `draw`: draws the figure from the records, where it is no curve.
+    - `along`: the column that the metric is drawn against. If it is not `step`, each of its values has a row in the table.
+    - `drawn`: the metric of the figure, if it differs from `metric`.
+    - `draw`: draws the figure from the records, if it is not a curve.
     - `across`: for cases named `column: row`, which make a table: draws the figure from columns, scores by row, and title.
-    - `runs`: the item whose runs these are, if not its own: cases of the same name are the same run.
+    - `runs`: the item whose runs are shown, if not its own: cases of the same name are the same run.
     """
 
     name: str

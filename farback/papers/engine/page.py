@@ -54,7 +54,7 @@ def crossed(result: Result) -> tuple[list[str], list[str], dict[tuple[str, str],
 
 
 def _cell(line: Result) -> str:
-    """Our mean, half of its interval, and the paper's number in brackets."""
+    """Our mean, half of its interval, and the paper's number in parentheses."""
     ours = line["ours"]
     if line["ended"] or ours["mean"] is None:
         return line["ended"]
@@ -78,8 +78,8 @@ def section(paper: str, result: Result) -> str:
 
 
 def page(title: str, titles: Sequence[str], results: Mapping[str, str], before: str = "") -> str:
-    """The page of a paper: what it says before its first section, and for each title of an item its section among the
-    results, or else the one from before.
+    """The page of a paper: the text before its first section, and for each title of an item its section in `results`, or
+    else its section in `before`, the old page.
     """
     had = {part.partition("\n")[0]: HEADING + part for part in f"\n{before}".split(f"\n{HEADING}")[1:]}
     found = [results.get(title) or had.get(title) for title in titles]

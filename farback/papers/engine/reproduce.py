@@ -22,7 +22,7 @@ from farback.runs.checkpoint import write_atomically
 
 
 def reproduce(item: Item, scale: Scale, place: Place) -> Result:
-    """Runs an item at a scale, or goes on with it, and returns its result, which is kept with its figure in the place."""
+    """Runs or resumes an item at a scale, stores its result and its figure in the place, and returns the result."""
     cases = item.cases(scale)
     home, runs = place.home / item.name / scale, place.home / (item.runs or item.name) / scale
     records: list[Record] = []
@@ -69,7 +69,7 @@ def _draw(item: Item, records: Sequence[Record], result: Result) -> Any:
 
 
 def _lines(item: Item, case: Case, record: Record, measured: Measured) -> list[Result]:
-    """The line of a case, or one for each point that it was measured at."""
+    """The line of a case, or one for each point where it was measured."""
     if item.along == "step":
         return [_line(case.name, case, record, item.final(record, record.metric), measured)]
     lines = []

@@ -1,4 +1,4 @@
-"""What a case trains, and the ways in which it is measured."""
+"""The training of a case, and the measures of it."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -18,14 +18,14 @@ Words = dict[str, Any]
 
 
 class Training(NamedTuple):
-    """Makes the program for a number of devices; the updates of the whole run; and as JSON, what defines the program."""
+    """A training: its program for a number of devices, its updates, and the JSON that defines the program."""
 
     program: Callable[[int], Program]
     updates: int
     record: Mapping[str, Any]
 
     def advance(self, place: Place, updates: int) -> tuple[list[Row], str]:
-        """Trains up to a number of updates, or goes on. Returns the log, and how the run ended if it was early."""
+        """Trains, or resumes, up to a number of updates. Returns (log, why the run ended early or "")."""
         program, listeners, ended = self.program(place.devices), [place.listener(place.title)], ""
         try:
             train(program, place.home, updates, record=dict(self.record), listeners=listeners, warn=place.warn)
@@ -35,13 +35,13 @@ class Training(NamedTuple):
 
 
 def configured(algorithm: str, updates: int, rows: int = 200, **words: Any) -> Training:
-    """A training that the words of `configure` describe, with a log of about `rows` rows."""
+    """A training from the arguments of `configure`, with a log of about `rows` rows."""
     config = configure(algorithm, **{"log_every": max(1, updates // rows)} | words)
     return Training(config.program, updates, config.record)
 
 
 def constructed(algorithm: AbstractAlgorithm, updates: int, seeds: int, rows: int, record: Mapping[str, Any]) -> Training:
-    """A training of an algorithm that no words describe."""
+    """A training of an algorithm that `configure` cannot make."""
 
     def program(devices: int) -> Program:
         return Program(algorithm, range(seeds), max(1, updates // rows), devices if seeds % devices == 0 else 1)
@@ -50,7 +50,7 @@ def constructed(algorithm: AbstractAlgorithm, updates: int, seeds: int, rows: in
 
 
 def clipped_adam(rate: float, norm: float = 1.0, falls: int = 0) -> str:
-    """Adam with gradients of at most a norm, and with a learning rate, which falls to 0 in `falls` updates, if given."""
+    """Adam with gradients clipped to `norm`. With `falls`, the learning rate falls linearly to 0 in `falls` updates."""
     schedule = f"linear_schedule({rate}, 0.0, {falls})" if falls else rate
     return f"chain(clip_by_global_norm({norm}), adam({schedule}))"
 
@@ -66,12 +66,12 @@ def log(training: Training) -> Measure:
 
 
 def log_of_seconds(training: Training, seconds: float) -> Measure:
-    """The log of a run in a time on this machine, all seeds together, without compiling and saving."""
+    """The log of a run of `seconds` on this machine, for all seeds together, without compiling and saving."""
 
     def measure(place: Place) -> Measured:
         every, rows, ended = training.program(place.devices).log_every, read_rows(place.home / "metrics.jsonl"), ""
         while not ended and (not rows or rows[-1]["time/seconds"] < seconds):
-            # A little more than there is time for at the speed so far.
+            # Slightly more than the time allows at the speed so far.
             updates = int(1.05 * seconds * rows[-1]["update"] / max(rows[-1]["time/seconds"], 1e-3)) if rows else 0
             rows, ended = training.advance(place, updates + every)
         return Measured([row for row in rows if row["time/seconds"] <= seconds], ended)
@@ -80,8 +80,8 @@ def log_of_seconds(training: Training, seconds: float) -> Measure:
 
 
 def log_until(training: Training, reached: Callable[[Sequence[Row]], set[int]], every: int) -> Measure:
-    """The log of a run that ends once all seeds have reached a goal, as `reached` gives them from the rows, or with the
-    updates of the training. It is called after every `every` updates.
+    """The log of a run that ends once all seeds have reached a goal, or after the updates of the training. `reached`
+    returns the seeds that have reached it from the rows, and is called every `every` updates.
     """
 
     def measure(place: Place) -> Measured:
@@ -98,7 +98,7 @@ Evaluate = Callable[[LoadedRun], Sequence[Row]]
 
 
 def evaluation(training: Training, evaluate: Evaluate, times: int = 1, name: str = "evaluation") -> Measure:
-    """An evaluation of the networks at the end of a run, or after each of `times` equal parts of it, kept by a name."""
+    """An evaluation of the networks at the end of a run, or after each of `times` equal parts of it, stored by name."""
 
     def measure(place: Place) -> Measured:
         rows: list[Row] = []
@@ -113,8 +113,8 @@ def evaluation(training: Training, evaluate: Evaluate, times: int = 1, name: str
 
 
 def metrics(amount: int, algorithm: AbstractAlgorithm | None = None, **columns: int) -> Evaluate:
-    """Evaluates the metrics of networks on `amount` data that they have not seen, in units of the algorithm, by default of
-    what was trained. The rows have further columns.
+    """Evaluates networks on `amount` of fresh data, in the evaluation unit of `algorithm`, by default the one that was
+    trained. `columns` are added to the rows.
     """
 
     def evaluate(run: LoadedRun) -> list[Row]:
@@ -130,7 +130,7 @@ def rows_of(run: LoadedRun, found: Mapping[int, Mapping[str, Any]]) -> list[Row]
 
 
 def computed(make: Callable[[Place], tuple[Sequence[Row], str]]) -> Measure:
-    """What is no run: its rows and its note, made once."""
+    """A measure without a run: rows and a note, computed once and stored."""
 
     def measure(place: Place) -> Measured:
         rows, note = kept(place.home / "computed.json", lambda: make(place))
@@ -140,7 +140,7 @@ def computed(make: Callable[[Place], tuple[Sequence[Row], str]]) -> Measure:
 
 
 def kept(path: Path, make: Callable[[], Any]) -> Any:
-    """The JSON in a file, which is made first where there is no file."""
+    """The JSON in a file. If there is no file, it is made first."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, [json.dumps(make()).encode()])

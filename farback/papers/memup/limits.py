@@ -50,15 +50,15 @@ def longest(size: int, minutes: float, seeds: int) -> list[Case]:
         *solved, last = place.track(place.title, attempts)
         size_mastered = float(max((one.size for one in solved), default=0))
         row = {"update": last.updates, "step": 0, "seed": 0, LONGEST.name: size_mastered}
-        note = f"of {last.size:,} steps: mastery {last.percent} by seed after {last.updates:,} "
+        note = f"at {last.size:,} steps: mastery {last.percent} by seed after {last.updates:,} "
         note += "passes" if "data" in WAYS[way] else "updates"
-        return [row], note if all(map(math.isfinite, last.mastery)) else f"{note}, then not finite"
+        return [row], note if all(map(math.isfinite, last.mastery)) else f"{note}; one seed is not finite"
 
     return [Case(way, computed(partial(found, way))) for way in WAYS]
 
 
 def costs(corridors: Sequence[int], units: int, batch: int) -> list[Case]:
-    """Passes through the same episodes: with windows of a step and one target, and with credit through all of them."""
+    """Passes through the same episodes: with windows of one step and one target, and with credit through whole episodes."""
     cases = []
     for corridor in corridors:
         config, episode = configure(**memory(maze(corridor), batch, units)), corridor + 10

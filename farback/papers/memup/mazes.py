@@ -14,7 +14,7 @@ ERROR, PREDICTED = "charts/last_prediction_error", 0.1**2
 """The squared error at the last step, and the level below which the reward there is predicted."""
 SELECTORS = {"MemUP": "TopK()", "Rnd-Pred": "RandomK()", "Default": "TopK(0)"}
 EPISODES = 1_000
-"""The episodes in which a policy is scored."""
+"""The number of episodes that score a policy."""
 POLICY = Words(estimator="BPTT()", optimizer=runs.clipped_adam(1e-3, 0.5), epochs=4, minibatches=4, shared_memory=True)
 ALL, LONG = (1, 10, 100, 1000), (10, 100)
 RIVALS = {"LSTM": ("LSTM(64)", ALL), "AMRL": ("AMRL(64)", ALL), "transformer": ("GTrXL(64, memory={}, layers=2)", LONG)}
@@ -27,15 +27,15 @@ def maze(corridor: int, extra: str = "extra=10") -> str:
 
 
 def memory(env: str, batch: int, units: int, rate: float = 5e-4, falls: int = 0, window: int = 1) -> Words:
-    """A memory that is trained on episodes of random actions, its input through a layer of 64 units; `rate` is Adam's."""
+    """A memory that is trained on episodes of random actions, behind a layer of 64 units; `rate` is that of Adam."""
     cell, optimizer = f"Chain(MLP(64, layers=1), LSTM({units}))", runs.clipped_adam(rate, falls=falls)
     words = Words(algorithm="memup", data=f"RandomEpisodes({env})", estimator="BPTT()", batch_size=batch)
     return words | Words(window=window, cell=cell, optimizer=optimizer)
 
 
 def ablation(batches: Mapping[int, Mapping[int, int]], units: int, seeds: int, updates: int, steps: int) -> list[Case]:
-    """Each selector with each window: `updates` for each step of a corridor, or fewer where `steps` of episodes are fewer.
-    `batches` are by corridor and window: with a long window an episode has few updates, and the batch is smaller.
+    """Each selector with each window: `updates` for each step of a corridor, or fewer so that episodes have at most `steps`
+    steps in all. `batches` are by corridor and window: a long window makes few updates per episode, with a smaller batch.
     """
 
     def case(way: str, corridor: int, window: int, batch: int) -> Case:
@@ -54,8 +54,8 @@ def distractors(
     """Targets against distractors, in corridors of 100, until all seeds predict the predictable reward.
 
     The detector scores outcomes by how much they vary given the step alone: the predictable reward is a target as often
-    after it was learnt as before. As in the paper, current outcomes are not predicted. In a pass, each random reward is a
-    target at many steps, and is learnt by heart; large batches prevent that.
+    after it is learnt as before. As in the paper, current outcomes are not predicted. In a pass, each random reward is a
+    target at many steps and would be memorised; large batches prevent that.
     """
     words = Words(detector="QuantileSpreadDetector()", predict_current=False, seeds=seeds)
     passes = -(-updates // 100)
@@ -72,7 +72,7 @@ def distractors(
 def solved(
     corridor: int, window: int, units: int, batch: int, seeds: int, passes: int, copies: int, rollouts: int
 ) -> list[Case]:
-    """A memory, and then a policy of two layers that observes it; each seed has its own. A rollout is one episode."""
+    """A memory, and then a policy of two layers that reads it; each seed has its own memory. A rollout is one episode."""
     windows, episode = -(-(corridor + 10) // window), corridor + 11
     words = memory(maze(corridor), batch, units, 1e-3, passes * windows, window)
     first = configure(**words, log_every=max(1, passes // 100))
@@ -97,7 +97,7 @@ def solved(
 
 
 def mazes(rivals: Sequence[str], **maze_of: int) -> list[Case]:
-    """MemUP with a policy; and memories that are trained with it, with windows of r steps, in equally many steps."""
+    """MemUP with a policy, and memories that are trained with it in windows of r steps, on as many steps as MemUP's."""
     steps = maze_of["passes"] * maze_of["batch"] * (maze_of["corridor"] + 10)
     sizes = Words(env=maze(maze_of["corridor"]), num_envs=32, seeds=maze_of["seeds"])
 

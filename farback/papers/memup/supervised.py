@@ -1,4 +1,4 @@
-"""MemUP on supervised tasks, beside backpropagation through whole episodes and through as many steps as MemUP stores."""
+"""MemUP on supervised tasks, against backpropagation through whole episodes and through as many steps as MemUP stores."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -11,18 +11,18 @@ from farback.runs.config import configure
 LASTING_LRU = "LRU({}, r_min=0.9, r_max=0.9999, max_phase=0.314)"
 """Linear units with a long memory from the beginning, and nearly no rotation."""
 FAR, THOUSAND = 500, 1000
-"""From this number of steps on, cells begin with a longer memory, windows are twice as long, and `laptop` leaves out the
-transformer.
+"""From `FAR` steps on, cells start with a longer memory. From `THOUSAND` steps on, windows are twice as long and `laptop`
+leaves out the transformer.
 """
 TOGETHER, SHARE = 64, 8
-"""MemUP's least batch in long episodes, as the many updates would overfit fewer; how many times fewer episodes a slow
-transformer has.
+"""MemUP's smallest batch of long episodes, whose many updates would overfit a smaller one. The slow transformer is trained
+on one in `SHARE` episodes.
 """
 
 
 class Problem(NamedTuple):
     """A task, the steps of its episodes, MemUP's window and K, its cells with {} for their units (the first is also trained
-    without MemUP), its context, and the number of test episodes; by default training episodes are scored, all new.
+    without MemUP), its context, and the number of test episodes; by default, training episodes are scored, all new.
     """
 
     task: str
@@ -87,8 +87,8 @@ def signalled_copy(length: int, window: int) -> Problem:
 
 
 def scattered_copy(length: int, window: int) -> Problem:
-    """An LSTM. The datum that a signal asks for depends on the number of signals before: the context is given by units with
-    different initial weights and a memory as long as the episode.
+    """An LSTM. The datum that a signal asks for depends on the number of signals before: the context has larger input
+    weights and a memory as long as the episode.
     """
     context = f"LSTM({{}}, gates=Chrono({length}), input_init=Normal(1.0))"
     return Problem(f"ScatteredCopy({length - 20})", length, window, 10, lasting(length)[:1], context)

@@ -22,7 +22,7 @@ TITLE = "Learning online today"
 HIDDEN = 48
 """The units of the layer that reads the cells."""
 ANY = {"TBPTT(1)": 1, "TBPTT(16)": 16, "TBPTT(64)": 64, "ARTBP(16, 6.0)": 64, "UORO()": 1, "UORO(rank=4)": 1}
-"""Estimators for any cell, each with the steps of a window."""
+"""Estimators for any cell, each with its window."""
 GATED = ANY | {"KFRTRL()": 1, "SnAp(1)": 1, "RTRL()": 1}
 LINEAR = dict.fromkeys(("LRU(36)", "RTU(48)"), ANY | {"RTRL()": 1})
 STREAMS = {cell_of("GRU", 32): GATED, cell_of("LSTM", 32): GATED, **LINEAR}
@@ -48,14 +48,14 @@ def symbols(task: str, rate: float) -> Race:
 
 
 def delayed(task: str, episode: int, cells: dict[str, str]) -> Race:
-    """Sixteen sequences in episodes: BPTT through whole ones, and the other estimators with an update every ten steps."""
+    """Sixteen sequences of episodes: BPTT through whole episodes; the other estimators update every ten steps."""
     ways = ((cell, estimator) for cell, estimators in cells.items() for estimator in estimators.split())
     entries = [(*way, episode if way[1] == "BPTT()" else 10, "adam(3e-3)") for way in ways]
     return Race(task, 16, (20_000, 3_000_000, 30_000_000), entries)
 
 
 class HiddenReadout(eqx.Module):
-    """Makes a cell read by a layer of rectified units: without it, linear cells would be linear throughout."""
+    """A network with a hidden layer of rectified units in the readout: without it, a linear cell makes a linear network."""
 
     cell: CellExpression
 
@@ -69,7 +69,7 @@ class HiddenReadout(eqx.Module):
 
 
 def race_cases(race: Race, steps: int, seconds: float | None, seeds: int) -> list[Case]:
-    """All entries, for equal steps, or for a time."""
+    """All entries, for equal steps or for equal time."""
     task = build(race.task, AbstractTask)
 
     def case(cell: str, estimator: str, window: int, optimizer: str) -> Case:
@@ -87,16 +87,16 @@ def race_cases(race: Race, steps: int, seconds: float | None, seeds: int) -> lis
 def items(
     name: str, title: str, race: Race, minutes: tuple[int, int], metric: Metric, levels: Mapping[str, float], shows: str
 ) -> list[Item]:
-    """A race of equal steps, and one of equal time, for which some of the same runs go on. `minutes` are of the former."""
+    """A race of equal steps, and one of equal time, which continues some of the runs. `minutes` are those of the former."""
     of_scale = {"race": (race,) * 3, "steps": race.steps, "seconds": (None,) * 3, "seeds": (2, 2, 5)}
-    shows = f"{race.steps[1]:,} steps, or {race.steps[2]:,} at the scale of a paper; the mean over the last tenth. {shows}"
+    shows = f"{race.steps[1]:,} steps, or {race.steps[2]:,} with `--scale paper`; the mean over the last tenth. {shows}"
     by_steps = Item(name, title, shows, race_cases, of_scale, (1, *minutes), metric, levels, smoke=(0, -1))
     first, second, third = (max(1, round(len(race.entries) * seconds / 60)) for seconds in (1, 60, 600))
     by_time = by_steps._replace(
         name=f"{name}-time",
         title=f"{title}, by time",
-        shows="The same runs after equal time: 60 seconds of all seeds together, or 600 at the scale of a paper; the mean "
-        "over the last tenth of the steps of each.",
+        shows="The same runs after equal time: 60 seconds for all seeds together, or 600 with `--scale paper`; the mean "
+        "over the last tenth of each run's steps.",
         settings=of_scale | {"seconds": (1, 60, 600)},
         minutes=(first, second, third),
         runs=name,
@@ -105,8 +105,9 @@ def items(
 
 
 LEFT_OUT = (
-    "All cells have about equally many parameters. ARTBP's windows of 64 steps cut its credit. KFRTRL requires a cell that "
-    "is linear in its parameters, unlike LRU and RTU, for which SnAp(1) is RTRL; RFLO requires a leak, and no cell has one."
+    "All cells have about the same number of parameters. ARTBP's windows of 64 steps cut its credit. For LRU and RTU, "
+    "KFRTRL is left out because it requires a cell that is linear in its parameters, and SnAp(1) because it equals RTRL. "
+    "RFLO is left out because it requires a leak, which none of these cells has."
 )
 OF_BRACKETS, OF_COUNTING = Brackets(1, 5, 10), BITS.factor * AnBn(1, 32).optimum
 
@@ -114,10 +115,10 @@ OF_BRACKETS, OF_COUNTING = Brackets(1, 5, 10), BITS.factor * AnBn(1, 32).optimum
 ITEMS = [
     *items("online/brackets", "Distant brackets (1, 5, 10)", symbols(*BRACKETS), (28, 1500), BITS,
         {"optimum": BITS.factor * OF_BRACKETS.optimum, "distance-blind": BITS.factor * OF_BRACKETS.blind},
-        f"The distance-blind level is the best score without the distance. {LEFT_OUT}"),
+        f"The distance-blind level is the best loss without the distance. {LEFT_OUT}"),
     *items("online/anbn", "aⁿbⁿ, n in 1 to 32", symbols(*ANBN), (25, 1200), BITS,
         {"optimum": OF_COUNTING, "counts not matched": 2 * OF_COUNTING},
-        f"Prediction below the upper level requires counting. {LEFT_OUT}"),
+        f"A loss below the upper level requires counting. {LEFT_OUT}"),
     *items("online/copy", "Copy, T = 100", delayed("Copy(100)", 120, COPYING), (15, 400), NATS,
         {"optimum": 0.0, "guess of the data": Copy(100).blind}, "Linear cells can store the data in their phases."),
     *items("online/adding", "Adding, T = 100", delayed("Adding(100)", 100, ADDING), (15, 400), SQUARED_ERROR,

@@ -15,7 +15,7 @@ CURRICULUM = "Curriculum(NoisyRecall({}), 'length', 6, 5, 0.8)"
 ALONE: dict[str, Mapping[str, Any]] = {"the reward alone": {"psi": "ImmediateReward()"}}
 BASELINE: dict[str, Mapping[str, Any]] = {"reward to go": {"psi": "RewardToGo()"}, "minus a baseline": {"psi": "GAE()"}}
 AHEAD: dict[str, Mapping[str, Any]] = {"10 steps ahead": {"psi": "NStep(10)"}}
-"""Ways of policy gradients."""
+"""Policy gradients, by their Ψ."""
 
 
 Effort = tuple[int, int, int]
@@ -23,7 +23,7 @@ Effort = tuple[int, int, int]
 
 
 def efforts(smoke: int, laptop: int, paper: int, seeds: int = 5) -> tuple[Effort, Effort, Effort]:
-    """The efforts at every scale, from the updates, and from the seeds on a laptop."""
+    """The efforts at every scale, from the updates, and from the seeds of `laptop`."""
     return (smoke, 2, 1), (laptop, seeds, 200), (paper, 10, 200)
 
 
@@ -34,7 +34,7 @@ def case(name: str, effort: Effort, algorithm: str = "policy-gradient", **words:
 
 
 def recall(lengths: Sequence[int], effort: Effort) -> list[Case]:
-    """Whole episodes with their closing step, and credit through all of them; policy and baseline have own memories."""
+    """Whole episodes, last observation included, and credit through all of them; policy and baseline share no memory."""
 
     def of(length: int, way: str, psi: str, env: str = "NoisyRecall({})") -> Case:
         return case(f"{way}, length {length}", effort, psi=psi, env=env.format(length), window=length + 1, gamma=1.0)
@@ -44,9 +44,9 @@ def recall(lengths: Sequence[int], effort: Effort) -> list[Case]:
 
 
 def eat(foods: tuple[int, int], alone: Effort, few: Effort, many: Effort) -> list[Case]:
-    """Ways of policy gradients with few foods, and PPO with few and with many.
+    """Policy gradients with few foods, and PPO with few and with many.
 
-    With γ = 0.99 many seeds learn to eat nothing: later foods are noise.
+    With γ = 0.99, many seeds learn to eat nothing: the rewards of later foods are noise.
     """
 
     def of(way: str, count: int, effort: Effort, rate: float, **words: Any) -> Case:
@@ -91,7 +91,7 @@ NOISE = [("A2C", 8, "RTRL()"), ("A2C", 8, UORO), ("A2C", 8, "UORO(rank=4, memory
 def past(lines: Sequence[tuple[str, int, str]], back: int, effort: Effort) -> list[Case]:
     """A hint `back` steps before it is needed, and rollouts as short as the window of the gradient.
 
-    The cell forgets at first: of what it saw `back` steps ago, less than 3 % is left, under noise.
+    The cell forgets at first: less than 3 % of an input is left after `back` steps, amid noise.
     """
 
     def of(agent: str, units: int, estimator: str) -> Case:
@@ -103,7 +103,7 @@ def past(lines: Sequence[tuple[str, int, str]], back: int, effort: Effort) -> li
 
 
 def recall_past(length: int, effort: Effort) -> list[Case]:
-    """The slides' curriculum, by a cell whose gates can shut out noise, and whose units do not interact: RTRL is cheap."""
+    """The slides' curriculum, with a cell whose gates can shut out noise and whose units do not interact: RTRL is cheap."""
     words = A2C | Words(env=CURRICULUM.format(length), cell="ELSTM(32)", window=WINDOW)
     words["optimizer"] = "chain(clip_by_global_norm(0.5), adam(3e-3, eps=1e-5))"
     return [case(f"A2C, {way}", effort, **words, estimator=way) for way in (TRUNCATED, "RTRL()")]
@@ -117,13 +117,13 @@ def levels(*envs: tuple[AbstractEnv, str]) -> dict[str, float]:
 
 # fmt: off
 RECALL = Item("recurrent-pg/recall", "Noisy class recall, lengths 10 to 100",
-    "The first 4 steps show the class under noise, and the last step asks for it. The slides: plain policy gradients "
-    "struggle at 100 steps; a baseline helps; an advantage of a few steps works at times and is unstable; a curriculum of "
-    "growing lengths works well.",
+    "The first 4 steps show a class with noise, and the last step asks for it. In the slides, plain policy gradients "
+    "struggle at 100 steps; a baseline helps; an advantage over a few steps works at times and is unstable; a curriculum "
+    "of growing lengths works well.",
     recall, {"lengths": ((6,), (10, 25, 50, 100), (10, 25, 50, 100, 200)), "effort": efforts(4, 2_000, 10_000)},
     minutes=(1, 20, 900), metric=RETURN, levels=levels((NoisyRecall(10), "")), smoke=(2, 3))
 BY_PPO = Item("recurrent-pg/solved", "PPO with a GRU",
-    "A T-maze, repetition of the observation 4 steps ago, and balancing a pole without observing speeds.",
+    "A T-maze, repeating the observation of 4 steps ago, and balancing a pole without observing speeds.",
     solved, {"effort": efforts(1, 400, 1_000), "window": (64, 128, 128), "epochs": (1, 4, 4)},
     minutes=(1, 15, 300), metric=RETURN, smoke=(0,),
     levels=levels(*zip(SOLVED.values(), (" of the maze", " of repeating", " of the pole"), strict=True)))
@@ -132,44 +132,45 @@ TO_SOLVE = {"metric": Metric("charts/episodic_return", "steps to 90 %"), "levels
 ITEMS = [
     RECALL,
     RECALL._replace(name="recurrent-pg/recall-steps", title="Steps until noisy class recall is solved",
-        shows="The same runs: the steps of all copies until the return is at 90 % of the optimum.",
+        shows="The same runs: the steps of all copies until the return reaches 90 % of the optimum.",
         final=steps_to(lambda name: 0.9 * NoisyRecall(10).optimum, lambda name: float(name.rpartition(" ")[2])),
         runs=RECALL.name, **TO_SOLVE),
     Item("recurrent-pg/eat", "The eat game",
-        "Foods are good or bad for an episode. The slides: the best strategy is learnt; variance reduction speeds it up; "
-        "more contexts are harder; and Ψ = r works here, as an action can change nothing but the memory.",
+        "Each food is good or bad for a whole episode. In the slides, the best strategy is learnt; variance reduction "
+        "speeds up learning; more contexts are harder; and Ψ = r works, because an action changes nothing but the memory.",
         eat, {"foods": ((2, 3), (3, 10), (3, 10)),
          "alone": efforts(4, 16_000, 50_000, 3), "few": efforts(4, 3_000, 10_000, 3), "many": efforts(4, 9_000, 30_000, 3)},
         minutes=(1, 40, 900), metric=RETURN, smoke=(0, -1),
         levels=levels(*((Eat(count), f", {count} foods") for count in (3, 10)))),
-    Item("recurrent-pg/immediate", "An ordinary decision process, by the reward alone",
-        "A ladder of 5 rungs: each step up costs 0.1, and the last rung is worth 1. With Ψ = r, climbing is a loss.",
+    Item("recurrent-pg/immediate", "Immediate reward alone in an ordinary decision process",
+        "A ladder of 5 rungs: each step up costs 0.1, and the last rung is worth 1. With Ψ = r, a step up counts only its "
+        "cost.",
         immediate, {"effort": efforts(4, 500, 2_000)}, minutes=(1, 2, 10), metric=RETURN,
         levels={"optimum": Ladder().optimum}, smoke=(0,)),
-    Item("recurrent-pg/past", "Past the window: a hint of 50 steps ago, and gradients of 8 steps",
+    Item("recurrent-pg/past", "Past the window: a hint 50 steps ago, and gradients of 8 steps",
         "Truncated backpropagation gets no gradient from the hint of the T-maze. RTRL, cheap for a diagonal cell, carries "
-        "its trace from one rollout to the next. The cell begins with decays of 0.5 to 0.93 a step: less than 3 % of the "
-        "hint is left at the end, under noise.",
+        "its trace from one rollout to the next. The cell starts with decays of 0.5 to 0.93 per step: less than 3 % of "
+        "the hint is left at the end, amid noise.",
         partial(past, PAST, 50), {"effort": efforts(8, 30_000, 90_000)}, minutes=(1, 20, 120), metric=RETURN,
         levels=levels((TMaze(50), "")), smoke=(-1,)),
     Item("recurrent-pg/noise", "Past the window with UORO, by width and rank",
-        "The same maze, 20 million steps. UORO's trace serves any cell, and is noisy: more units mean more noise, and a "
-        "higher rank means less.",
+        "The same maze, 20 million steps. UORO works with any cell but is noisy: more units mean more noise, and a higher "
+        "rank means less.",
         partial(past, NOISE, 50), {"effort": efforts(8, 80_000, 240_000)}, minutes=(1, 15, 120), metric=RETURN,
         levels=levels((TMaze(50), "")), smoke=(-1,)),
-    Item("recurrent-pg/further", "Further past: a hint of 100 steps ago, and gradients of 8 steps",
+    Item("recurrent-pg/further", "Further past: a hint 100 steps ago, and gradients of 8 steps",
         "As before, with decays of 0.5 to 0.964, and 20 million steps.", partial(past, FURTHER, 100),
         {"effort": efforts(16, 80_000, 240_000)}, minutes=(1, 12, 90), metric=RETURN, levels=levels((TMaze(100), "")),
         smoke=(-1,)),
     Item("recurrent-pg/recall-past",
         "Noisy class recall beyond the slides: lengths up to 200, and gradients of 8 steps",
-        "The slides end at 100 steps, with credit through all of them. Here lengths grow from 6, by 5 whenever one is "
-        "mastered. The table shows the length that episodes have reached.",
+        "The slides end at 100 steps, with credit through all of them. Here the length starts at 6 and grows by 5 "
+        "whenever it is mastered. The table shows the length that episodes have reached.",
         recall_past, {"length": (12, 200, 500), "effort": efforts(8, 48_000, 400_000)}, minutes=(1, 3, 300),
         metric=Metric("charts/episodic_length", "steps of an episode"),
         levels={"the goal": 200.0, "the slides' longest": 100.0}, smoke=(-1,)),
     BY_PPO,
     BY_PPO._replace(name="recurrent-pg/solved-steps", title="Steps until PPO has solved them",
-        shows="The same runs: the steps of all copies until the return is at 90 % of the optimum, 450 for the pole.",
+        shows="The same runs: the steps of all copies until the return reaches 90 % of the optimum, 450 for the pole.",
         final=steps_to(lambda name: 0.9 * SOLVED[name].optimum), runs=BY_PPO.name, **TO_SOLVE),
 ]

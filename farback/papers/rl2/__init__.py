@@ -37,40 +37,41 @@ SHOWN = ((10, 5), (100, 10), (100, 10))
 
 ITEMS = [
     Item("rl2/bandits", "Bandits: pulls, arms (table 1)",
-        "Ours, and in brackets the paper's, over 1,000 trials. Hyper-parameters of strategies were selected in 1,000 "
-        "other trials, as in the paper; all strategies play in the same worlds. The paper's OTS is the likeliest draw.",
+        "Ours and, in parentheses, the paper's, over 1,000 trials. The hyper-parameters of strategies are selected on "
+        "1,000 other trials, as in the paper; all strategies play in the same worlds. The paper calls the likeliest draw "
+        "OTS.",
         partial(contest, bandit, OF_BANDITS), {**BY_WAY, "budgets": BANDIT_BUDGETS, "watched": WATCHED},
         minutes=(2, 100, 15_000), metric=TRIAL, smoke=(3, 4, 11), across=draw_dots),
     Item("rl2/mdps", "Tabular decision processes: episodes (table 2)",
-        "The paper's numbers for strategies match a prior that is not the true one: rewards of mean 0, or next to no "
-        "prior. Below them are the same strategies with the prior that the worlds are drawn from. The last line is RL² "
-        "with a memory that the paper does not have, beside the paper's number for a GRU.",
+        "The paper's numbers for strategies match a prior that is not the true one: rewards of mean 0, or almost no "
+        "prior. The rows below them are the same strategies with the prior that the worlds are drawn from. The last row "
+        "is RL² with a memory that the paper does not have, next to the paper's number for a GRU.",
         partial(contest, mdp, OF_MDPS), {**BY_WAY, "budgets": MDP_BUDGETS, "watched": WATCHED}, minutes=(2, 100, 50_000),
         metric=TRIAL, smoke=(3, 4, 15, 16), across=draw_dots),
     Item("rl2/curves", "Learning to learn bandits (fig. 2)",
-        "The return of a trial during training, between that of the random policy, 0, and that of the paper's Gittins, 1.",
+        "The return of a trial during training, scaled such that the random policy is 0 and the paper's Gittins is 1.",
         partial(curves, bandit, "Gittins"), {**BY_WAY, "budgets": BANDIT_BUDGETS}, minutes=(2, 100, 15_000),
         metric=NORMALISED, levels={"Gittins": 1.0}, runs="rl2/bandits"),
     Item("rl2/curves-mdps", "Learning to learn decision processes (fig. 3)",
-        "The same, between the random policy, 0, and the paper's OPSRL, 1.", partial(curves, mdp, "OPSRL, mean 0"),
+        "The same, where the random policy is 0 and the paper's OPSRL is 1.", partial(curves, mdp, "OPSRL, mean 0"),
         {**BY_WAY, "budgets": MDP_BUDGETS}, minutes=(2, 100, 50_000), metric=NORMALISED, levels={"OPSRL": 1.0},
         runs="rl2/mdps"),
     Item("rl2/windows", "500 pulls of 5 arms, with windows shorter than the trial",
-        "Backpropagation through a trial stores all of its 501 steps. With rollouts of 50 it is cheaper, and its credit "
-        "ends there; a forward estimator carries its trace on to the next rollout. MinGRU's units do not interact: RTRL "
-        "is cheap and exact, and whole trials are one scan.",
+        "Backpropagation through a trial stores all of its 501 steps. With rollouts of 50 steps it is cheaper, but no "
+        "credit passes beyond a rollout; a forward estimator carries its trace on to the next rollout. MinGRU's units do "
+        "not interact: RTRL is cheap and exact, and a whole trial is one scan.",
         windows, {"pulls": (10, 500, 500), "watched": WATCHED,
                   "budget": (Budget(8, 16, 8, 2), Budget(64, 128, 150, 2), Budget(64, 256, 1_000, 5))},
         minutes=(1, 120, 2000), metric=TRIAL, smoke=(0, 5, 6)),
     Item("rl2/choices", "Which arm is pulled",
-        "100 pulls of 10 arms, in 1,000 worlds: the share of pulls of the best arm, in the last tenth of the trial. The "
-        "figure shows the share of each arm at each pull, the best one at the top.",
+        "100 pulls of 10 arms, in 1,000 worlds: the share of pulls of the best arm in the last tenth of the trial. The "
+        "figure shows the share of each arm at each pull, with the best arm at the top.",
         arms, {**BY_WAY, "place": SHOWN, "watched": WATCHED,
                "budget": [budgets[place] for budgets, place in zip(OF_BANDIT, SHOWN, strict=True)]},
         minutes=(1, 25, 2000), metric=BEST, draw=draw_choices, runs="rl2/bandits"),
-    Item("rl2/imitation", "A network that is taught to play as Gittins does (section 3.1)",
-        "The return of the imitating network shows that the limit is not the network, but its training. 100 pulls of 10 "
-        "arms.",
+    Item("rl2/imitation", "A network that imitates Gittins (section 3.1)",
+        "100 pulls of 10 arms. The return of the imitating network shows that RL² is limited by its training, not by the "
+        "network.",
         imitation, {"place": SHOWN, "watched": WATCHED,
                     "budget": (Budget(8, 16, 4, 2), Budget(128, 64, 10_000, 3), Budget(256, 256, 20_000, 5))},
         minutes=(1, 15, 600), metric=TRIAL),

@@ -1,4 +1,4 @@
-"""What acts in a bandit: which arms are pulled, and a network that imitates a strategy."""
+"""Policies in bandits: the arms that they pull, and a network that imitates a strategy."""
 
 import math
 from functools import partial
@@ -62,7 +62,7 @@ def arms(way: Way, place: tuple[int, int], budget: Budget, watched: Watched) -> 
 
 
 def shares(means: Float[Array, "worlds arms"], action: Int[Array, "worlds pulls"]) -> Float[Array, "arms pulls"]:
-    """The share of worlds in which each arm is pulled at each time, with the arms by their means, the best one first."""
+    """The share of worlds in which each arm is pulled at each time, with the arms sorted by mean, the best first."""
     place = jnp.argsort(jnp.argsort(-means, axis=1), axis=1)
     pulled = jnp.take_along_axis(place, action, axis=1)
     return jnp.mean((pulled == jnp.arange(means.shape[1])[:, None, None]).astype(float), axis=1)
@@ -89,7 +89,7 @@ class ImitationPolicy(AbstractPolicy):
 
 
 def imitation(place: tuple[int, int], budget: Budget, watched: Watched) -> list[Case]:
-    """A network that learns to predict the actions of a strategy, and then acts by its predictions."""
+    """A network that learns to predict the actions of a strategy, and then acts on its predictions."""
     setting, updates = bandit(place), budget.updates
     env = build(setting.trials, AbstractEnv)
     words = {"task": f"Imitation({express(setting.env)}, {TEACHER}, {setting.episodes}, none=False)", "estimator": "BPTT()"}

@@ -10,7 +10,7 @@ from farback.papers.rl2.worlds import Setting, Strategies, Watched, bandit, cont
 
 NORMALISED = Metric("charts/normalised", "normalised return")
 GATED, ASSOCIATIVE = "RL²", "RL², DeltaNet"
-"""The memories: the paper's, and one that looks up what was learnt of a state and an action."""
+"""The memories: the paper's, and one that is looked up by state and action."""
 
 
 class Budget(NamedTuple):
@@ -30,11 +30,11 @@ class Budget(NamedTuple):
 World = Callable[[Any], Setting]
 Budgets = Mapping[Any, Mapping[str, Budget]]
 Way = Callable[[str, Setting, Budget], Words]
-"""Settings by their names; budgets by setting and memory; the words of a configuration by memory, setting and budget."""
+"""A setting from its key; budgets by setting and memory; the arguments of `configure` from memory, setting and budget."""
 
 
 def trpo(name: str, setting: Setting, budget: Budget) -> Words:
-    """The paper's way: memories with ReLU and normalised weights."""
+    """TRPO as in the paper: memories with ReLU and normalised weights."""
     if name == ASSOCIATIVE:
         return ppo(name, setting, budget)
     words = Words(algorithm="trpo", max_kl=0.01, gamma=0.99, gae_lambda=0.3, damping=1e-5)
@@ -42,10 +42,10 @@ def trpo(name: str, setting: Setting, budget: Budget) -> Words:
 
 
 def ppo(name: str, setting: Setting, budget: Budget) -> Words:
-    """The economical way: PPO with a discount that grows, so that immediate rewards are learnt first.
+    """PPO, which is cheaper, with a discount that grows, so that immediate rewards are learnt first.
 
-    Without a memory, later rewards are noise: the discount begins low, and grows. The entropy bonus falls; it is lower
-    where many arms make entropy high. A DeltaNet becomes deterministic too soon, and keeps its entropy bonus.
+    Before the memory has learnt anything, later rewards are noise. The entropy bonus falls; it is lower where many arms
+    make entropy high. With a DeltaNet, the policy becomes deterministic too soon, so the entropy bonus stays.
     """
     (begin, end, part), minibatches, updates = setting.discount, min(16, budget.trials), budget.updates
     entropy: Any = f"LinearSchedule({setting.entropy}, 0.005, {updates})"
@@ -59,14 +59,14 @@ def ppo(name: str, setting: Setting, budget: Budget) -> Words:
 
 
 def learner(way: Way, setting: Setting, budget: Budget, name: str = GATED, **changes: Any) -> Training:
-    """RL² in trials, each of which is a window, unless `changes` says otherwise."""
+    """RL² in windows of one trial, unless `changes` gives another window."""
     words = Words(env=setting.trials, estimator="BPTT()", num_envs=budget.trials, window=setting.steps + 1)
     words |= way(name, setting, budget)
     return configured(updates=budget.updates, seeds=budget.seeds, **words | changes)
 
 
 def contest(world: World, strategies: Strategies, way: Way, budgets: Budgets, watched: Watched) -> list[Case]:
-    """Strategies, and RL² beside them."""
+    """The strategies and RL²."""
 
     def case(setting: Setting, name: str, budget: Budget) -> Case:
         measure = evaluation(learner(way, setting, budget, name), metrics(math.prod(watched)))
@@ -83,7 +83,7 @@ def contest(world: World, strategies: Strategies, way: Way, budgets: Budgets, wa
 
 
 def curves(world: World, best: str, way: Way, budgets: Budgets) -> list[Case]:
-    """The same runs while they learn: 0 is the random policy, and 1 the best strategy in the paper's table."""
+    """The learning curves of the same runs: 0 is the random policy, and 1 the best strategy in the paper's table."""
 
     def case(setting: Setting, name: str, budget: Budget) -> Case:
         low, high = setting.episodes * setting.env.random, setting.claims[best]
@@ -110,7 +110,7 @@ READERS = {
 
 
 def windows(pulls: int, budget: Budget, watched: Watched) -> list[Case]:
-    """All with equally many steps of equally many parallel trials, and by PPO."""
+    """All are trained by PPO, with the same number of steps and of parallel trials."""
     setting, trial = bandit((pulls, 5)), pulls + 1
 
     def case(name: str, cell: str, estimator: str, most: int | None) -> Case:

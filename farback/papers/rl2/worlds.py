@@ -18,7 +18,7 @@ from farback.strategies.base import prior
 
 
 class Watched(NamedTuple):
-    """Groups of trials that are scored, in worlds of their own, and the trials of each. A group's mean counts as a seed."""
+    """The number of groups of trials that are scored, and the trials of a group. A group's mean counts as a seed."""
 
     groups: int
     trials: int
@@ -28,9 +28,13 @@ WATCHED = (Watched(3, 20), Watched(10, 1_000), Watched(10, 10_000))
 
 
 class Setting(NamedTuple):
-    """Trials of `episodes` episodes of an environment, the paper's numbers by the names of its columns, and what PPO needs:
-    the discount at the beginning and at the end, and the part of the updates in which it grows; λ; the entropy coefficient
-    at the beginning; and whether a layer reads the memory, as there are states to look up in it.
+    """Trials of several episodes in one world, and the settings of PPO.
+
+    - `name`, `env`, `episodes`: the column of the table, the environment, and the episodes of a trial.
+    - `claims`: the paper's numbers, by the name of the policy.
+    - `discount`: its first and its last value, and the part of the updates in which it grows.
+    - `gae_lambda`, `entropy`: λ, and the first entropy coefficient.
+    - `layer`: whether a layer reads the memory, which is useful where there are states to look up.
     """
 
     name: str
@@ -78,11 +82,11 @@ MDPS = {
     75: (749.9, 1417.1, 1449.2, 1427.6, 1422.6, 1293.9, 1172.9, 1428.8),
     100: (999.4, 1939.5, 1973.9, 1942.1, 1935.1, 1778.2, 1578.5, 1913.7),
 }
-"""Table 2, by episodes. The paper does not state the priors of its strategies; its numbers are those of these priors."""
+"""Table 2, by episodes. The paper does not state the priors of its strategies; its numbers match these priors."""
 
 
 def bandit(place: tuple[int, int]) -> Setting:
-    """Trials of pulls of arms."""
+    """Trials of bandits, by pulls and arms."""
     pulls, arms = place
     claims: dict[str, float] = dict(zip(BANDIT_COLUMNS, BANDITS[place], strict=True))
     entropy = min(0.05, 0.5 / arms)
@@ -95,7 +99,7 @@ def mdp(episodes: int) -> Setting:
 
 
 TRIED = 1_000
-"""The trials in which each hyper-parameter is tried."""
+"""The trials that score each value of a hyper-parameter."""
 
 Strategies = Mapping[str, tuple[str, tuple[float, ...]]]
 """By name: an expression with {} for a hyper-parameter, and the values that are tried."""
@@ -109,7 +113,7 @@ OF_BANDITS: Strategies = {
     "information-directed": ("InformationDirected()", ()), "known arms": ("Oracle()", ()),
 }
 ZERO, FLAT = "TabularMDP(mean=0.0)", "TabularMDP(concentration=1e-4, mean=0.0, spread=100.0)"
-"""Priors: rewards of mean 0, and next to no prior."""
+"""Priors: rewards of mean 0, and almost no prior."""
 OF_MDPS: Strategies = {
     "Random": ("Random()", ()), "PSRL, mean 0": (f"WithPrior(Thompson(), {ZERO})", ()),
     "OPSRL, mean 0": (f"WithPrior(OPSRL(samples={{}}), {ZERO})", (3, 10, 30)),
@@ -127,7 +131,7 @@ OF_MDPS: Strategies = {
 
 
 def contestant(setting: Setting, name: str, text: str, values: tuple[float, ...], watched: Watched) -> Case:
-    """A strategy with the best of several values, which is selected in other trials than those that are scored."""
+    """A strategy with the best of several hyper-parameter values, selected on other trials than the scored ones."""
 
     def returns(value: float, trials: int, seed: int) -> np.ndarray:
         strategy = build(text.format(value), AbstractStrategy)

@@ -22,7 +22,7 @@ SYSTEM = InfluenceBalancing(23, 13)
 
 
 def window_of(estimator: str) -> int:
-    """The steps of a window: those of a truncation or of a memory, otherwise 1."""
+    """The window of an estimator: the steps of `TBPTT` or of `memory`, otherwise 1."""
     return int(found[2]) if (found := re.search(r"(TBPTT|memory).(\d+)", estimator)) else 1
 
 
@@ -33,7 +33,7 @@ def system(task: InfluenceBalancing, *, key: Any) -> Network:
 
 
 def influence_case(estimator: str, steps: int, seeds: int, eta: Callable[[Any], Any]) -> Case:
-    """Plain gradient descent on the sum of a window's losses, with a step of η_t, t in time steps."""
+    """Plain gradient descent on the sum of a window's losses, with the learning rate η_t, t in time steps."""
     window = window_of(estimator)
     optimizer = optax.sgd(lambda count: window * eta(count * window))
     algorithm = Supervised(SYSTEM, system, build(estimator, AbstractEstimator), optimizer, 1, window)
@@ -42,7 +42,7 @@ def influence_case(estimator: str, steps: int, seeds: int, eta: Callable[[Any], 
 
 
 def influence(steps: int, seeds: int) -> list[Case]:
-    """UORO with several seeds; the others draw nothing."""
+    """UORO with several seeds; the other estimators are deterministic."""
     tried = {"UORO()": seeds, "RTRL()": 1} | {f"TBPTT({length})": 1 for length in (1, 10, 100, 200)}
     return [influence_case(way, steps, count, lambda t: 3e-4 / (1 + jnp.sqrt(t))) for way, count in tried.items()]
 
@@ -57,7 +57,7 @@ def cell_of(kind: str, size: int) -> str:
 
 
 def adam(rate: float, window: int, gamma: float = 1e-3) -> str:
-    """Adam with a step of γ / (1 + α √t), t in symbols."""
+    """Adam with the learning rate γ / (1 + α √t), t in symbols."""
     return f"adam(inverse_sqrt_schedule({gamma:g}, {rate}, {window}))"
 
 
@@ -88,7 +88,7 @@ def symbols(
 
 
 def anbn(steps: int, seeds: int, few: int) -> list[Case]:
-    """The twelve cells of the table, and estimators that it does not have, the slow ones with few seeds."""
+    """The twelve entries of the table, and estimators that it does not have, the slow ones with few seeds."""
     ways = CLAIMS | {("GRU", "UORO(rank=4)"): None}
     cases = [symbols(ANBN, *way, steps, seeds, claim) for way, claim in ways.items()]
     return [*cases, *(symbols(ANBN, kind, way, steps, few, size=size) for kind, way, size in SLOW)]

@@ -1,7 +1,7 @@
 """The variance of UORO: Tallec and Ollivier, ICLR 2018; thesis sections 3.5 and 3.6.
 
 The relative variance of an estimate g of a gradient is E‖g − E g‖² / ‖E g‖² (3.22). Here E g is the exact gradient, as UORO
-has no bias. The mean of n draws in its place would give, for a relative variance R, about R / (1 + R / n), at most n.
+has no bias. With the mean of n draws instead, a relative variance R would be estimated as about R / (1 + R / n), at most n.
 """
 
 from collections.abc import Sequence
@@ -65,7 +65,7 @@ def along_stream(
 
 
 def bins(steps: int) -> list[int]:
-    """Where the parts of a stream end: at 10, 20, 50, 100, 200, 500, ..., and at its end."""
+    """The ends of the parts of a stream: 10, 20, 50, 100, 200, 500, ..., and its own end."""
     ends = (first * 10**power for power in range(1, 9) for first in (1, 2, 5))
     return [*(end for end in ends if end < steps), steps]
 
@@ -86,7 +86,7 @@ def stationarity(run: LoadedRun, task: AbstractTask, runs: int, steps: int, begu
 
 
 def over_time(characters: int, seeds: int, runs: int, steps: int) -> list[Case]:
-    """A network trained on one pass, as the GRU of table 3.1, then run over the text's beginning, or its second half."""
+    """A network trained in one pass, as in table 3.1, then run over the first `steps` characters, or their second half."""
     path = str(source_text())
     words = Words(batch_size=1, window=1, seeds=seeds, task=f"Text({path!r})")
     words |= {"cell": cell_of("GRU", 64), "estimator": "UORO()", "optimizer": adam(0.03, 1)}
@@ -99,7 +99,7 @@ def over_time(characters: int, seeds: int, runs: int, steps: int) -> list[Case]:
 
 
 LAST = NetworkStep(lambda output, target: classification(output, target.label, target.weight))
-"""The step of a task of symbols with weights for its losses."""
+"""The step of a prediction of symbols whose losses have weights."""
 
 
 def only_last(window: Window) -> Window:
@@ -129,7 +129,7 @@ def relative_variance(
 
 
 def by_width(widths: Sequence[int], seeds: int, runs: int, steps: int = 10) -> list[Case]:
-    """The last loss of `steps` steps of untrained networks. Each seed has its own network, and its own part of the text."""
+    """The gradient of the last of `steps` losses of untrained networks. Each seed has its own network and text."""
 
     def of_width(estimator: str, width: int) -> list[Row]:
         task, rows = Text(str(source_text())), []
