@@ -5,6 +5,7 @@ import os
 import shutil
 from pathlib import Path
 
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # most tests take longer to compile than to run
 import jax
 import pytest
 from jaxtyping import install_import_hook
