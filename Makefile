@@ -51,7 +51,7 @@ docs: $(READY)  ## the site, into site/; its code is run first
 	$(BIN)/python -m pytest tests/test_docs.py
 	$(BIN)/mkdocs build --strict
 
-bench: $(READY)  ## speed and memory beside other libraries, each in its own environment; writes docs/results/speed*.md
+bench: $(READY)  ## speed and memory against other libraries, each in its own environment; writes docs/results/speed*.md
 	$(BIN)/python benchmarks/run.py --only a,b,c,d,e,f
 	$(BIN)/python benchmarks/run.py --only g,h,i,j --out docs/results/speed-agents.md
 	$(BIN)/python benchmarks/run.py --only k --out docs/results/speed-strategies.md

@@ -29,7 +29,7 @@ class Doctor:
 
     def run(self) -> dict[str, Any]:
         versions = {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES}
-        devices = [f"{device.platform}: {device.device_kind}" for device in jax.devices()]
+        devices = [" ".join(dict.fromkeys((device.platform, device.device_kind))) for device in jax.devices()]
         extras = {name: importlib.util.find_spec(package) is not None for name, package in EXTRAS.items()}
         cache = str(cache_directory())
         show_table("versions", ("package", "version"), versions.items())

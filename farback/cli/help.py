@@ -39,7 +39,7 @@ def choose(program: str, about: str, choices: Mapping[str, Choice], arguments: S
 def first_sentence(text: str | None) -> str:
     """Returns the first sentence of a docstring in one line, without markup."""
     paragraph = inspect.cleandoc(text or "").partition("\n\n")[0].replace("\n", " ")
-    sentence = re.split(r"(?<=\.)\s", paragraph, maxsplit=1)[0]
+    sentence = re.split(r"(?<=\.)(?<!eq\.)(?<!eqs\.)\s", paragraph, maxsplit=1)[0]
     return re.sub(r"[`*]", "", sentence).rstrip(".:,") + "."
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from farback.cli.arguments import OptionalPath
 from farback.cli.bar import Bar, track
 from farback.cli.console import Json, say, show_table
 from farback.cli.train import use_devices
@@ -16,7 +17,7 @@ from farback.papers.engine.item import SCALES, Item, Place, Scale
 from farback.papers.engine.page import page, section, table
 from farback.papers.engine.reproduce import reproduce
 from farback.reports.numbers import number
-from farback.runs.checkpoint import write_atomically
+from farback.runs.files import write_atomically
 from farback.types import InputError
 
 
@@ -37,7 +38,7 @@ class Reproduce:
     """The directory of the runs."""
     devices: int = 1
     """The number of devices. They split the seeds, or else the batch; CPU cores count as devices."""
-    write: Path | None = None
+    write: OptionalPath = None
     """A folder for the paper's page and figures. It covers all items run at this scale; the rest of the page stays."""
     json: Json = False
 

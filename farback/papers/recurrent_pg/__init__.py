@@ -154,8 +154,7 @@ ITEMS = [
         partial(past, PAST, 50), {"effort": efforts(8, 30_000, 90_000)}, minutes=(1, 20, 120), metric=RETURN,
         levels=levels((TMaze(50), "")), smoke=(-1,)),
     Item("recurrent-pg/noise", "Past the window with UORO, by width and rank",
-        "The same maze, 20 million steps. UORO works with any cell but is noisy: more units mean more noise, and a higher "
-        "rank means less.",
+        "The same maze, 20 million steps. UORO works with any cell but is noisy; a higher rank means less noise.",
         partial(past, NOISE, 50), {"effort": efforts(8, 80_000, 240_000)}, minutes=(1, 15, 120), metric=RETURN,
         levels=levels((TMaze(50), "")), smoke=(-1,)),
     Item("recurrent-pg/further", "Further past: a hint 100 steps ago, and gradients of 8 steps",
