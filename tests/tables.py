@@ -1,5 +1,7 @@
 """The tables of cells and stacks: a new cell is one line here and is tested by every law."""
 
+import functools
+import inspect
 from collections.abc import Callable
 
 import equinox as eqx
@@ -90,6 +92,23 @@ FROZEN: dict[str, Callable] = {
 }
 
 
+def drawn_once(function: Callable) -> Callable:
+    """Makes a function of a key and of hashable arguments keep its results, as tests share models and windows."""
+    signature, kept = inspect.signature(function), {}
+
+    @functools.wraps(function)
+    def draw(*positional, **named):
+        found = signature.bind(*positional, **named).arguments
+        words = jax.random.key_data(found["key"]).tolist()
+        given = (str(words), jax.config.jax_enable_x64, *(item for item in found.items() if item[0] != "key"))
+        if given not in kept:
+            kept[given] = function(**found)
+        return kept[given]
+
+    return draw
+
+
+@drawn_once
 def model_of(make: Callable, key) -> Network:
     """A network of a cell and a linear head."""
     cell = make(key)
@@ -109,6 +128,7 @@ def last_step_error(output, targets):
     return weight * jnp.sum((output - target) ** 2), {}
 
 
+@drawn_once
 def random_window(key, batch=2, steps=6, resets=True) -> Window:
     """Random inputs and targets. With `resets`, an episode begins within the window, at another step in each example."""
     keys = jax.random.split(key, 3)
