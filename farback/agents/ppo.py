@@ -100,7 +100,7 @@ class PPO(AbstractOnPolicyAgent):
         if self.sequences % self.minibatches:
             raise InputError(
                 f"PPO(minibatches={self.minibatches}): it does not divide the {self.sequences} sequences of a rollout; "
-                f"give a divisor."
+                f"give a divisor, or another num_envs."
             )
 
     @property
