@@ -160,7 +160,8 @@ def read_config(directory: Path) -> Config:
         stored = json.loads(path.read_text())
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(
-            f"'{directory}' is not a run directory: it has no {FILE}. Give one that farback train made."
+            f"'{directory}' is not a run directory: it has no {FILE}. Give one that farback train made; the same call of "
+            "farback.run opens one that it made."
         ) from None
     except ValueError as error:
         raise InputError(f"'{path}' is not JSON: {error}. Restore it.") from None
