@@ -272,7 +272,7 @@ def test_the_output_of_a_head_is_accepted(space):
     ],
 )
 def test_control_outputs_that_do_not_fit_are_refused(space, output, wanted):
-    with pytest.raises(InputError, match=rf"The policy's output is .* take {wanted}: end the policy with PolicyHead"):
+    with pytest.raises(InputError, match=rf"The policy's output is .* needs {wanted}: end the policy with PolicyHead"):
         check_policy_output(space, output)
 
 
