@@ -144,11 +144,11 @@ def test_optimizers_are_expressions():
     for bad, message in [
         ("adan(1)", "Did you mean 'adam'"),
         ("adam()", "missing a required argument"),
-        ("adam('fast')", "an argument is a number"),
+        ("adam('fast')", "cannot be an argument; give a number"),
         ("adam(1e-3, momentum=0.9)", "no argument 'momentum'"),
-        ("linear_schedule(1.0, 0.0, 10)", "is no optimizer"),
-        ("adam(sgd(1.0))", "an argument is a number"),
-        ("chain(0.1)", "is no optimizer"),
+        ("linear_schedule(1.0, 0.0, 10)", "is not an optimizer"),
+        ("adam(sgd(1.0))", "cannot be an argument; give a number"),
+        ("chain(0.1)", "is not an optimizer"),
     ]:
         with pytest.raises(InputError, match=message):
             config(optimizer=bad).build()
