@@ -23,6 +23,10 @@ RUN = (
     *("--batch-size", "4", "--window", "4", "--log-every", "50"),
 )
 TIMES = ("charts/SPS", "time/seconds")
+OPTIMIZED = {
+    name: value for name, value in os.environ.items() if name not in ("JAX_DISABLE_MOST_OPTIMIZATIONS", "XLA_FLAGS")
+}
+"""The environment of runs of many updates, without the tests' limits on optimization."""
 
 
 def command(directory, steps, *more, save_every=0.1):
@@ -35,13 +39,13 @@ def start(directory, steps, *more):
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        return subprocess.Popen(command(directory, steps, *more), **pipes, text=True)
+        return subprocess.Popen(command(directory, steps, *more), **pipes, text=True, env=OPTIMIZED)
     finally:
         signal.signal(signal.SIGINT, before)
 
 
 def finish(directory, steps, *more):
-    done = subprocess.run(command(directory, steps, *more), capture_output=True, text=True)
+    done = subprocess.run(command(directory, steps, *more), capture_output=True, text=True, env=OPTIMIZED)
     assert done.returncode == 0, done.stderr
     return done
 
@@ -75,11 +79,11 @@ def rows(directory):
 
 
 @pytest.mark.slow
-def test_a_run_killed_twenty_times_equals_an_unbroken_one(tmp_path):
+def test_a_run_killed_ten_times_equals_an_unbroken_one(tmp_path):
     """Killed while it starts, trains, logs and saves, a run keeps only what a checkpoint holds."""
     steps, draw, kills = 16 * 400_000, random.Random(0), 0
     seen = set()
-    while kills < 20:
+    while kills < 10:
         process = start(tmp_path / "killed", steps)
         before = paths(tmp_path / "killed")[:1]
         if kills % 5:
@@ -92,7 +96,7 @@ def test_a_run_killed_twenty_times_equals_an_unbroken_one(tmp_path):
         assert process.returncode == -signal.SIGKILL, "the run ended before it was killed: give it more steps"
         kills += 1
         seen |= {path.stem for path in paths(tmp_path / "killed")}
-    assert len(seen) > 15
+    assert len(seen) > 7
     finish(tmp_path / "killed", steps)
     finish(tmp_path / "whole", steps)
     assert payload(tmp_path / "killed") == payload(tmp_path / "whole")
@@ -115,14 +119,14 @@ def test_an_interrupted_run_is_saved_and_says_how_to_resume(number, code, tmp_pa
     assert resume[1:] == command(tmp_path / "run", steps, "--json")[3:]
     assert "error" in json.loads(out.splitlines()[-1])
     resume[resume.index("--total-steps") + 1] = str(16 * (newest["update"] + 100))
-    resumed = subprocess.run([*FARBACK, *resume[1:]], capture_output=True, text=True, timeout=60)
+    resumed = subprocess.run([*FARBACK, *resume[1:]], capture_output=True, text=True, env=OPTIMIZED, timeout=60)
     assert json.loads(resumed.stdout)["update"] == newest["update"] + 100
 
 
 def test_two_processes_in_one_directory_are_refused(tmp_path):
     process = start(tmp_path / "run", 16 * 10_000_000)
     wait_for(lambda: len(paths(tmp_path / "run")) > 0)
-    second = subprocess.run(command(tmp_path / "run", 16 * 10_000_000), capture_output=True, text=True)
+    second = subprocess.run(command(tmp_path / "run", 16 * 10_000_000), capture_output=True, text=True, env=OPTIMIZED)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=120)
     assert second.returncode == 2
@@ -161,7 +165,7 @@ def test_a_full_disk_stops_the_run_without_loss(tmp_path):
         train=shlex.join(command(room / "run", steps)),
         more=shlex.join(command(room / "run", 2 * steps)),
     )
-    done = subprocess.run(["unshare", "-rm", "sh", "-c", script], capture_output=True, text=True)
+    done = subprocess.run(["unshare", "-rm", "sh", "-c", script], capture_output=True, text=True, env=OPTIMIZED)
     if done.returncode == 77 or "unshare failed" in done.stderr:
         reason = "needs a mount of its own: allow unprivileged user namespaces, or run as root"
         (pytest.fail if os.environ.get("FARBACK_CI") == "1" else pytest.skip)(reason)
@@ -199,12 +203,12 @@ def test_a_run_that_diverges_names_the_parameter(tmp_path):
     """The step grows tenfold per update until parameters overflow; halving it only delays that."""
     growing = ("--optimizer", "sgd(exponential_decay(1e-3, 1, 10.0))")
     asked = command(tmp_path / "run", 16 * 200, *growing, save_every=1000)
-    stopped = subprocess.run(asked, capture_output=True, text=True)
+    stopped = subprocess.run(asked, capture_output=True, text=True, env=OPTIMIZED)
     assert stopped.returncode == 1
     assert re.search(r"NaN or infinite: parameter \.(memory|head).* of seed 0 at update \d+", stopped.stderr)
     only = paths(tmp_path / "run")
     before = only[0].read_bytes()
-    restored = subprocess.run([*asked, "--on-nan", "restore"], capture_output=True, text=True)
+    restored = subprocess.run([*asked, "--on-nan", "restore"], capture_output=True, text=True, env=OPTIMIZED)
     assert restored.returncode == 1
     assert restored.stderr.count("back to update 0, with") == 20
     assert paths(tmp_path / "run") == only
