@@ -1,7 +1,8 @@
-"""Influence balancing: truncated backpropagation goes the wrong way at any step size, and UORO finds the optimum.
+"""Influence balancing: truncated backpropagation misses the optimum, and UORO finds it.
 
 A parameter θ pushes ten units up and thirteen down. Its positive effect reaches the observed unit first, and its negative
-effect later and for longer. A short window has the positive effect only, so truncation increases θ without end.
+effect later and for longer. A window of 10 steps has the positive effect only, so truncation to 10 steps increases θ
+without end. A window of 100 steps has most of both, and θ passes the optimum and drifts on.
 
 The cell is defined here, in a few lines; every estimator works with it. Reference: thesis section 3.7, fig. 3.2a.
 """

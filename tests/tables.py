@@ -1,7 +1,5 @@
 """The tables of cells and stacks: a new cell is one line here and is tested by every law."""
 
-import functools
-import inspect
 from collections.abc import Callable
 
 import equinox as eqx
@@ -92,23 +90,6 @@ FROZEN: dict[str, Callable] = {
 }
 
 
-def drawn_once(function: Callable) -> Callable:
-    """Makes a function of a key and of hashable arguments keep its results, as tests share models and windows."""
-    signature, kept = inspect.signature(function), {}
-
-    @functools.wraps(function)
-    def draw(*positional, **named):
-        found = signature.bind(*positional, **named).arguments
-        words = jax.random.key_data(found["key"]).tolist()
-        given = (str(words), jax.config.jax_enable_x64, *(item for item in found.items() if item[0] != "key"))
-        if given not in kept:
-            kept[given] = function(**found)
-        return kept[given]
-
-    return draw
-
-
-@drawn_once
 def model_of(make: Callable, key) -> Network:
     """A network of a cell and a linear head."""
     cell = make(key)
@@ -128,7 +109,6 @@ def last_step_error(output, targets):
     return weight * jnp.sum((output - target) ** 2), {}
 
 
-@drawn_once
 def random_window(key, batch=2, steps=6, resets=True) -> Window:
     """Random inputs and targets. With `resets`, an episode begins within the window, at another step in each example."""
     keys = jax.random.split(key, 3)
@@ -151,14 +131,17 @@ def pieces(window: Window, length: int) -> list[Window]:
 @eqx.filter_jit
 def gradient_over(estimator, step, model, windows, key):
     """The gradient of the mean loss of consecutive windows at fixed parameters, and that loss."""
-    carry = estimator.init(step, model, windows[0])
-    total, loss = None, 0.0
-    for window in windows:
+    dynamic, static = eqx.partition(estimator.init(step, model, windows[0]), eqx.is_array)
+
+    def one(running, window):
+        dynamic, key = running
         key, now = jax.random.split(key)
-        gradient, carry, outcome = estimator.gradient(step, model, carry, window, now)
-        total = gradient if total is None else jax.tree.map(jnp.add, total, gradient)
-        loss += outcome.loss
-    return jax.tree.map(lambda leaf: leaf / len(windows), total), loss / len(windows)
+        gradient, carry, outcome = estimator.gradient(step, model, eqx.combine(dynamic, static), window, now)
+        return (eqx.filter(carry, eqx.is_array), key), (gradient, outcome.loss)
+
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *windows)
+    _, found = jax.lax.scan(one, (dynamic, key), stacked)
+    return jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), found)
 
 
 def distances(gradient, exact) -> dict[str, float]:

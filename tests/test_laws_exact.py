@@ -25,6 +25,7 @@ from farback.estimators import ARTBP, BPTT, KFRTRL, RTRL, TBPTT, UORO, SnAp
 from farback.estimators.rtrl import is_diagonal
 
 MODELS = CELLS | STACKS | FROZEN
+A_FEW = ["Elman", "GRU", "LSTM", "LRU", "GTrXL", "DeltaNet", "WeightNorm", "GRU-LSTM", "Frozen-GRU"]
 STEP = NetworkStep(squared_error)
 
 
@@ -104,7 +105,7 @@ def test_every_estimator_equals_bptt_at_the_first_step(name, key):
         )
 
 
-@pytest.mark.parametrize("name", [*MODELS, *MEMORYLESS])
+@pytest.mark.parametrize("name", [*A_FEW, *MEMORYLESS])
 def test_uoro_equals_bptt_if_its_memory_is_the_window(name, key):
     model, window = model_of((MODELS | MEMORYLESS)[name], key), random_window(key)
     assert compare(UORO(memory=6), model, [window], window) < 1e-10
@@ -117,7 +118,7 @@ def test_segmented_bptt_equals_bptt(name, steps, key):
     assert compare(BPTT(segmented=True), model, [window], window) < 1e-10
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", A_FEW)
 def test_tbptt_equals_bptt_of_its_pieces(name, key):
     model, window = model_of(MODELS[name], key), random_window(key)
     in_pieces, _ = gradient_over(BPTT(), STEP, model, pieces(window, 2), key)

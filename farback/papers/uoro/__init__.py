@@ -10,7 +10,7 @@ from farback.papers.uoro.variance import RELATIVE, by_width, of_copy, over_time
 from farback.tasks import Copy
 
 TITLE = "Unbiased online recurrent optimisation"
-STREAM = {"steps": (4_000, 10_000_000, 10_000_000), "seeds": (2, 3, 10)}
+STREAM = {"steps": (1_000, 10_000_000, 10_000_000), "seeds": (2, 3, 10)}
 COUNTING = {"optimum": 5 / 35, "counts not matched": 10 / 35}
 WIDTHS = (4, 8, 16, 32, 64, 128, 256, 512)
 
@@ -42,7 +42,7 @@ ITEMS = [
         "gradient does not grow with time. Here the text is the source code of Python's standard library, with 5,040,000 "
         "characters for training. Each row covers the characters since the row above. If runs that begin halfway are as "
         "noisy as runs from the start, the variance changes with the text and not with time.",
-        over_time, {"characters": (2_000, 1_000_000, 10_000_000), "seeds": (2, 3, 3), "runs": (8, 100, 100),
+        over_time, {"characters": (1_000, 1_000_000, 10_000_000), "seeds": (2, 3, 3), "runs": (8, 100, 100),
                    "steps": (40, 10_000, 10_000)}, minutes=(1, 10, 100), metric=RELATIVE, along="characters"),
     Item("uoro/variance-width", "Relative variance and the number of units (fig. 3.1b)",
         "Untrained GRUs read 10 characters of the same text. The relative variance of UORO's gradient, over 100 runs, "
