@@ -148,7 +148,7 @@ def test_agent_resume_control_lost_environments():
     assert not identical(run("PPO", lost, 2)[0].network, run("PPO", half, 2)[0].network)
 
 
-@laws
+@pytest.mark.parametrize("name", FAST)
 def test_agent_seeds_are_independent(name):
     agent, seeds = AGENTS[name].agent, [start(name, 0), start(name, 1)]
     static = eqx.filter(seeds[0], eqx.is_array, inverse=True)
