@@ -17,6 +17,7 @@ from farback.envs import (
     GaussianBandit,
     HighLow,
     Ladder,
+    MemoryStates,
     NoisyRecall,
     Pendulum,
     PreviousActionReward,
@@ -57,6 +58,12 @@ def keep_hint(memory, observation):
 def keep_sign(memory, observation):
     memory = memory + observation[0]
     return memory, jnp.sign(memory)[None]
+
+
+def write_sign(memory, observation):
+    """Keeps the sign in the memory of the environment, without one of its own."""
+    sign = jnp.sign(observation["memory"] + observation["observation"])
+    return memory, {"action": sign, "write": sign}
 
 
 def add_cues(env):
@@ -131,6 +138,7 @@ ROWS = [
     Row(Trials(TMaze(4, extra=3), 3), 21, None, always(1)),
     Row(PreviousActionReward(Trials(TabularMDP(3, 2, 4), 5)), 20),
     Row(PreviousActionReward(Trials(GaussianBandit(5), 10), none=False), 10),
+    Row(MemoryStates(HighLow(), 1), 25, Policy(None, write_sign)),
     Row(PreviousActionReward(Pendulum(speeds=False, dt=0.1, horizon=10)), 10),
 ]
 

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from env_table import ROWS
 
+from farback.algorithm import Timeline
+from farback.cli.watch import describe, show_timeline
 from farback.envs import Curriculum, NoisyRecall, PreviousActionReward, Target, TMaze
 from farback.envs.text import WIDTH, track
 
@@ -57,3 +59,22 @@ def test_a_long_track_is_shortened():
     assert [len(line) for line in lines] == 3 * [WIDTH]
     assert [line.index("●") for line in lines] == [0, WIDTH - 1, WIDTH - 1]
     assert track(-3, 4) == "●···"
+
+
+ACTIONS = {
+    "one choice": (jnp.array([2, 1]), "2", 2),
+    "choices": (jnp.array([[2, 0], [1, 1]]), "2 0", [2, 0]),
+    "numbers": (jnp.array([[0.25, -1.0], [0.0, 0.0]]), "0.25 -1", [0.25, -1]),
+    "a number": (jnp.array([0.25, 0.5]), "0.25", 0.25),
+    "a structure": ({"action": jnp.array([3, 1]), "write": jnp.array([[0.5], [0.0]])}, "3 | 0.5", [3, 0.5]),
+}
+
+
+@pytest.mark.parametrize(("action", "text", "listed"), ACTIONS.values(), ids=ACTIONS)
+def test_actions_of_every_structure_are_shown(action, text, listed, capsys):
+    none = jnp.zeros(2, bool)
+    timeline = Timeline(none, none, jnp.zeros((2, 1)), action, jnp.zeros((2, 1)), {})
+    show_timeline(timeline, ["here", "there"], "", acts=True)
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "here" in line.split()]
+    assert line.partition("here")[2].strip() == text
+    assert describe(timeline, ["here", "there"], acts=True)[0]["action"] == listed

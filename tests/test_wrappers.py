@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from env_table import Policy, returns, write_sign
+from env_table import Row as EnvRow
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Sequence, Tuple
 
 from farback.envs import (
@@ -18,7 +20,9 @@ from farback.envs import (
     Feedback,
     Gymnasium,
     GymVectorEnv,
+    HighLow,
     Ladder,
+    MemoryStates,
     NoisyRecall,
     Pendulum,
     PreviousActionReward,
@@ -34,6 +38,7 @@ GOAL = NoisyRecall(9)
 CURRICULUM = Curriculum(GOAL, "length", 5, 2, threshold=-20.0, episodes=1)
 """Every episode masters its level."""
 MAZES = Curriculum(TMaze(4), "corridor", 2, 1, threshold=-20.0, episodes=1)
+REMEMBERED = MemoryStates(TMaze(3), 1, bound=5.0)
 
 
 class Row(NamedTuple):
@@ -46,6 +51,7 @@ class Row(NamedTuple):
 
 
 OBSERVED = ("observation_space", "memoryless")
+WRITTEN = (*OBSERVED, "action_space")
 TRIALS = ("observation_space", "max_episode_steps", "optimum", "memoryless", "random")
 WRAPPERS = [
     Row(PreviousActionReward(env), env, PreviousActionReward(env), OBSERVED)
@@ -56,6 +62,11 @@ WRAPPERS = [
     Row(Trials(Bandit(3), 4), Bandit(3), Trials(Bandit(3), 4), TRIALS),
     Row(PreviousActionReward(CURRICULUM), GOAL, PreviousActionReward(GOAL), OBSERVED),
     Row(PreviousActionReward(Trials(TMaze(3), 2)), TMaze(3), PreviousActionReward(Trials(TMaze(3), 2)), TRIALS),
+    Row(MemoryStates(HighLow(3), 2), HighLow(3), MemoryStates(HighLow(3), 2), WRITTEN),
+    Row(MemoryStates(CURRICULUM, 2), GOAL, MemoryStates(GOAL, 2), WRITTEN),
+    Row(PreviousActionReward(REMEMBERED), TMaze(3), PreviousActionReward(REMEMBERED), WRITTEN),
+    Row(Trials(REMEMBERED, 2), TMaze(3), Trials(REMEMBERED, 2), (*TRIALS, "action_space")),
+    Row(MemoryStates(Trials(MAZES, 2), 1), TMaze(4), MemoryStates(Trials(TMaze(4), 2), 1), (*TRIALS, "action_space")),
     Row(Trials(CURRICULUM, 3), GOAL, Trials(GOAL, 3), TRIALS),
     Row(Trials(PreviousActionReward(MAZES), 2), TMaze(4), Trials(PreviousActionReward(TMaze(4)), 2), TRIALS),
     Row(PreviousActionReward(Trials(CURRICULUM, 3)), GOAL, PreviousActionReward(Trials(GOAL, 3)), TRIALS),
@@ -75,7 +86,7 @@ def rollout(env, key, steps, action=None):
     """Returns the states before each of some steps of random actions, or of one, and the feedback."""
 
     def one(state, key):
-        chosen = sample(env.action_space, key) if action is None else jnp.asarray(action)
+        chosen = sample(env.action_space, key) if action is None else jax.tree.map(jnp.asarray, action)
         following, feedback = env.auto_step(state, chosen)
         return following, (state, feedback)
 
@@ -342,12 +353,86 @@ def test_previous_action_and_reward_of_a_named_environment_are_observed():
     check(dataclasses.replace(env, none=False), steps=30)
 
 
+def memories(env, write, steps=12):
+    """The memory, `first` and `last` of each step of copies whose action at step t writes `write(t)`."""
+
+    def one(states, time):
+        memory = jax.vmap(env.observe)(states.state)["memory"]
+        action = jax.vmap(lambda key: sample(env.action_space["action"], key))(jax.random.split(jax.random.key(time), 3))
+        action = {"action": action, "write": jnp.broadcast_to(write(time), (3, env.size))}
+        return jax.vmap(env.auto_step)(states, action)[0], (memory, states.first, states.last)
+
+    states = jax.vmap(env.auto_reset)(jax.vmap(jax.random.key)(5 + jnp.arange(3)))
+    return jax.tree.map(np.asarray, jax.jit(lambda: jax.lax.scan(one, states, jnp.arange(steps)))()[1])
+
+
+def growing(time):
+    return 0.01 * jnp.asarray(1 + time, float) * jnp.array([1.0, -1.0])
+
+
+MEMORIES = {
+    "in JAX": lambda: MemoryStates(TMaze(3, extra=2), 2),
+    "hosted": lambda: MemoryStates(hosted(TMaze(3, extra=2)), 2),
+    "in another": lambda: MemoryStates(PreviousActionReward(TMaze(3, extra=2)), 2),
+}
+
+
+@pytest.mark.parametrize("make", MEMORIES.values(), ids=MEMORIES)
+def test_memory_is_the_write_of_the_step_before_and_0_at_the_start_of_an_episode(make):
+    memory, first, last = memories(make(), growing)
+    assert first[1:].any()
+    assert last.any(), "the memory of a last observation is tested too"
+    written = np.stack([np.zeros(2), *(growing(time) for time in range(11))])[:, None]
+    np.testing.assert_allclose(memory, np.where(first[..., None], 0, written), rtol=1e-12)
+
+
+@pytest.mark.parametrize("bound", [0.5, 1.0, 1e6])
+def test_memory_is_clipped_to_its_bound(bound):
+    env = MemoryStates(HighLow(4), 2, bound)
+    memory, first, _ = memories(env, lambda time: bound * jnp.array([3.0, -0.5]))
+    np.testing.assert_allclose(memory[~first], np.broadcast_to([bound, -bound / 2], memory[~first].shape))
+    assert env.observation_space["memory"] == env.action_space["write"] == Box(-bound, bound, (2,))
+
+
+def test_memory_lasts_for_a_trial_or_for_an_episode():
+    def written(env, memory):
+        """The memories of a trial of two episodes of two steps, each of which writes 1."""
+        action = jax.tree.map(jnp.ones_like, sample(env.action_space, jax.random.key(0)))
+        state = rollout(env, jax.random.key(0), 5, action)[0]
+        return memory(jax.vmap(env.observe)(state.state)).ravel().tolist()
+
+    episodes = written(Trials(MemoryStates(HighLow(2), 1), 2), lambda seen: seen["observation"]["memory"])
+    trial = written(MemoryStates(Trials(HighLow(2), 2), 1), lambda seen: seen["memory"])
+    assert (episodes, trial) == ([0, 1, 0, 1, 0], [0, 1, 1, 1, 1])
+
+
+def without_write(memory, observation):
+    memory, action = write_sign(memory, observation)
+    return memory, {**action, "write": jnp.zeros_like(action["write"])}
+
+
+def test_a_memoryless_policy_that_writes_the_sign_reaches_the_optimum():
+    row = EnvRow(MemoryStates(HighLow(), 1), 25)
+    assert returns(row, Policy(None, write_sign)) == (1.0, 0.0)
+    mean, error = returns(row, Policy(None, without_write))
+    assert abs(mean) < 5 * error + 1e-6, "control: without the write, the sign is lost"
+
+
+def test_memory_states_without_room_are_refused():
+    with pytest.raises(InputError, match=r"MemoryStates\(size=0\): .*give size >= 1, or the environment itself"):
+        MemoryStates(TMaze(3), 0)
+    for bound in (0.0, -1.0, math.inf, math.nan):
+        with pytest.raises(InputError, match=rf"MemoryStates\(bound={bound}\): .*give a positive, finite bound"):
+            MemoryStates(TMaze(3), 1, bound)
+
+
 @pytest.mark.parametrize(
     "wrap",
     [
         lambda env: Trials(env, 3),
         lambda env: Curriculum(env, "length", 1, 1, 0.0),
         lambda env: Trials(PreviousActionReward(env), 3),
+        lambda env: Trials(MemoryStates(env, 2), 3),
     ],
 )
 def test_wrappers_that_reset_a_hosted_environment_are_refused(wrap):

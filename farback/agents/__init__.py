@@ -2,6 +2,11 @@
 
 from farback.agents.actor_critic_policy import ActorCriticPolicy as ActorCriticPolicy
 from farback.agents.base import AbstractAgent as AbstractAgent
+from farback.agents.exploration import AbstractExploration as AbstractExploration
+from farback.agents.exploration import EpsilonGreedy as EpsilonGreedy
+from farback.agents.exploration import GaussianNoise as GaussianNoise
+from farback.agents.exploration import NoExploration as NoExploration
+from farback.agents.exploration import OrnsteinUhlenbeck as OrnsteinUhlenbeck
 from farback.agents.networks import ActorCritic as ActorCritic
 from farback.agents.networks import ActorCriticNetwork as ActorCriticNetwork
 from farback.agents.on_policy import AbstractOnPolicyAgent as AbstractOnPolicyAgent

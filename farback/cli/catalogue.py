@@ -8,7 +8,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from farback.agents import AbstractOnPolicyAgent, AbstractPsi
+from farback.agents import AbstractExploration, AbstractOnPolicyAgent, AbstractPsi
 from farback.cell import AbstractCell
 from farback.cells.initialisers import AbstractGates, AbstractWeights
 from farback.cli.console import Json
@@ -35,6 +35,7 @@ KINDS = {
     "estimators": (AbstractEstimator,),
     "agents": (AbstractOnPolicyAgent,),
     "psi": (AbstractPsi,),
+    "exploration": (AbstractExploration,),
     "schedules": (LinearSchedule,),
     "selectors": (AbstractTargetSelector,),
     "detectors": (AbstractDetector,),

@@ -122,7 +122,7 @@ def show_timeline(timeline: Timeline, lines: Sequence[str], title: str, acts: bo
             ("›" if timeline.first[step] else " ") + ("◆" if timeline.cue[step] else " "),
             str(step),
             lines[step],
-            *([_action(np.asarray(timeline.output)[step])] if acts else []),
+            *([_action(timeline.output, step)] if acts else []),
             *shown,
             _shade(held[step]),
         )
@@ -137,9 +137,10 @@ def _listed(values: Any) -> list[Any]:
     return np.concatenate([leaf.reshape(len(leaf), -1) for leaf in leaves], axis=1).tolist()
 
 
-def _action(output: np.ndarray) -> str:
-    """Returns an action as text."""
-    return str(int(output)) if np.issubdtype(output.dtype, np.integer) else " ".join(f"{value:.2g}" for value in output)
+def _action(output: Any, step: int) -> str:
+    """Returns the action of a step as text, with a bar between the arrays of a structure."""
+    arrays = [np.ravel(np.asarray(leaf)[step]) for leaf in jax.tree.leaves(output)]
+    return " | ".join(" ".join(f"{one:.2g}" if array.dtype.kind == "f" else str(one) for one in array) for array in arrays)
 
 
 def _shade(values: np.ndarray) -> Text:

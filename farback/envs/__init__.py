@@ -23,6 +23,7 @@ from farback.envs.tabular_mdp import TabularMDP as TabularMDP
 from farback.envs.target import Target as Target
 from farback.envs.tmaze import TMaze as TMaze
 from farback.envs.wrappers.curriculum import Curriculum as Curriculum
+from farback.envs.wrappers.memory_states import MemoryStates as MemoryStates
 from farback.envs.wrappers.previous_action_reward import PreviousActionReward as PreviousActionReward
 from farback.envs.wrappers.trials import Trials as Trials
 

@@ -12,7 +12,7 @@ import jax
 from jaxtyping import PRNGKeyArray
 
 from farback import agents, cells, encoders, envs, estimators, memup, strategies, tasks
-from farback.agents import AbstractOnPolicyAgent, AbstractPsi
+from farback.agents import AbstractExploration, AbstractOnPolicyAgent, AbstractPsi
 from farback.cell import AbstractCell, output_size
 from farback.cells import initialisers
 from farback.cells.initialisers import AbstractGates, AbstractWeights
@@ -37,6 +37,7 @@ KINDS: dict[type, tuple[Any, ...]] = {
     AbstractEstimator: (estimators,),
     AbstractOnPolicyAgent: (agents,),
     AbstractPsi: (agents,),
+    AbstractExploration: (agents,),
     AbstractTargetSelector: (memup,),
     AbstractDetector: (memup,),
     AbstractStrategy: (strategies,),

@@ -32,8 +32,9 @@ class Gymnasium(AbstractEnv):
     autoreset mode have that step too. With other modes, the copy takes a step of a hidden episode there, and is then reset
     by `options={"reset_mask": ...}`: one more reset per episode.
 
-    The host resets and steps it as a whole, by `auto_reset` and `auto_step`. `PreviousActionReward(Gymnasium(...))` works.
-    Wrappers that call its `reset` or `step`, such as `Trials` and `Curriculum`, do not: use Gymnasium's own wrappers.
+    The host resets and steps it as a whole, by `auto_reset` and `auto_step`. `PreviousActionReward(Gymnasium(...))` and
+    `MemoryStates(Gymnasium(...), 4)` work. Wrappers that call its `reset` or `step`, such as `Trials` and `Curriculum`, do
+    not: use Gymnasium's own wrappers.
 
     **Arguments:**
 
