@@ -25,7 +25,7 @@ from farback.types import InputError
 BLOCK = 2**20
 """The bytes of a block. It is part of the format of checkpoints."""
 NAME = re.compile("[0-9a-f]{64}")
-Bytes = UInt8[np.ndarray, " bytes"]
+Bytes = UInt8[np.ndarray, " _"]
 
 
 class Blocks:
@@ -58,7 +58,7 @@ class Blocks:
         self._trusted |= new.keys()
         return names
 
-    def load(self, names: Sequence[str], size: int) -> Bytes:
+    def load(self, names: Sequence[Any], size: int) -> Bytes:
         """Returns the bytes of an array. Raises `DamagedError` if one has changed."""
         _check_names(names)
         data = np.empty(size, np.uint8)
@@ -70,7 +70,7 @@ class Blocks:
             list(pool.map(self._fill, names, pieces))
         return data
 
-    def verify(self, names: Sequence[str]) -> None:
+    def verify(self, names: Sequence[Any]) -> None:
         """Reads the blocks that this object has not written or verified yet. Raises `DamagedError` if one has changed."""
         _check_names(names)
         if new := set(names) - self._trusted:

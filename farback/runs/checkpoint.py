@@ -6,8 +6,8 @@
     payload                    the arrays in the header's order, little-endian, in C order
     32 bytes                   SHA-256 of everything before, in every version
 
-In format 2, the header lists the blocks of each array of more than `BLOCK` bytes, and the payload lacks these arrays. Blocks
-are files that checkpoints share: see `farback.runs.blocks`. A checkpoint without such arrays has format 1.
+In format 2, the header lists the blocks of each array of more than `BLOCK` bytes, and the payload lacks these arrays.
+Blocks are files that checkpoints share: see `farback.runs.blocks`. A checkpoint without such arrays has format 1.
 
 A checkpoint is written to a temporary file beside its path, flushed to disk, and renamed. A path therefore names a whole
 checkpoint or none. Reading one executes and unpickles nothing.
@@ -234,7 +234,7 @@ def _leaves(path: Path) -> list[dict[str, Any]]:
             return []
 
 
-def _listed(about: list[dict[str, Any]]) -> list[str]:
+def _listed(about: list[dict[str, Any]]) -> list[Any]:
     return [name for leaf in about for name in leaf.get("blocks", ())]
 
 
