@@ -212,6 +212,14 @@ class TestDamage:
         checkpoints.write(checkpoints.path(2), tree, {})
         assert same(read(checkpoints.path(2), like(tree)), tree)
 
+    def test_a_deleted_block_is_written_again(self, tmp_path):
+        checkpoints, tree = Checkpoints(tmp_path), {"a": jnp.asarray(noise(3))}
+        for update, delete in enumerate((lambda path: path.unlink(), lambda path: shutil.rmtree(path.parent))):
+            checkpoints.write(checkpoints.path(2 * update), tree, {})
+            delete(block_of(checkpoints.path(2 * update), 1))
+            checkpoints.write(checkpoints.path(2 * update + 1), tree, {})
+            assert same(read(checkpoints.path(2 * update + 1), like(tree)), tree)
+
     def test_a_checkpoint_that_another_process_deletes_is_no_damage(self, tmp_path, monkeypatch):
         """A reader has read the checkpoint when the training process deletes it and its blocks."""
         checkpoints, before = Checkpoints(tmp_path, keep=1), Blocks.verify

@@ -9,6 +9,7 @@ files that no checkpoint lists, and the next process deletes them. Every block i
 """
 
 import hashlib
+import os
 import re
 from collections.abc import Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
@@ -48,11 +49,11 @@ class Blocks:
         pieces = _pieces(data)
         with ThreadPoolExecutor() as pool:
             names = list(pool.map(_name, pieces))
-            new = {name: piece for name, piece in zip(names, pieces, strict=True) if name not in self._trusted}
-            if new:
-                if not self.exist():
-                    self.directory.mkdir()
-                    sync_directory(self.directory.parent)
+            if not self.exist():
+                self.directory.mkdir()
+                sync_directory(self.directory.parent)
+            self._trusted &= set(os.listdir(self.directory))
+            if new := {name: piece for name, piece in zip(names, pieces, strict=True) if name not in self._trusted}:
                 list(pool.map(lambda name: replace(self.directory / name, [new[name].data]), new))
                 sync_directory(self.directory)
         self._trusted |= new.keys()
