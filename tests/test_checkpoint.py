@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from farback import InputError
-from farback.runs.checkpoint import DIGEST, Checkpoints, DamagedError, facts, read, write
+from farback.runs.checkpoint import DIGEST, FORMAT, Checkpoints, DamagedError, facts, read, write
 from farback.runs.files import write_atomically
 
 
@@ -70,9 +70,9 @@ def test_a_flipped_bit_or_a_cut_is_found(tmp_path):
 def test_a_newer_format_is_refused_with_the_remedy(tmp_path):
     path, tree = tmp_path / "1.farback", state()
     write(path, tree, {})
-    newer = path.read_bytes()[:-DIGEST].replace(b"farback checkpoint 1\n", b"farback checkpoint 2\n", 1)
+    newer = path.read_bytes()[:-DIGEST].replace(b"farback checkpoint 1\n", f"farback checkpoint {FORMAT + 1}\n".encode(), 1)
     path.write_bytes(newer + hashlib.sha256(newer).digest())
-    with pytest.raises(InputError, match=r"newer Farback, in format 2.*pip install --upgrade farback"):
+    with pytest.raises(InputError, match=r"newer Farback, in format 3.*pip install --upgrade farback"):
         read(path, like(tree))
 
 

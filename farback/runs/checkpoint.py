@@ -6,6 +6,9 @@
     payload                    the arrays in the header's order, little-endian, in C order
     32 bytes                   SHA-256 of everything before, in every version
 
+In format 2, the header lists the blocks of each array of more than `BLOCK` bytes, and the payload lacks these arrays.
+Blocks are files that checkpoints share: see `farback.runs.blocks`. A checkpoint without such arrays has format 1.
+
 A checkpoint is written to a temporary file beside its path, flushed to disk, and renamed. A path therefore names a whole
 checkpoint or none. Reading one executes and unpickles nothing.
 """
@@ -14,19 +17,21 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from farback.runs.files import write_atomically
+from farback.runs.blocks import BLOCK, Blocks
+from farback.runs.files import DamagedError, write_atomically
 from farback.types import InputError
 
-FORMAT = 1
+FORMAT = 2
 DIGEST = hashlib.sha256().digest_size
 SUFFIX = ".farback"
 KEY = str(jax.eval_shape(lambda: jax.random.key(0)).dtype)
@@ -34,27 +39,40 @@ Facts = dict[str, Any]
 """The facts that a checkpoint states about itself, as JSON."""
 
 
-class DamagedError(Exception):
-    """The bytes of a checkpoint differ from those that were written."""
+def write(path: Path, tree: PyTree, facts: Facts, blocks: Blocks | None = None) -> None:
+    """Writes the arrays of a tree and facts about them, atomically.
 
+    **Arguments:**
 
-def write(path: Path, tree: PyTree, facts: Facts) -> None:
-    """Writes the arrays of a tree and facts about them, atomically."""
-    leaves = named_leaves(tree)
-    about = [{"name": name, "dtype": str(leaf.dtype), "shape": list(leaf.shape)} for name, leaf in leaves]
+    - `blocks`: the blocks of the checkpoints beside this one, of which it writes those that are new. By default it trusts
+      no block on disk, and writes all of its own.
+    """
+    blocks = blocks or Blocks(path.parent)
+    about, payload = [], []
+    for name, leaf in named_leaves(tree):
+        data = np.ascontiguousarray(_plain(leaf)).reshape(-1).view(np.uint8)
+        about.append({"name": name, "dtype": str(leaf.dtype), "shape": list(leaf.shape)})
+        if data.size > BLOCK:
+            about[-1]["blocks"] = blocks.store(data)
+        else:
+            payload.append(data.data)
+    version = FORMAT if any("blocks" in leaf for leaf in about) else 1
     header = json.dumps({"leaves": about, "facts": facts}).encode()
-    pieces = [f"farback checkpoint {FORMAT}\n".encode(), len(header).to_bytes(8, "little"), header]
-    pieces += [np.ascontiguousarray(_plain(leaf)).view(np.uint8).data for _, leaf in leaves]
+    pieces = [f"farback checkpoint {version}\n".encode(), len(header).to_bytes(8, "little"), header, *payload]
     digest = hashlib.sha256()
     for piece in pieces:
         digest.update(piece)
     write_atomically(path, [*pieces, digest.digest()])
 
 
-def read(path: Path, like: PyTree) -> PyTree:
+def read(path: Path, like: PyTree, blocks: Blocks | None = None) -> PyTree:
     """Reads the arrays of a checkpoint into a tree of the structure, shapes and dtypes of `like`.
 
-    Raises `DamagedError` if a byte of the file has changed, and `InputError` if it holds another state.
+    Raises `DamagedError` if a byte of the file or of its blocks has changed, and `InputError` if it holds another state.
+
+    **Arguments:**
+
+    - `blocks`: the blocks of the checkpoints beside this one; it notes which ones are whole.
     """
     about, _, payload = _open(path)
     wanted = dict(named_leaves(like))
@@ -67,16 +85,32 @@ def read(path: Path, like: PyTree) -> PyTree:
                 f"'{path}' holds {stored} at {name}, but this run has {expected}: it belongs to another model or "
                 f"algorithm. Restore config.json, or give another directory."
             )
+    blocks = blocks or Blocks(path.parent)
     arrays, start = {}, 0
     for leaf in about:
-        data, start = _cut(payload, start, leaf)
-        arrays[leaf["name"]] = jax.random.wrap_key_data(data) if leaf["dtype"] == KEY else data
+        dtype, shape = _layout(leaf)
+        size = dtype.itemsize * math.prod(shape)
+        if "blocks" in leaf:
+            with _damage_of(path):
+                data = blocks.load(leaf["blocks"], size)
+        else:
+            data, start = payload[start : start + size], start + size
+        array = jnp.asarray(np.frombuffer(data, dtype).reshape(shape))
+        arrays[leaf["name"]] = jax.random.wrap_key_data(array) if leaf["dtype"] == KEY else array
     return jax.tree.unflatten(jax.tree.structure(like), [arrays[name] for name in wanted])
 
 
-def facts(path: Path) -> Facts:
-    """Reads the facts of a checkpoint; raises as `read` does."""
-    return _open(path)[1]
+def facts(path: Path, blocks: Blocks | None = None) -> Facts:
+    """Reads the facts of a checkpoint; raises as `read` does.
+
+    **Arguments:**
+
+    - `blocks`: the blocks of the checkpoints beside this one, of which it verifies those that it has not verified yet.
+    """
+    about, found, _ = _open(path)
+    with _damage_of(path):
+        (blocks or Blocks(path.parent)).verify(_listed(about))
+    return found
 
 
 def check_record(path: Path, facts: Facts, record: Facts, *, whole: bool = True) -> None:
@@ -111,7 +145,7 @@ def named_leaves(tree: PyTree) -> list[tuple[str, Any]]:
     return [(jax.tree_util.keystr(path), leaf) for path, leaf in jax.tree.leaves_with_path(tree)]
 
 
-class Checkpoints(NamedTuple):
+class Checkpoints:
     """The checkpoints of a run, named by the number of updates done.
 
     **Arguments:**
@@ -120,8 +154,9 @@ class Checkpoints(NamedTuple):
     - `keep`: the number of newest checkpoints to keep, beside the best one.
     """
 
-    directory: Path
-    keep: int = 3
+    def __init__(self, directory: Path, keep: int = 3):
+        self.directory, self.keep = directory, keep
+        self.blocks = Blocks(directory)
 
     def path(self, update: int) -> Path:
         """Returns the path of the checkpoint after an update."""
@@ -134,23 +169,38 @@ class Checkpoints(NamedTuple):
 
     def whole(self, damaged: Callable[[Path, DamagedError], None]) -> dict[Path, Facts]:
         """Returns the whole checkpoints, newest first, with their facts; calls `damaged` for each of the others."""
+        self.blocks.distrust()
         found = {}
         for path in self.paths():
             try:
-                found[path] = facts(path)
+                found[path] = facts(path, self.blocks)
             except FileNotFoundError:  # deleted by a process that trains here
                 continue
             except DamagedError as error:
                 damaged(path, error)
         return found
 
+    def write(self, path: Path, tree: PyTree, facts: Facts) -> None:
+        """Writes a checkpoint, as `farback.runs.checkpoint.write` does. If that fails, its blocks are deleted."""
+        try:
+            write(path, tree, facts, self.blocks)
+        except OSError:
+            self.sweep()
+            raise
+
     def prune(self, scores: Mapping[Path, float]) -> None:
-        """Deletes all checkpoints but the newest `keep` and the one with the lowest score."""
+        """Deletes all checkpoints but the newest `keep` and the one with the lowest score, and sweeps."""
         paths = self.paths()
         best = min((path for path in paths if path in scores), key=lambda path: scores[path], default=None)
         for path in paths[self.keep :]:
             if path != best:
                 path.unlink(missing_ok=True)
+        self.sweep()
+
+    def sweep(self) -> None:
+        """Deletes the blocks that no checkpoint lists."""
+        if self.blocks.exist():
+            self.blocks.keep({name for path in self.paths() for name in _listed(_leaves(path))})
 
 
 def _open(path: Path) -> tuple[list[dict[str, Any]], Facts, memoryview]:
@@ -173,12 +223,36 @@ def _open(path: Path) -> tuple[list[dict[str, Any]], Facts, memoryview]:
     return header["leaves"], header["facts"], body[start + 8 + length :]
 
 
-def _cut(payload, start, leaf):
+def _leaves(path: Path) -> list[dict[str, Any]]:
+    """Reads what a checkpoint states about its arrays, unverified: nothing, if it is damaged, and so of no use."""
+    with path.open("rb") as file:
+        file.readline(64)
+        length = int.from_bytes(file.read(8), "little")
+        try:
+            return json.loads(file.read(min(length, path.stat().st_size)))["leaves"]
+        except (ValueError, LookupError):
+            return []
+
+
+def _listed(about: list[dict[str, Any]]) -> list[Any]:
+    return [name for leaf in about for name in leaf.get("blocks", ())]
+
+
+@contextmanager
+def _damage_of(path: Path) -> Generator[None, None, None]:
+    """Blames a checkpoint for a damaged block, unless the process that trains here has deleted both."""
+    try:
+        yield
+    except DamagedError as error:
+        if not path.exists():
+            raise FileNotFoundError(path) from None
+        raise DamagedError(f"'{path}' is damaged: {error}") from None
+
+
+def _layout(leaf: dict[str, Any]) -> tuple[np.dtype, tuple[int, ...]]:
     key = jax.random.key_data(jax.random.key(0))
     dtype, inner = (key.dtype, key.shape) if leaf["dtype"] == KEY else (jnp.dtype(leaf["dtype"]), ())
-    shape = (*leaf["shape"], *inner)
-    end = start + dtype.itemsize * math.prod(shape)
-    return jnp.asarray(np.frombuffer(payload[start:end], dtype).reshape(shape)), end
+    return dtype, (*leaf["shape"], *inner)
 
 
 def _plain(leaf) -> np.ndarray:

@@ -6,8 +6,18 @@ from pathlib import Path
 from typing import Any
 
 
+class DamagedError(Exception):
+    """The bytes of a file differ from those that were written."""
+
+
 def write_atomically(path: Path, pieces: Iterable[Any]) -> None:
     """Writes a file so that its path names either the new content or the old, at every moment."""
+    replace(path, pieces)
+    sync_directory(path.parent)
+
+
+def replace(path: Path, pieces: Iterable[Any]) -> None:
+    """Writes a file as `write_atomically` does, but leaves it to the caller to flush its name, once for many files."""
     beside = path.with_name(f".{path.name}.part")
     try:
         with open(beside, "wb") as file:
@@ -19,7 +29,6 @@ def write_atomically(path: Path, pieces: Iterable[Any]) -> None:
         beside.unlink(missing_ok=True)
         error.filename = error.filename or str(path)
         raise
-    sync_directory(path.parent)
 
 
 def sync_directory(directory: Path) -> None:

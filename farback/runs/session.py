@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from farback.ops.optimizers import halve
-from farback.runs.checkpoint import Checkpoints, DamagedError, check_record, named_leaves, read, write
+from farback.runs.checkpoint import Checkpoints, DamagedError, check_record, named_leaves, read
 from farback.runs.files import sync_directory
 from farback.runs.listener import Listeners
 from farback.runs.log import Log, Row, means
@@ -71,6 +71,7 @@ class Session:
         sync_directory(self.checkpoints.directory.parent)
         if self.checkpoints.paths():
             self._restore()
+            self.checkpoints.sweep()
         else:
             if self.log.size:
                 raise InputError(
@@ -110,7 +111,7 @@ class Session:
         score = float(np.mean(self.recent)) if self.recent else None
         facts = {"record": self.record, "update": self.update, "log": self.log.size, "seconds": self.seconds}
         path = self.checkpoints.path(self.update)
-        write(path, self.state, facts | {"score": score, "recent": self.recent})
+        self.checkpoints.write(path, self.state, facts | {"score": score, "recent": self.recent})
         self._remember(path, score)
         self.checkpoints.prune(self.scores)
         self.saved, self.saved_at = self.update, time.perf_counter()
@@ -126,7 +127,7 @@ class Session:
         if not whole:
             raise InputError(f"'{self.checkpoints.directory}' has no whole checkpoint: train in another directory.")
         path, facts = next(iter(whole.items()))
-        self.state = read(path, self.program.like)
+        self.state = read(path, self.program.like, self.checkpoints.blocks)
         self.log.cut(facts["log"])
         self.update = self.saved = facts["update"]
         self.seconds, self.recent = facts["seconds"], facts.get("recent", [])
