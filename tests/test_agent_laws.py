@@ -18,16 +18,20 @@ from tiny_envs import Parts, Picture
 from farback import encoders
 from farback.acting import rollout
 from farback.agents import (
+    DQN,
     GAE,
     PPO,
     TRPO,
     AbstractAgent,
+    AbstractOnPolicyAgent,
     ActorCriticNetwork,
     EpisodeReturn,
+    EpsilonGreedy,
     ImmediateReward,
     NStep,
     OptimalBaseline,
     PolicyGradient,
+    QNetwork,
     RewardToGo,
 )
 from farback.cells import GRU, MLP, RTU, Chain, Frozen, FrozenEncoder, SkipConcat
@@ -70,17 +74,30 @@ def make(agent, env=MAZE, cell=GRU8, estimator=BPTT(), window=9, shared=False, e
     return agent(env, network, estimator, optax.adam(1e-2), num_envs=8, window=window, **more)
 
 
+def make_dqn(env=MAZE, cell=GRU8, encoder=None, quantiles=1, window=9, sequence_length=9, **more):
+    network = QNetwork(cell, encoder, dueling=quantiles > 1, quantiles=quantiles)
+    sizes = {"num_envs": 8, "window": window, "sequence_length": sequence_length, "buffer_size": 4_000, "batch_size": 16}
+    explore = EpsilonGreedy(LinearSchedule(1.0, 0.1, 60))
+    return DQN(env, network, optimizer=optax.adam(1e-2), exploration=explore, learning_starts=144, **(sizes | more))
+
+
+POLICY, VALUE = {"losses/policy_loss", "losses/entropy"}, {"losses/value_loss", "losses/explained_variance"}
+TD = {"losses/td_error", "charts/q_values"}
+
+
 class Row(NamedTuple):
-    """An agent, the mean return that it reaches within a number of updates, and whether it learns a value."""
+    """An agent, the mean return that it reaches in a number of updates, its own metrics, and its error of a wrong head."""
 
     agent: AbstractAgent
     reaches: float = 2.25  # half way from a policy without memory to the optimum of the maze
     updates: int = 150
-    value: bool = True
+    metrics: set[str] = POLICY | VALUE
+    refuses: str = r"The policy's output is .* but the action space"
 
 
 PPO2 = functools.partial(PPO, epochs=2, minibatches=2)
 TUNE = LinearSchedule(0.05, 0.0, 50)
+NOT_DISCRETE = r"The network's output is .* but DQN needs|not Discrete"
 MEMUP = functools.partial(MemUPAgent, agent=PPO2, memory_window=1, batch_size=8)
 AGENTS = {
     "PG-return": Row(make(PolicyGradient, psi=EpisodeReturn())),
@@ -100,10 +117,18 @@ AGENTS = {
     "PPO-continuous-RTRL": Row(make(PPO2, Target(horizon=4), RTU8, RTRL(exact_encoder=False), encoder=MLP8), 0.9),
     "TRPO": Row(make(TRPO)),
     "TRPO-image-frozen": Row(make(TRPO, Picture(), MLP16, encoder=CONV, memory=frozen), 0.7),
-    "OptimalBaseline": Row(make(OptimalBaseline), value=False),
+    "OptimalBaseline": Row(make(OptimalBaseline), metrics=POLICY),
     "MemUPAgent": Row(make(MEMUP, cell=reader, shared=True)),
     "MemUPAgent-image": Row(make(MEMUP, Picture(), reader, encoder=fixed, shared=True, passes=2), 0.75),
+    "DQN": Row(make_dqn(), metrics=TD, refuses=NOT_DISCRETE),
+    "DQN-image": Row(make_dqn(Picture(), encoder=CONV, sequence_length=3), 0.75, metrics=TD, refuses=NOT_DISCRETE),
+    "QR-DQN-R2D2": Row(
+        make_dqn(quantiles=8, prioritized=True, burn_in=2, n_step=3, sequence_length=5, value_rescaling=True),
+        metrics=TD,
+        refuses=NOT_DISCRETE,
+    ),
 }
+ON_POLICY = [name for name, row in AGENTS.items() if isinstance(row.agent, AbstractOnPolicyAgent | MemUPAgent)]
 
 
 @pytest.fixture(autouse=True)
@@ -112,7 +137,7 @@ def _optax_promotes():
         yield
 
 
-FAST = ("PG-GAE", "PPO", "TRPO", "OptimalBaseline", "MemUPAgent")
+FAST = ("PG-GAE", "PPO", "TRPO", "OptimalBaseline", "MemUPAgent", "DQN")
 laws = pytest.mark.parametrize("name", slow_except(FAST, AGENTS), scope="module")  # all laws of an agent follow each other
 
 
@@ -170,16 +195,15 @@ def test_agent_seeds_are_independent(name):
 @laws
 def test_agent_stays_finite_and_reports_its_metrics(name):
     state, outcomes = run(name, start(name), 3)
+    row = AGENTS[name]
     assert all(np.isfinite(leaf).all() for leaf in arrays(state) if leaf.dtype.kind == "f")
     for outcome in outcomes:
         assert np.isfinite(outcome.loss)
         assert all(np.isfinite(tally.total) and np.isfinite(tally.count) for tally in outcome.metrics.values())
     metrics = outcomes[-1].metrics
-    expected = {"losses/grad_norm", "losses/policy_loss", "losses/entropy", "episodic_return", "episodic_length"}
-    assert expected <= set(metrics)
+    assert row.metrics | {"losses/grad_norm", "episodic_return", "episodic_length"} <= set(metrics)
+    assert not ((POLICY | VALUE | TD) - row.metrics) & set(metrics)
     assert metrics["losses/grad_norm"].mean > 0
-    assert ("losses/explained_variance" in metrics) == AGENTS[name].value
-    assert ("losses/value_loss" in metrics) == AGENTS[name].value
 
 
 def mean_return(outcomes):
@@ -216,7 +240,7 @@ def test_agent_refuses_a_head_that_does_not_fit(name, actions):
     for field in dataclasses.fields(agent.env):
         object.__setattr__(other, field.name, getattr(agent.env, field.name))
     wrong = dataclasses.replace(agent, network=lambda env, *, key: agent.network(other, key=key))
-    with pytest.raises(InputError, match=r"The policy's output is .* but the action space"):
+    with pytest.raises(InputError, match=AGENTS[name].refuses):
         wrong.init(jax.random.key(0))
 
 
@@ -242,7 +266,7 @@ def replay_errors(agent):
     return errors
 
 
-@laws
+@pytest.mark.parametrize("name", slow_except(FAST[:-1], ON_POLICY), scope="module")
 def test_agent_ratio_is_one_on_the_first_pass(name):
     """Unrolled over a whole rollout, the network reproduces its stepwise outputs; with shifted parameters it does not."""
     agent, state = AGENTS[name].agent, run(name, start(name), 2)[0]

@@ -19,7 +19,7 @@ FLOORS = [
     {"step"},
     {"network", "algorithm"},
     {"cells", "estimators", "tasks", "envs"},
-    {"encoders", "heads", "acting"},
+    {"encoders", "heads", "acting", "replay"},
     {"learner"},
     {"segmentwise_artbp", "agents", "strategies"},
     {"memup"},

@@ -28,6 +28,14 @@ RUNS = {
         ENV
         | {"cell": "Chain(SkipConcat(GRU(3)), MLP(4))", "shared_memory": True, "agent": "PPO(epochs=1)", "batch_size": 2},
     ),
+    "dqn": ("dqn", ENV | {"buffer_size": 60, "batch_size": 3, "sequence_length": 4, "learning_starts": 24}),
+    "dqn-prioritized": (
+        "dqn",
+        ENV
+        | {"buffer_size": 60, "batch_size": 3, "sequence_length": 2, "learning_starts": 24, "burn_in": 1, "n_step": 2}
+        | {"prioritized": True, "importance_exponent": "LinearSchedule(0.4, 1.0, 5)", "quantiles": 3, "dueling": True}
+        | {"exploration": "EpsilonGreedy(LinearSchedule(1.0, 0.1, 5))"},
+    ),
     "ppo-curriculum": ("ppo", ENV | {"env": CURRICULUM, "window": 8}),
 }
 

@@ -2,6 +2,7 @@
 
 from farback.agents.actor_critic_policy import ActorCriticPolicy as ActorCriticPolicy
 from farback.agents.base import AbstractAgent as AbstractAgent
+from farback.agents.dqn import DQN as DQN
 from farback.agents.exploration import AbstractExploration as AbstractExploration
 from farback.agents.exploration import EpsilonGreedy as EpsilonGreedy
 from farback.agents.exploration import GaussianNoise as GaussianNoise
@@ -9,6 +10,8 @@ from farback.agents.exploration import NoExploration as NoExploration
 from farback.agents.exploration import OrnsteinUhlenbeck as OrnsteinUhlenbeck
 from farback.agents.networks import ActorCritic as ActorCritic
 from farback.agents.networks import ActorCriticNetwork as ActorCriticNetwork
+from farback.agents.off_policy import AbstractOffPolicyAgent as AbstractOffPolicyAgent
+from farback.agents.off_policy import OffPolicyState as OffPolicyState
 from farback.agents.on_policy import AbstractOnPolicyAgent as AbstractOnPolicyAgent
 from farback.agents.on_policy import AgentState as AgentState
 from farback.agents.on_policy import Rollout as Rollout
@@ -21,5 +24,8 @@ from farback.agents.psi import EpisodeReturn as EpisodeReturn
 from farback.agents.psi import ImmediateReward as ImmediateReward
 from farback.agents.psi import NStep as NStep
 from farback.agents.psi import RewardToGo as RewardToGo
+from farback.agents.q_network import QHead as QHead
+from farback.agents.q_network import QNetwork as QNetwork
+from farback.agents.q_policy import QPolicy as QPolicy
 from farback.agents.trpo import TRPO as TRPO
 from farback.ops.schedules import LinearSchedule as LinearSchedule

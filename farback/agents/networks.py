@@ -7,11 +7,10 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from farback.cell import AbstractCell, AbstractCompositeCell, State, output_size, unroll
-from farback.cells import SkipConcat, WeightNorm
-from farback.cells.chain import Chain
+from farback.agents.trunk import trunk
+from farback.cell import AbstractCell, AbstractCompositeCell, State, unroll
+from farback.cells import WeightNorm
 from farback.cells.weight_norm import NormalisedLinear
-from farback.encoders import Flatten, features_size
 from farback.envs.base import AbstractEnv
 from farback.heads import ActorCriticHead, ActorCriticOutput, PolicyHead
 from farback.network import AbstractEncoder, Network
@@ -107,23 +106,12 @@ class ActorCriticNetwork(eqx.Module):
     def __call__(self, env: AbstractEnv, *, key: PRNGKeyArray) -> Network | ActorCritic:
         cell_key, policy_key, value_key, own_key = jax.random.split(key, 4)
         space = env.observation_space
-        encoder, memory, size = self._trunk(space, cell_key)
+        encoder, memory, size = trunk(self, space, cell_key)
         layer = NormalisedLinear if isinstance(memory, WeightNorm) else lambda linear: linear
         policy = PolicyHead(size, env.action_space, key=policy_key)
         policy = eqx.tree_at(lambda head: head.linear, policy, replace_fn=layer)
         value = layer(eqx.nn.Linear(size, "scalar", key=value_key))
         if self.shared_memory:
             return Network(encoder, memory, ActorCriticHead(policy, value))
-        own_encoder, own_memory, _ = self._trunk(space, own_key)
+        own_encoder, own_memory, _ = trunk(self, space, own_key)
         return ActorCritic(Network(encoder, memory, policy), Network(own_encoder, own_memory, value))
-
-    def _trunk(self, space: Any, key: PRNGKeyArray) -> tuple[Any, AbstractCell, int]:
-        """Returns `(encoder, memory, output_size)`."""
-        encoder = Flatten(space) if self.encoder is None else self.encoder(space, key=jax.random.fold_in(key, 3))
-        size = features_size(encoder, space)
-        if self.memory is None:
-            cell = self.cell(size, key=key)
-            return encoder, cell, output_size(cell, size)
-        reader = SkipConcat(self.memory(size, key=jax.random.fold_in(key, 4)), stop_gradient=True)
-        cell = Chain(reader, self.cell(output_size(reader, size), key=key))
-        return encoder, cell, output_size(cell, size)

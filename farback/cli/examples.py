@@ -35,5 +35,10 @@ EXAMPLES = {
         "--env 'TMaze(8)' --cell 'Chain(SkipConcat(LRU(8)), MLP(16))' --shared-memory --agent 'PPO(epochs=1)' "
         "--passes 2 --window 9 --total-steps 10_000",
     ),
+    "dqn": (
+        "--env 'TMaze(10)' --cell 'GRU(16)' --sequence-length 12 --total-steps 20_000 "
+        "--exploration 'EpsilonGreedy(LinearSchedule(0.5, 0.05, 500))'",
+        "--env 'CartPole()' --cell 'MLP(32)' --sequence-length 1 --quantiles 16 --prioritized --total-steps 20_000",
+    ),
 }
 """Two commands for each algorithm; the tests run them."""

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 
-from farback.agents import PPO, TRPO, ActorCriticNetwork, OptimalBaseline, PolicyGradient
+from farback.agents import DQN, PPO, TRPO, ActorCriticNetwork, OptimalBaseline, PolicyGradient, QNetwork
 from farback.algorithm import AbstractAlgorithm
 from farback.learner import ReadoutNetwork, Supervised
 from farback.memup import MemUP, MemUPAgent, PredictorNetwork
@@ -37,6 +37,7 @@ ALGORITHMS = {
     "trpo": Registered(TRPO, ActorCriticNetwork),
     "optimal-baseline": Registered(OptimalBaseline, ActorCriticNetwork),
     "memup-agent": Registered(MemUPAgent, ActorCriticNetwork),
+    "dqn": Registered(DQN, QNetwork),
 }
 """The algorithms by the names of their commands."""
 

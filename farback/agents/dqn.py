@@ -1,0 +1,197 @@
+"""Deep Q-learning, with any memory: DQN, QR-DQN, and the ingredients of R2D2.
+
+References: Mnih et al., *Human-level control through deep reinforcement learning*, Nature 2015; van Hasselt, Guez and
+Silver, *Deep reinforcement learning with double Q-learning*, AAAI 2016; Dabney et al., *Distributional reinforcement
+learning with quantile regression*, AAAI 2018; Kapturowski et al., *Recurrent experience replay in distributed
+reinforcement learning* (R2D2), ICLR 2019.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+
+from farback.acting import Trajectory
+from farback.agents.exploration import AbstractExploration, EpsilonGreedy, NoExploration
+from farback.agents.off_policy import AbstractOffPolicyAgent, Improvement, Learner, check_off_policy, outputs, unrolled
+from farback.agents.q_network import require_discrete
+from farback.agents.q_policy import QExtras, QPolicy
+from farback.envs.base import AbstractEnv
+from farback.envs.spaces import sample
+from farback.estimators import BPTT, AbstractEstimator
+from farback.network import NetworkStep
+from farback.ops.optimizers import Optimizer, descend, descent_metrics
+from farback.ops.quantiles import quantile_loss
+from farback.ops.rescaling import rescale, unrescale
+from farback.ops.returns import RewardSequence, n_step
+from farback.ops.schedules import LinearSchedule, value_at
+from farback.step import Model
+from farback.types import InputError, Outcome, Tally, Window
+
+
+class QTargets(NamedTuple):
+    """The targets of a step: the action, samples of its return, and the weight of the step in the loss."""
+
+    action: Int[Array, "*steps"]
+    samples: Float[Array, "*steps samples"]
+    weight: Float[Array, "*steps"]
+
+
+class DQN(AbstractOffPolicyAgent):
+    """Deep Q-learning: learns the value of each action from windows of a replay.
+
+        y_t = r_t + … + γ^{n−1} r_{t+n−1} + γⁿ Q⁻(o_{t+n}, argmax_a Q(o_{t+n}, a)),      loss = mean_t L(y_t − Q(o_t, a_t))
+
+    L is Huber's loss, and Q⁻ the target network. If the network has several quantiles of each return, this is QR-DQN: L is
+    the quantile regression loss, and Q the mean of the quantiles.
+
+    With a recurrent cell, Q depends on the past, and windows begin with the stored memory. R2D2 is `burn_in=40,
+    sequence_length=80, n_step=5, prioritized=True, value_rescaling=True`, with `dueling=True` in the network.
+
+    **Arguments:**
+
+    - `env`: the environment, such as TMaze(20).
+    - `network`: the network, a maker `network(env, key=key)` such as a `QNetwork`.
+    - `estimator`: how credit passes through a window: BPTT(), TBPTT(k) or ARTBP(k).
+    - `optimizer`: the optimizer, such as adam(3e-3). In Python, an optax gradient transformation.
+    - `exploration`: how actions differ from the best ones, such as EpsilonGreedy(0.1).
+    - `num_envs`: the number of parallel copies of the environment.
+    - `window`: the time steps in each copy between two updates.
+    - `buffer_size`: the number of steps in the replay, over all copies.
+    - `batch_size`: the number of windows of a gradient step.
+    - `sequence_length`: the time steps of a window that are learnt.
+    - `burn_in`: the time steps before them, from which only the memory is recomputed.
+    - `n_step`: n, the number of rewards of a target.
+    - `learning_starts`: the number of steps in the replay, over all copies, before the first gradient step.
+    - `gradient_steps`: the number of gradient steps of an update.
+    - `gamma`: the discount γ of rewards: a number, or a LinearSchedule.
+    - `target_rate`: how far the target moves towards the network, 0 < τ <= 1; 1 copies the network.
+    - `target_period`: the gradient steps between two moves of the target.
+    - `double`: whether the network, rather than its target, chooses the best next action.
+    - `prioritized`: whether windows of large errors are drawn more often.
+    - `priority_exponent`: α, how much more often; 0 draws uniformly.
+    - `importance_exponent`: β, how far the weights of windows in the loss correct for this: a number, or a LinearSchedule.
+    - `value_rescaling`: whether values are rescaled by sign(x) (√(|x| + 1) − 1) + 0.001 x.
+    """
+
+    env: AbstractEnv
+    network: Callable[..., Model]
+    estimator: AbstractEstimator = BPTT()
+    optimizer: Optimizer = optax.adam(3e-3)
+    exploration: AbstractExploration = EpsilonGreedy(0.1)
+    num_envs: int = 8
+    window: int = 8
+    buffer_size: int = 100_000
+    batch_size: int = 32
+    sequence_length: int = 16
+    burn_in: int = 0
+    n_step: int = 1
+    learning_starts: int = 1_000
+    gradient_steps: int = 4
+    gamma: float | LinearSchedule = 0.99
+    target_rate: float = 0.01
+    target_period: int = 1
+    double: bool = True
+    prioritized: bool = False
+    priority_exponent: float = 0.6
+    importance_exponent: float | LinearSchedule = 0.4
+    value_rescaling: bool = False
+
+    def __check_init__(self):
+        check_off_policy(self)
+
+    def policy(self, network: Model) -> QPolicy:
+        return QPolicy(network, self.env, NoExploration())
+
+    def behaviour(self, network: Model) -> QPolicy:
+        return QPolicy(network, self.env, self.exploration)
+
+    @property
+    def first_action(self) -> int:
+        """The number of the first action, usually 0."""
+        return int(require_discrete(self.env, type(self).__name__).start)
+
+    def timeline_metrics(self, extras: QExtras) -> dict[str, Any]:
+        return {"charts/value": extras.value}
+
+    def init_optimizer(self, network: Model) -> PyTree:
+        return self.optimizer.init(eqx.filter(network, eqx.is_inexact_array))
+
+    def check_network(self, network: Model) -> None:
+        name = type(self).__name__
+        space = require_discrete(self.env, name)
+        seen = jax.eval_shape(lambda: sample(self.env.observation_space, jax.random.key(0)))
+        seen = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), seen)
+        found = jax.eval_shape(lambda: network.head(network.memory(network.memory.initial(), network.encoder(seen))[1]))
+        if not isinstance(found, jax.ShapeDtypeStruct) or len(found.shape) != 2 or found.shape[0] != space.n:
+            raise InputError(
+                f"The network's output is {found}, but {name} needs an array [{space.n} actions, quantiles]: make it with "
+                f"QNetwork(cell)."
+            )
+
+    def loss(
+        self, output: Float[Array, "actions quantiles"], target: QTargets
+    ) -> tuple[Float[Array, ""], dict[str, Tally]]:
+        """Returns `(loss, metrics)` of one step."""
+        quantiles = output[target.action - self.first_action]
+        if len(quantiles) == 1:
+            loss = optax.losses.huber_loss(quantiles[0], target.samples[0])
+        else:
+            loss = quantile_loss(quantiles, target.samples)
+        error = jnp.abs(jnp.mean(target.samples) - jnp.mean(quantiles))
+        metrics = {"losses/td_error": error, "charts/q_values": jnp.mean(quantiles)}
+        counted = (target.weight > 0).astype(loss.dtype)
+        return target.weight * loss, {name: Tally(counted * term, counted) for name, term in metrics.items()}
+
+    def improve(
+        self, learner: Learner, steps: Trajectory, weight: Float[Array, " batch"], key: PRNGKeyArray
+    ) -> Improvement:
+        network, begin, end = learner.network, self.burn_in, self.burn_in + self.sequence_length
+        memory = jax.tree.map(lambda leaf: leaf[:, 0], steps.extras)
+        ours, theirs = outputs(network, memory, steps), outputs(learner.target, memory, steps)
+        samples = self.return_samples(steps, ours, theirs)
+        learnt = jax.tree.map(lambda leaf: leaf[:, begin:end], steps)
+        active = (~learnt.last).astype(weight.dtype)
+        targets = QTargets(learnt.action, samples[:, begin:end], active * weight[:, None] / jnp.mean(active))
+        if begin:
+            memory = unrolled(network, memory, jax.tree.map(lambda leaf: leaf[:, :begin], steps))[0]
+        window = Window(learnt.first, learnt.observation, targets)
+        step = NetworkStep(self.loss)
+        carry = self.estimator.init(step, network, window, memory)
+        gradient, _, outcome = self.estimator.gradient(step, network, carry, window, key)
+        network, optimizer = descend(self.optimizer, network, learner.optimizer, gradient, outcome.loss)
+        metrics = outcome.metrics | descent_metrics(self.optimizer, gradient, learner.gradient_steps)
+        at = (learnt.action - self.first_action)[..., None]
+        chosen = jnp.take_along_axis(jnp.mean(ours[:, begin:end], axis=-1), at, axis=-1)[..., 0]
+        error = active * jnp.abs(jnp.mean(targets.samples, axis=-1) - chosen)
+        learner = Learner(network, learner.target, optimizer, learner.gradient_steps)
+        return Improvement(learner, Outcome(outcome.loss, metrics), error)
+
+    def return_samples(
+        self,
+        steps: Trajectory,
+        ours: Float[Array, "batch time actions quantiles"],
+        theirs: Float[Array, "batch time actions quantiles"],
+    ) -> Float[Array, "batch time-1 quantiles"]:
+        """Returns samples of the n-step return of each action taken:
+
+            r_t + … + γ^{n−1} r_{t+n−1} + γⁿ Z⁻(o_{t+n}, a*)
+
+        Z⁻ are the quantiles of the target network, and a* the best action by it or, with `double`, by the network.
+        """
+        best = jnp.argmax(jnp.mean(ours if self.double else theirs, axis=-1), axis=-1)
+        value = jnp.take_along_axis(theirs, best[..., None, None], axis=2)[:, :, 0]
+        value = unrescale(value) if self.value_rescaling else value
+        ended = steps.terminated | steps.truncated | steps.last
+
+        def one(reward, terminated, ended, value):
+            sequence = RewardSequence(reward[:-1], terminated[:-1], ended[:-1], value)
+            return n_step(sequence, value_at(self.gamma), self.n_step) + value[:-1]
+
+        over_samples = jax.vmap(one, in_axes=(None, None, None, 1), out_axes=1)
+        found = jax.vmap(over_samples)(steps.reward, steps.terminated, ended, value)
+        return rescale(found) if self.value_rescaling else found

@@ -1,0 +1,144 @@
+"""A replay buffer: the latest steps of parallel environments, in a ring within the state of a program."""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Int, PRNGKeyArray, PyTree
+
+from farback.ops.scatter import last_of_each
+from farback.types import InputError
+
+
+class WindowIndices(NamedTuple):
+    """Where windows lie in a replay.
+
+    - `slot`: the slot of each window.
+    - `start`: the position of its first step in the ring.
+    """
+
+    slot: Int[Array, " batch"]
+    start: Int[Array, " batch"]
+
+
+class Replay(eqx.Module):
+    """The latest `capacity` steps of each of several slots, such as the copies of an environment.
+
+        replay = Replay.empty(example, slots, capacity)
+        replay = replay.add(steps)                                       # steps[slot, time]
+        indices, window = replay.sample(key, batch, length)              # window[batch, time]
+        replay = replay.write(indices, memories, lambda steps: steps.extras.memory)
+
+    The steps are any pytree; arrays keep their dtypes, `uint8` images among them. A window is consecutive in time: it never
+    contains both the newest and the oldest step of the ring. Episodes may begin within it.
+
+    - `steps`: the ring; leading axes `[slot, time]`.
+    - `head`: the position of the next step that is added.
+    - `size`: the number of steps in each slot.
+    """
+
+    steps: PyTree[Array]
+    head: Int[Array, ""]
+    size: Int[Array, ""]
+
+    @classmethod
+    def empty(cls, example: PyTree, slots: int, capacity: int) -> "Replay":
+        """Returns a replay without steps.
+
+        **Arguments:**
+
+        - `example`: one step of one slot: arrays, or their shapes and dtypes.
+        - `slots`: the number of slots.
+        - `capacity`: the number of steps of each slot.
+        """
+        if slots < 1 or capacity < 1:
+            raise InputError(f"Replay(slots={slots}, capacity={capacity}): give at least 1 of each.")
+        if slots * capacity >= 2**31:
+            raise InputError(f"Replay(slots={slots}, capacity={capacity}): more than 2³¹ steps; give a smaller capacity.")
+        steps = jax.tree.map(lambda leaf: jnp.zeros((slots, capacity, *leaf.shape), leaf.dtype), example)
+        return cls(steps, jnp.zeros((), int), jnp.zeros((), int))
+
+    @property
+    def slots(self) -> int:
+        """The number of slots."""
+        return jax.tree.leaves(self.steps)[0].shape[0]
+
+    @property
+    def capacity(self) -> int:
+        """The number of steps that a slot has room for."""
+        return jax.tree.leaves(self.steps)[0].shape[1]
+
+    def add(self, steps: PyTree[Array]) -> "Replay":
+        """Returns the replay after more steps, leading axes `[slot, time]`. They overwrite the oldest ones."""
+        length = jax.tree.leaves(steps)[0].shape[1]
+        if length > self.capacity:
+            raise InputError(f"Replay.add: {length} steps do not fit a capacity of {self.capacity}; raise the capacity.")
+        at = (self.head + jnp.arange(length)) % self.capacity
+        ring = jax.tree.map(lambda ring, new: ring.at[:, at].set(new), self.steps, steps)
+        return Replay(ring, (self.head + length) % self.capacity, jnp.minimum(self.size + length, self.capacity))
+
+    def starts(self, length: int) -> Int[Array, ""]:
+        """Returns the number of windows of a length in each slot; 0 if there are too few steps."""
+        return jnp.maximum(self.size - length + 1, 0)
+
+    def sample(self, key: PRNGKeyArray, batch: int, length: int) -> tuple[WindowIndices, PyTree[Array]]:
+        """Draws windows uniformly, with replacement, from all those in the replay.
+
+        There must be one: `starts(length) > 0`.
+
+        **Returns:** `(indices, window)`: where the windows lie, and their steps, leading axes `[batch, time]`.
+        """
+        self._require_length(length)
+        slot_key, start_key = jax.random.split(key)
+        slot = jax.random.randint(slot_key, (batch,), 0, self.slots)
+        age = jax.random.randint(start_key, (batch,), 0, jnp.maximum(self.starts(length), 1))
+        indices = WindowIndices(slot, (self.head - self.size + age) % self.capacity)
+        return indices, self.window(indices, length)
+
+    def window(self, indices: WindowIndices, length: int) -> PyTree[Array]:
+        """Returns the steps of windows, leading axes `[batch, time]`."""
+        at = self._positions(indices, length)
+        return jax.tree.map(lambda leaf: leaf[indices.slot[:, None], at], self.steps)
+
+    def write(
+        self, indices: WindowIndices, values: PyTree[Array], where: Callable[[Any], Any] = lambda steps: steps
+    ) -> "Replay":
+        """Returns the replay with other values in some windows. Where two windows overlap, the later one of the batch wins.
+
+        **Arguments:**
+
+        - `indices`: the windows.
+        - `values`: the values, leading axes `[batch, time]`; from the first step of each window on.
+        - `where`: selects the part of the steps that the values replace.
+        """
+        length = jax.tree.leaves(values)[0].shape[1]
+        self._require_length(length)
+        flat = (indices.slot[:, None] * self.capacity + self._positions(indices, length)).ravel()
+        order, target = last_of_each(flat, self.slots * self.capacity)
+
+        def put(leaf, new):
+            rows = leaf.reshape(-1, *leaf.shape[2:])
+            new = new.reshape(-1, *leaf.shape[2:])[order].astype(leaf.dtype)
+            return rows.at[target].set(new, mode="drop").reshape(leaf.shape)
+
+        part = jax.tree.map(put, where(self.steps), values)
+        return eqx.tree_at(lambda replay: where(replay.steps), self, part)
+
+    def _positions(self, indices: WindowIndices, length: int) -> Int[Array, "batch time"]:
+        return (indices.start[:, None] + jnp.arange(length)) % self.capacity
+
+    def _require_length(self, length: int) -> None:
+        if not 1 <= length <= self.capacity:
+            raise InputError(
+                f"A window of {length} steps does not fit a replay of {self.capacity} steps a slot: give a shorter window, "
+                f"or a larger capacity."
+            )
+
+
+def replay_bytes(example: PyTree, slots: int, capacity: int) -> int:
+    """Returns the bytes of memory of a replay."""
+    leaves = jax.tree.leaves(example)
+    return slots * capacity * sum(math.prod(leaf.shape) * jnp.dtype(leaf.dtype).itemsize for leaf in leaves)
