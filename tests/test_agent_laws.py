@@ -18,25 +18,30 @@ from tiny_envs import Parts, Picture
 from farback import encoders
 from farback.acting import rollout
 from farback.agents import (
+    DDPG,
     DQN,
     GAE,
     PPO,
+    SAC,
     TRPO,
     AbstractAgent,
     AbstractOnPolicyAgent,
     ActorCriticNetwork,
+    DDPGNetwork,
     EpisodeReturn,
     EpsilonGreedy,
+    GaussianNoise,
     ImmediateReward,
     NStep,
     OptimalBaseline,
     PolicyGradient,
     QNetwork,
     RewardToGo,
+    SACNetwork,
 )
 from farback.cells import GRU, MLP, RTU, Chain, Frozen, FrozenEncoder, SkipConcat
 from farback.encoders import Conv, DictEncoder
-from farback.envs import Ladder, PreviousActionReward, Target, TMaze
+from farback.envs import HighLow, Ladder, PreviousActionReward, Target, TMaze
 from farback.estimators import BPTT, RTRL
 from farback.estimators.base import time_major
 from farback.memup import MemUPAgent
@@ -81,8 +86,14 @@ def make_dqn(env=MAZE, cell=GRU8, encoder=None, quantiles=1, window=9, sequence_
     return DQN(env, network, optimizer=optax.adam(1e-2), exploration=explore, learning_starts=144, **(sizes | more))
 
 
+def make_box(agent, network, env=HighLow(3), cell=GRU8, window=4, sequence_length=3, **more):
+    sizes = {"num_envs": 8, "window": window, "sequence_length": sequence_length, "buffer_size": 4_000, "batch_size": 16}
+    optimizers = {"optimizer": optax.adam(1e-2), "policy_optimizer": optax.adam(3e-3), "learning_starts": 64}
+    return agent(env, network(cell, critic_size=16), gradient_steps=4, **(sizes | optimizers | more))
+
+
 POLICY, VALUE = {"losses/policy_loss", "losses/entropy"}, {"losses/value_loss", "losses/explained_variance"}
-TD = {"losses/td_error", "charts/q_values"}
+TD, CRITIC = {"losses/td_error", "charts/q_values"}, {"losses/policy_loss", "losses/value_loss", "charts/q_values"}
 
 
 class Row(NamedTuple):
@@ -97,6 +108,7 @@ class Row(NamedTuple):
 
 PPO2 = functools.partial(PPO, epochs=2, minibatches=2)
 TUNE = LinearSchedule(0.05, 0.0, 50)
+NOT_A_BOX = r"continuous actions between bounds|The policy's output is"
 NOT_DISCRETE = r"The network's output is .* but DQN needs|not Discrete"
 MEMUP = functools.partial(MemUPAgent, agent=PPO2, memory_window=1, batch_size=8)
 AGENTS = {
@@ -128,6 +140,22 @@ AGENTS = {
         refuses=NOT_DISCRETE,
     ),
 }
+AGENTS |= {
+    "DDPG": Row(make_box(DDPG, DDPGNetwork, exploration=GaussianNoise(0.3)), 0.6, metrics=CRITIC, refuses=NOT_A_BOX),
+    "TD3": Row(
+        make_box(DDPG, functools.partial(DDPGNetwork, critics=2), policy_period=2, smoothing_std=0.2, n_step=2),
+        0.6,
+        metrics=CRITIC,
+        refuses=NOT_A_BOX,
+    ),
+    "SAC": Row(make_box(SAC, SACNetwork), 0.6, metrics=CRITIC | {"losses/entropy", "charts/alpha"}, refuses=NOT_A_BOX),
+    "SAC-prioritized": Row(
+        make_box(SAC, SACNetwork, prioritized=True, burn_in=1),
+        0.6,
+        metrics=CRITIC | {"losses/entropy", "charts/alpha"},
+        refuses=NOT_A_BOX,
+    ),
+}
 ON_POLICY = [name for name, row in AGENTS.items() if isinstance(row.agent, AbstractOnPolicyAgent | MemUPAgent)]
 
 
@@ -137,7 +165,7 @@ def _optax_promotes():
         yield
 
 
-FAST = ("PG-GAE", "PPO", "TRPO", "OptimalBaseline", "MemUPAgent", "DQN")
+FAST = ("PG-GAE", "PPO", "TRPO", "OptimalBaseline", "MemUPAgent", "DQN", "DDPG", "SAC")
 laws = pytest.mark.parametrize("name", slow_except(FAST, AGENTS), scope="module")  # all laws of an agent follow each other
 
 
@@ -202,7 +230,7 @@ def test_agent_stays_finite_and_reports_its_metrics(name):
         assert all(np.isfinite(tally.total) and np.isfinite(tally.count) for tally in outcome.metrics.values())
     metrics = outcomes[-1].metrics
     assert row.metrics | {"losses/grad_norm", "episodic_return", "episodic_length"} <= set(metrics)
-    assert not ((POLICY | VALUE | TD) - row.metrics) & set(metrics)
+    assert not ((POLICY | VALUE | TD | CRITIC) - row.metrics) & set(metrics)
     assert metrics["losses/grad_norm"].mean > 0
 
 
@@ -266,7 +294,7 @@ def replay_errors(agent):
     return errors
 
 
-@pytest.mark.parametrize("name", slow_except(FAST[:-1], ON_POLICY), scope="module")
+@pytest.mark.parametrize("name", slow_except(FAST[:-3], ON_POLICY), scope="module")
 def test_agent_ratio_is_one_on_the_first_pass(name):
     """Unrolled over a whole rollout, the network reproduces its stepwise outputs; with shifted parameters it does not."""
     agent, state = AGENTS[name].agent, run(name, start(name), 2)[0]

@@ -37,6 +37,7 @@ def test_all_environments_are_registered():
     assert made - set(ENVS) == {
         AbstractEnv,
         farback.envs.Curriculum,
+        farback.envs.MemoryStates,
         farback.envs.PreviousActionReward,
         farback.envs.Trials,
         Gymnasium,

@@ -10,6 +10,8 @@ from farback.runs.algorithms import ALGORITHMS
 
 TASK = {"task": "Recall(3)", "cell": "GRU(4)", "batch_size": 2}
 ENV = {"env": "TMaze(3, extra=1)", "cell": "GRU(3)", "num_envs": 4, "window": 4}
+REPLAY = {"buffer_size": 60, "batch_size": 3, "sequence_length": 2, "learning_starts": 24, "gradient_steps": 2}
+BOX = ENV | REPLAY | {"env": "HighLow(3)", "critic_size": 4}
 CURRICULUM = "Curriculum(NoisyRecall(9), 'length', 5, 1, -9.0, episodes=1)"
 MEMUP = {"data": "RandomEpisodes(TMaze(3, extra=1))", "cell": "LSTM(3)", "batch_size": 2, "window": 2}
 
@@ -28,14 +30,19 @@ RUNS = {
         ENV
         | {"cell": "Chain(SkipConcat(GRU(3)), MLP(4))", "shared_memory": True, "agent": "PPO(epochs=1)", "batch_size": 2},
     ),
-    "dqn": ("dqn", ENV | {"buffer_size": 60, "batch_size": 3, "sequence_length": 4, "learning_starts": 24}),
+    "dqn": ("dqn", ENV | REPLAY),
     "dqn-prioritized": (
         "dqn",
         ENV
-        | {"buffer_size": 60, "batch_size": 3, "sequence_length": 2, "learning_starts": 24, "burn_in": 1, "n_step": 2}
-        | {"prioritized": True, "importance_exponent": "LinearSchedule(0.4, 1.0, 5)", "quantiles": 3, "dueling": True}
-        | {"exploration": "EpsilonGreedy(LinearSchedule(1.0, 0.1, 5))"},
+        | REPLAY
+        | {"burn_in": 1, "n_step": 2, "prioritized": True, "quantiles": 3, "dueling": True}
+        | {
+            "importance_exponent": "LinearSchedule(0.4, 1.0, 5)",
+            "exploration": "EpsilonGreedy(LinearSchedule(1.0, 0.1, 5))",
+        },
     ),
+    "ddpg": ("ddpg", BOX | {"critics": 2, "policy_period": 2, "smoothing_std": 0.2, "exploration": "OrnsteinUhlenbeck()"}),
+    "sac": ("sac", BOX | {"prioritized": True, "burn_in": 1, "n_step": 2, "target_period": 3, "target_rate": 1.0}),
     "ppo-curriculum": ("ppo", ENV | {"env": CURRICULUM, "window": 8}),
 }
 

@@ -2,6 +2,7 @@
 
 from farback.agents.actor_critic_policy import ActorCriticPolicy as ActorCriticPolicy
 from farback.agents.base import AbstractAgent as AbstractAgent
+from farback.agents.ddpg import DDPG as DDPG
 from farback.agents.dqn import DQN as DQN
 from farback.agents.exploration import AbstractExploration as AbstractExploration
 from farback.agents.exploration import EpsilonGreedy as EpsilonGreedy
@@ -17,6 +18,9 @@ from farback.agents.on_policy import AgentState as AgentState
 from farback.agents.on_policy import Rollout as Rollout
 from farback.agents.optimal_baseline import OptimalBaseline as OptimalBaseline
 from farback.agents.policy_gradient import PolicyGradient as PolicyGradient
+from farback.agents.policy_q_network import DDPGNetwork as DDPGNetwork
+from farback.agents.policy_q_network import PolicyQ as PolicyQ
+from farback.agents.policy_q_network import SACNetwork as SACNetwork
 from farback.agents.ppo import PPO as PPO
 from farback.agents.psi import GAE as GAE
 from farback.agents.psi import AbstractPsi as AbstractPsi
@@ -27,5 +31,6 @@ from farback.agents.psi import RewardToGo as RewardToGo
 from farback.agents.q_network import QHead as QHead
 from farback.agents.q_network import QNetwork as QNetwork
 from farback.agents.q_policy import QPolicy as QPolicy
+from farback.agents.sac import SAC as SAC
 from farback.agents.trpo import TRPO as TRPO
 from farback.ops.schedules import LinearSchedule as LinearSchedule

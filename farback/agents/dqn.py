@@ -17,7 +17,16 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from farback.acting import Trajectory
 from farback.agents.exploration import AbstractExploration, EpsilonGreedy, NoExploration
-from farback.agents.off_policy import AbstractOffPolicyAgent, Improvement, Learner, check_off_policy, outputs, unrolled
+from farback.agents.off_policy import (
+    AbstractOffPolicyAgent,
+    Improvement,
+    Learner,
+    active_weight,
+    bootstrapped,
+    check_off_policy,
+    outputs,
+    unrolled,
+)
 from farback.agents.q_network import require_discrete
 from farback.agents.q_policy import QExtras, QPolicy
 from farback.envs.base import AbstractEnv
@@ -27,7 +36,6 @@ from farback.network import NetworkStep
 from farback.ops.optimizers import Optimizer, descend, descent_metrics
 from farback.ops.quantiles import quantile_loss
 from farback.ops.rescaling import rescale, unrescale
-from farback.ops.returns import RewardSequence, n_step
 from farback.ops.schedules import LinearSchedule, value_at
 from farback.step import Model
 from farback.types import InputError, Outcome, Tally, Window
@@ -66,7 +74,8 @@ class DQN(AbstractOffPolicyAgent):
     - `sequence_length`: the time steps of a window that are learnt.
     - `burn_in`: the time steps before them, from which only the memory is recomputed.
     - `n_step`: n, the number of rewards of a target.
-    - `learning_starts`: the number of steps in the replay, over all copies, before the first gradient step.
+    - `learning_starts`: the number of steps in the replay, over all copies, before the first gradient step. Until then,
+      actions are uniformly random.
     - `gradient_steps`: the number of gradient steps of an update.
     - `gamma`: the discount γ of rewards: a number, or a LinearSchedule.
     - `target_rate`: how far the target moves towards the network, 0 < τ <= 1; 1 copies the network.
@@ -155,8 +164,7 @@ class DQN(AbstractOffPolicyAgent):
         ours, theirs = outputs(network, memory, steps), outputs(learner.target, memory, steps)
         samples = self.return_samples(steps, ours, theirs)
         learnt = jax.tree.map(lambda leaf: leaf[:, begin:end], steps)
-        active = (~learnt.last).astype(weight.dtype)
-        targets = QTargets(learnt.action, samples[:, begin:end], active * weight[:, None] / jnp.mean(active))
+        targets = QTargets(learnt.action, samples[:, begin:end], active_weight(learnt) * weight[:, None])
         if begin:
             memory = unrolled(network, memory, jax.tree.map(lambda leaf: leaf[:, :begin], steps))[0]
         window = Window(learnt.first, learnt.observation, targets)
@@ -167,7 +175,7 @@ class DQN(AbstractOffPolicyAgent):
         metrics = outcome.metrics | descent_metrics(self.optimizer, gradient, learner.gradient_steps)
         at = (learnt.action - self.first_action)[..., None]
         chosen = jnp.take_along_axis(jnp.mean(ours[:, begin:end], axis=-1), at, axis=-1)[..., 0]
-        error = active * jnp.abs(jnp.mean(targets.samples, axis=-1) - chosen)
+        error = jnp.where(learnt.last, 0, jnp.abs(jnp.mean(targets.samples, axis=-1) - chosen))
         learner = Learner(network, learner.target, optimizer, learner.gradient_steps)
         return Improvement(learner, Outcome(outcome.loss, metrics), error)
 
@@ -186,12 +194,5 @@ class DQN(AbstractOffPolicyAgent):
         best = jnp.argmax(jnp.mean(ours if self.double else theirs, axis=-1), axis=-1)
         value = jnp.take_along_axis(theirs, best[..., None, None], axis=2)[:, :, 0]
         value = unrescale(value) if self.value_rescaling else value
-        ended = steps.terminated | steps.truncated | steps.last
-
-        def one(reward, terminated, ended, value):
-            sequence = RewardSequence(reward[:-1], terminated[:-1], ended[:-1], value)
-            return n_step(sequence, value_at(self.gamma), self.n_step) + value[:-1]
-
-        over_samples = jax.vmap(one, in_axes=(None, None, None, 1), out_axes=1)
-        found = jax.vmap(over_samples)(steps.reward, steps.terminated, ended, value)
+        found = bootstrapped(steps, value, value_at(self.gamma), self.n_step)
         return rescale(found) if self.value_rescaling else found

@@ -16,14 +16,17 @@ from farback.agents.base import AbstractAgent
 from farback.agents.exploration import AbstractExploration
 from farback.algorithm import require_positive
 from farback.cell import State, unroll
+from farback.envs.base import AbstractEnv
 from farback.envs.check import check_shapes
+from farback.envs.spaces import sample
 from farback.estimators import ARTBP, BPTT, TBPTT, AbstractEstimator
 from farback.network import Network
 from farback.ops.random import example_keys
+from farback.ops.returns import RewardSequence, n_step
 from farback.ops.schedules import LinearSchedule, at_update, check_discount, value_at
 from farback.replay import PrioritizedReplay, Replay, WindowIndices, importance_weights, replay_bytes
 from farback.step import Model
-from farback.types import InputError, Outcome, Tally
+from farback.types import InputError, Number, Outcome, Tally
 
 LARGEST_REPLAY = 2**36
 """The most bytes of a replay."""
@@ -51,6 +54,30 @@ class OffPolicyState(eqx.Module):
     updates: Int[Array, ""]
 
 
+class RandomStart(AbstractPolicy):
+    """Takes uniformly random actions instead of those of a policy, whose memory runs on.
+
+    **Arguments:**
+
+    - `policy`: the policy.
+    - `env`: the environment that defines the action space.
+    - `random`: whether actions are random.
+    """
+
+    policy: AbstractPolicy
+    env: AbstractEnv
+    random: Bool[Array, ""]
+
+    def initial(self) -> PolicyState:
+        return self.policy.initial()
+
+    def __call__(self, state: PolicyState, observation: Any, first: Any, key: PRNGKeyArray) -> tuple[PolicyState, Any, Any]:
+        policy_key, sample_key = jax.random.split(key)
+        state, action, extras = self.policy(state, observation, first, policy_key)
+        drawn = sample(self.env.action_space, sample_key)
+        return state, jax.tree.map(lambda new, old: jnp.where(self.random, new, old), drawn, action), extras
+
+
 class Improvement(NamedTuple):
     """The result of one gradient step: the learner after it, the outcome, and |δ| of each learnt step, `[batch, time]`."""
 
@@ -61,7 +88,8 @@ class Improvement(NamedTuple):
 
 class AbstractOffPolicyAgent(AbstractAgent):
     """Acts for `window` steps in `num_envs` copies of an environment, adds them to a replay, and makes `gradient_steps`
-    gradient steps, each on `batch_size` windows drawn from the replay.
+    gradient steps, each on `batch_size` windows drawn from the replay. Before the first gradient step, actions are
+    uniformly random.
 
     The replay holds each step with the memory that the agent had before it. A window of
 
@@ -155,7 +183,7 @@ class AbstractOffPolicyAgent(AbstractAgent):
 
     def _update(self, state: OffPolicyState) -> tuple[OffPolicyState, Outcome]:
         key, act_key, learn_key = jax.random.split(state.key, 3)
-        policy = self.behaviour(state.learner.network)
+        policy = RandomStart(self.behaviour(state.learner.network), self.env, ~self._ready(state.replay))
         policy_state, envs, steps, statistics = rollout(
             self.env, policy, state.policy_state, state.envs, act_key, self.window
         )
@@ -278,9 +306,34 @@ def outputs(network: Network, memory: State, steps: Trajectory) -> Any:
     return jax.vmap(jax.vmap(network.head))(unrolled(network, memory, steps)[1])
 
 
-def unrolled(network: Network, memory: State, steps: Trajectory) -> tuple[State, Any]:
+def unrolled(network: Model, memory: State, steps: Trajectory) -> tuple[State, Any]:
     """Returns `(memory, outputs)`: the memory after windows, and its outputs in them, leading axes `[batch, time]`."""
     features = jax.vmap(jax.vmap(network.encoder))(steps.observation)
     first, features = jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), (steps.first, features))
     memory, found = unroll(network.memory, memory, first, features, jnp.ones(first.shape))
     return memory, jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), found)
+
+
+def active_weight(steps: Trajectory) -> Float[Array, "batch time"]:
+    """Returns the weight of each step in a loss: 0 where the action has no effect, and 1 on average."""
+    active = (~steps.last).astype(steps.reward.dtype)
+    return active / jnp.maximum(jnp.mean(active), 1 / active.size)
+
+
+def bootstrapped(
+    steps: Trajectory, value: Float[Array, "batch time samples"], gamma: Number, count: int
+) -> Float[Array, "batch time-1 samples"]:
+    """Returns n-step returns of windows, for each of several samples of the values:
+
+        r_t + … + γ^{n−1} r_{t+n−1} + γⁿ V_{t+n},      n = count
+
+    They end at the end of an episode or of the window, and bootstrap from the value there unless the episode terminated.
+    """
+    ended = steps.terminated | steps.truncated | steps.last
+
+    def one(reward, terminated, ended, value):
+        sequence = RewardSequence(reward[:-1], terminated[:-1], ended[:-1], value)
+        return n_step(sequence, gamma, count) + value[:-1]
+
+    over_samples = jax.vmap(one, in_axes=(None, None, None, 1), out_axes=1)
+    return jax.vmap(over_samples)(steps.reward, steps.terminated, ended, value)

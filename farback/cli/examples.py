@@ -40,5 +40,14 @@ EXAMPLES = {
         "--exploration 'EpsilonGreedy(LinearSchedule(0.5, 0.05, 500))'",
         "--env 'CartPole()' --cell 'MLP(32)' --sequence-length 1 --quantiles 16 --prioritized --total-steps 20_000",
     ),
+    "ddpg": (
+        "--env 'Pendulum()' --cell 'MLP(32)' --sequence-length 1 --critics 2 --policy-period 2 --smoothing-std 0.2 "
+        "--exploration 'GaussianNoise(0.2)' --total-steps 10_000",
+        "--env 'HighLow(5)' --cell 'GRU(16)' --sequence-length 5 --exploration 'OrnsteinUhlenbeck()' --total-steps 10_000",
+    ),
+    "sac": (
+        "--env 'Pendulum()' --cell 'MLP(32)' --sequence-length 1 --total-steps 10_000",
+        "--env 'Pendulum(speeds=False)' --cell 'GRU(16)' --burn-in 4 --n-step 2 --prioritized --total-steps 10_000",
+    ),
 }
 """Two commands for each algorithm; the tests run them."""

@@ -8,7 +8,19 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 
-from farback.agents import DQN, PPO, TRPO, ActorCriticNetwork, OptimalBaseline, PolicyGradient, QNetwork
+from farback.agents import (
+    DDPG,
+    DQN,
+    PPO,
+    SAC,
+    TRPO,
+    ActorCriticNetwork,
+    DDPGNetwork,
+    OptimalBaseline,
+    PolicyGradient,
+    QNetwork,
+    SACNetwork,
+)
 from farback.algorithm import AbstractAlgorithm
 from farback.learner import ReadoutNetwork, Supervised
 from farback.memup import MemUP, MemUPAgent, PredictorNetwork
@@ -38,10 +50,12 @@ ALGORITHMS = {
     "optimal-baseline": Registered(OptimalBaseline, ActorCriticNetwork),
     "memup-agent": Registered(MemUPAgent, ActorCriticNetwork),
     "dqn": Registered(DQN, QNetwork),
+    "ddpg": Registered(DDPG, DDPGNetwork),
+    "sac": Registered(SAC, SACNetwork),
 }
 """The algorithms by the names of their commands."""
 
-DEFAULTS = {"cell": "GRU(64)", "optimizer": "adam(0.003)"}
+DEFAULTS = {"cell": "GRU(64)", "optimizer": "adam(0.003)", "policy_optimizer": "adam(0.001)"}
 """Defaults as expressions, for arguments whose default object has no expression."""
 
 FIRST = ("env", "task", "data", "cell", "encoder", "memory", "shared_memory")

@@ -1,0 +1,192 @@
+"""Networks of a policy for continuous actions and of critics that read the action."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from farback.agents.box_actions import BoxActions
+from farback.agents.networks import Separate, SeparateEncoders
+from farback.agents.trunk import trunk
+from farback.cell import AbstractCell
+from farback.envs.base import AbstractEnv
+from farback.network import AbstractEncoder, Network
+from farback.types import InputError
+
+LEAST_LOG_STD, MOST_LOG_STD = -5.0, 2.0
+
+
+class DeterministicHead(eqx.Module):
+    """u = tanh(W x + b): an action in [−1, 1]. W is initially a hundredth of the usual one, and b = 0."""
+
+    linear: eqx.nn.Linear
+
+    def __init__(self, features: int, actions: int, *, key: PRNGKeyArray):
+        self.linear = _small(features, actions, key)
+
+    def __call__(self, x: Float[Array, " features"]) -> Float[Array, " actions"]:
+        return jnp.tanh(self.linear(x))
+
+
+class SquashedGaussian(NamedTuple):
+    """The distribution of u = tanh(z), z ~ N(μ, σ²).
+
+    Reference: Haarnoja et al., *Soft actor-critic*, ICML 2018, appendix C.
+    """
+
+    mean: Float[Array, "*batch actions"]
+    log_std: Float[Array, "*batch actions"]
+
+    def sample(
+        self, noise: Float[Array, "*batch actions"]
+    ) -> tuple[Float[Array, "*batch actions"], Float[Array, "*batch"]]:
+        """Returns `(u, log π(u))` for standard Gaussian noise:
+
+        log π(u) = log N(z; μ, σ²) − Σ log(1 − tanh² z),      log(1 − tanh² z) = 2 (log 2 − z − softplus(−2z))
+        """
+        z = self.mean + jnp.exp(self.log_std) * noise
+        log_density = -(noise**2) / 2 - self.log_std - jnp.log(2 * jnp.pi) / 2
+        return jnp.tanh(z), jnp.sum(log_density - 2 * (jnp.log(2.0) - z - jax.nn.softplus(-2 * z)), axis=-1)
+
+
+class SquashedGaussianHead(eqx.Module):
+    """The mean and the logarithm of the standard deviation of a `SquashedGaussian`, both linear in x.
+
+    The latter lies between −5 and 2, by a scaled tanh.
+    """
+
+    linear: eqx.nn.Linear
+
+    def __init__(self, features: int, actions: int, *, key: PRNGKeyArray):
+        self.linear = _small(features, 2 * actions, key)
+
+    def __call__(self, x: Float[Array, " features"]) -> SquashedGaussian:
+        mean, raw = jnp.split(self.linear(x), 2)
+        return SquashedGaussian(mean, LEAST_LOG_STD + (jnp.tanh(raw) + 1) / 2 * (MOST_LOG_STD - LEAST_LOG_STD))
+
+
+class ActionValueHead(eqx.Module):
+    """Several critics that read features x and an action u:
+
+        q_i = w_i · ReLU(W_i [x, u] + b_i) + c_i
+
+    **Arguments:**
+
+    - `features`: the length of x.
+    - `actions`: the length of u.
+    - `size`: the number of units of each critic.
+    - `critics`: the number of critics.
+    """
+
+    layers: tuple[eqx.nn.MLP, ...]
+
+    def __init__(self, features: int, actions: int, size: int, critics: int, *, key: PRNGKeyArray):
+        keys = jax.random.split(key, critics)
+        self.layers = tuple(eqx.nn.MLP(features + actions, "scalar", size, 1, key=key) for key in keys)
+
+    def __call__(self, x: Float[Array, " features"], unit: Float[Array, " actions"]) -> Float[Array, " critics"]:
+        both = jnp.concatenate([x, unit])
+        return jnp.stack([layer(both) for layer in self.layers])
+
+
+class PolicyQ(eqx.Module):
+    """A policy network and a critic network, as one model with an encoder and a memory. The head of the critic is called
+    with the output of its memory and an action.
+
+    - `policy`: the policy network.
+    - `critic`: the critic network, whose head is an `ActionValueHead`.
+    - `log_alpha`: the logarithm of the temperature of SAC; `None` for other agents.
+    """
+
+    policy: Network
+    critic: Network
+    log_alpha: Float[Array, ""] | None = None
+
+    @property
+    def encoder(self) -> SeparateEncoders:
+        return SeparateEncoders(self.policy.encoder, self.critic.encoder)
+
+    @property
+    def memory(self) -> Separate:
+        return Separate(self.policy.memory, self.critic.memory)
+
+
+class DDPGNetwork(eqx.Module):
+    """Makes the network of DDPG and TD3: a deterministic policy and critics, each with a memory of its own.
+
+    **Arguments:**
+
+    - `cell`: the memory, such as GRU(64). In Python, a maker `cell(input_size, key=key)`, such as
+      `functools.partial(GRU, size=64)`.
+    - `encoder`: the encoder of observations, such as Conv(). By default, observations are flattened. In Python, a maker
+      `encoder(space, key=key)`, such as `Conv`.
+    - `memory`: a memory whose output the cell reads beside the features, such as Pretrained('runs/memup', 'memory'). It
+      gets no gradient from the policy or the critics. In Python, a maker `memory(input_size, key=key)`.
+    - `critics`: the number of critics, which read one memory. Targets take the least of their values.
+    - `critic_size`: the number of units between a critic's memory and its value.
+    """
+
+    cell: Callable[..., AbstractCell]
+    encoder: Callable[..., AbstractEncoder] | None = None
+    memory: Callable[..., AbstractCell] | None = None
+    critics: int = 1
+    critic_size: int = 64
+
+    def __check_init__(self):
+        _check_critics(self)
+
+    def __call__(self, env: AbstractEnv, *, key: PRNGKeyArray) -> PolicyQ:
+        return _network(self, env, DeterministicHead, None, key)
+
+
+class SACNetwork(eqx.Module):
+    """Makes the network of SAC: a stochastic policy and critics, each with a memory of its own, and a temperature of 1.
+
+    **Arguments:**
+
+    - `cell`: the memory, such as GRU(64). In Python, a maker `cell(input_size, key=key)`, such as
+      `functools.partial(GRU, size=64)`.
+    - `encoder`: the encoder of observations, such as Conv(). By default, observations are flattened. In Python, a maker
+      `encoder(space, key=key)`, such as `Conv`.
+    - `memory`: a memory whose output the cell reads beside the features, such as Pretrained('runs/memup', 'memory'). It
+      gets no gradient from the policy or the critics. In Python, a maker `memory(input_size, key=key)`.
+    - `critics`: the number of critics, which read one memory. Targets take the least of their values.
+    - `critic_size`: the number of units between a critic's memory and its value.
+    """
+
+    cell: Callable[..., AbstractCell]
+    encoder: Callable[..., AbstractEncoder] | None = None
+    memory: Callable[..., AbstractCell] | None = None
+    critics: int = 2
+    critic_size: int = 64
+
+    def __check_init__(self):
+        _check_critics(self)
+
+    def __call__(self, env: AbstractEnv, *, key: PRNGKeyArray) -> PolicyQ:
+        return _network(self, env, SquashedGaussianHead, jnp.zeros(()), key)
+
+
+def _network(maker: Any, env: AbstractEnv, head: Any, log_alpha: Any, key: PRNGKeyArray) -> PolicyQ:
+    policy_key, critic_key, head_key, value_key = jax.random.split(key, 4)
+    actions = BoxActions(env, type(maker).__name__).size
+    encoder, memory, size = trunk(maker, env.observation_space, policy_key)
+    policy = Network(encoder, memory, head(size, actions, key=head_key))
+    encoder, memory, size = trunk(maker, env.observation_space, critic_key)
+    critic: Any = ActionValueHead(size, actions, maker.critic_size, maker.critics, key=value_key)
+    return PolicyQ(policy, Network(encoder, memory, critic), log_alpha)
+
+
+def _check_critics(maker: Any) -> None:
+    if maker.critics < 1 or maker.critic_size < 1:
+        raise InputError(
+            f"{type(maker).__name__}(critics={maker.critics}, critic_size={maker.critic_size}): give at least 1 of each."
+        )
+
+
+def _small(features: int, size: int, key: PRNGKeyArray) -> eqx.nn.Linear:
+    linear = eqx.nn.Linear(features, size, key=key)
+    return eqx.tree_at(lambda layer: (layer.weight, layer.bias), linear, (0.01 * linear.weight, jnp.zeros(size)))
