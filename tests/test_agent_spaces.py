@@ -24,6 +24,8 @@ from farback.envs.spaces import contains, parts
 from farback.estimators import BPTT
 from farback.types import InputError
 
+pytestmark = pytest.mark.slow
+
 CONV = functools.partial(Conv, channels=(2,), kernel=3, stride=2, features=4)
 AGENTS = {"PolicyGradient": PolicyGradient, "PPO": functools.partial(PPO, epochs=2, minibatches=1)}
 ACTIONS = {

@@ -39,6 +39,8 @@ from farback.heads import ActorCriticOutput
 from farback.ops.distributions import distribution
 from farback.types import InputError
 
+pytestmark = pytest.mark.slow
+
 NO_STEP = optax.sgd(0.0)
 GRU4, RTU4 = functools.partial(GRU, size=4), functools.partial(RTU, size=4)
 

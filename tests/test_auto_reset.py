@@ -9,6 +9,8 @@ from farback.envs import AbstractEnv, Feedback, Ladder, TMaze, Trials
 from farback.ops import batching
 from farback.ops.batching import batched, compute_where
 
+pytestmark = pytest.mark.slow
+
 COPIES = 8
 
 

@@ -19,6 +19,8 @@ from farback.envs.registered import ENVS
 from farback.envs.spaces import HashableSpace, as_array, flat, mapped, sample
 from farback.types import InputError
 
+pytestmark = pytest.mark.slow
+
 COPIES, STEPS = 3, 11
 SEEDS = jnp.stack([jax.random.key(5 + copy) for copy in range(COPIES)])
 """The keys of the seeds 5, 6, ... of `GymVectorEnv`."""

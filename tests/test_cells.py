@@ -22,6 +22,8 @@ from farback.cells.srnn import SRNN
 from farback.cells.weight_norm import WeightNorm
 from farback.types import InputError
 
+pytestmark = pytest.mark.slow
+
 INPUTS, UNITS, STEPS = 3, 4, 7
 
 

@@ -16,6 +16,8 @@ from farback.algorithm import Score
 from farback.cli.certify import certify_command
 from farback.sweeps.certify import certify
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _as_it_is_run():

@@ -24,6 +24,8 @@ from farback.tasks import Pixels, Recall, Text
 from farback.tasks.corpus import read_corpus
 from farback.tasks.idx import read_idx
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):

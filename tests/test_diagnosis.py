@@ -13,6 +13,8 @@ from farback.cells import GRU, Chain
 from farback.estimators import ARTBP, BPTT, RTRL, TBPTT, UORO
 from farback.reports.figures import draw_reach
 
+pytestmark = pytest.mark.slow
+
 STEP = NetworkStep(squared_error)
 
 

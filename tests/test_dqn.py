@@ -20,6 +20,8 @@ from farback.ops.rescaling import rescale, unrescale
 from farback.replay import Replay
 from farback.types import InputError
 
+pytestmark = pytest.mark.slow
+
 MAZE, GRU8 = TMaze(3, noise=False), functools.partial(GRU, size=8)
 NETWORK = QNetwork(GRU8)
 

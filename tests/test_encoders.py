@@ -16,6 +16,8 @@ from farback.envs.spaces import flat, sample
 from farback.network import AbstractEncoder
 from farback.types import InputError
 
+pytestmark = pytest.mark.slow
+
 
 def image(*shape, dtype=np.uint8):
     return Box(0, 255 if dtype == np.uint8 else 1, shape, dtype)

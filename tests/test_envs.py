@@ -25,6 +25,8 @@ from farback.envs import (
 from farback.envs.spaces import flat, sample, width
 from farback.types import InputError
 
+pytestmark = pytest.mark.slow
+
 each_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: str(row.env))
 
 

@@ -23,6 +23,8 @@ from farback.memup import (
 from farback.tasks import SignalledCopy
 from farback.types import InputError
 
+pytestmark = pytest.mark.slow
+
 
 def test_random_episodes_have_the_return_of_their_actions(key):
     env = PreviousActionReward(TMaze(6, extra=2))

@@ -16,6 +16,8 @@ from farback.estimators import ARTBP, BPTT, KFRTRL, RTRL, TBPTT, UORO, SnAp
 from farback.estimators.rtrl import is_diagonal
 from farback.tasks import Recall
 
+pytestmark = pytest.mark.slow
+
 STEP = NetworkStep(squared_error)
 
 

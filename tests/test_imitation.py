@@ -9,6 +9,8 @@ from farback import InputError
 from farback.envs import Bandit, GaussianBandit, TabularMDP
 from farback.strategies import Greedy, Imitation, Random
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _as_it_is_run():

@@ -28,6 +28,8 @@ from farback.encoders import MLP, Conv
 from farback.estimators import BPTT, KFRTRL, RTRL, TBPTT, UORO, Sharded, SnAp
 from farback.estimators.rtrl import is_diagonal
 
+pytestmark = pytest.mark.slow
+
 STEP = NetworkStep(squared_error)
 IMAGES = Box(0, 255, (6, 6), np.uint8)
 

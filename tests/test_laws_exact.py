@@ -19,6 +19,7 @@ from tables import (
     random_window,
     squared_error,
 )
+from tiers import slow_except
 
 from farback import AbstractStep, Carry, NetworkStep, Window
 from farback.estimators import ARTBP, BPTT, KFRTRL, RTRL, TBPTT, UORO, SnAp
@@ -38,7 +39,7 @@ def compare(estimator, model, windows, whole, step=STEP, key=None):
     return max(distances(gradient, exact).values())
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", slow_except(["GRU", "LRU", "GRU-LSTM"], MODELS))
 def test_rtrl_equals_bptt_over_consecutive_windows(name, key):
     model, window = model_of(MODELS[name], key), random_window(key)
     assert compare(RTRL(), model, pieces(window, 3), window) < 1e-10
@@ -60,6 +61,7 @@ class DictStep(AbstractStep):
         return squared_error(model["head"](output), data.targets)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["GRU", "LRU", "GRU-LSTM"])
 def test_rtrl_and_uoro_equal_bptt_with_a_step_of_your_own(name, key):
     network, window = model_of(MODELS[name], key), random_window(key)
@@ -82,7 +84,7 @@ def test_rtrl_has_the_gradient_of_the_reset_gate_and_of_the_head(key):
         assert jnp.allclose(pick(gradient), pick(exact), rtol=1e-10)
 
 
-@pytest.mark.parametrize("name", ["GRU", "LSTM", "LRU", "GTrXL", "DeltaNet", "GRU-LSTM"])
+@pytest.mark.parametrize("name", slow_except(["DeltaNet"], ["GRU", "LSTM", "LRU", "GTrXL", "DeltaNet", "GRU-LSTM"]))
 def test_rtrl_equals_bptt_where_only_the_last_step_has_a_loss(name, key):
     model, window = model_of(MODELS[name], key), random_window(key, resets=False)
     weight = jnp.zeros(window.first.shape).at[:, -1].set(1.0)
@@ -90,6 +92,7 @@ def test_rtrl_equals_bptt_where_only_the_last_step_has_a_loss(name, key):
     assert compare(RTRL(), model, pieces(window, 1), window, NetworkStep(last_step_error)) < 1e-10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["GRU", "LSTM-Elman-GRU"])
 def test_every_estimator_equals_bptt_at_the_first_step(name, key):
     """Traces are empty at the first step."""
@@ -105,12 +108,13 @@ def test_every_estimator_equals_bptt_at_the_first_step(name, key):
         )
 
 
-@pytest.mark.parametrize("name", [*A_FEW, *MEMORYLESS])
+@pytest.mark.parametrize("name", slow_except(["LSTM"], [*A_FEW, *MEMORYLESS]))
 def test_uoro_equals_bptt_if_its_memory_is_the_window(name, key):
     model, window = model_of((MODELS | MEMORYLESS)[name], key), random_window(key)
     assert compare(UORO(memory=6), model, [window], window) < 1e-10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["GRU", "LSTM-Elman-GRU"])
 @pytest.mark.parametrize("steps", [6, 7, 12])
 def test_segmented_bptt_equals_bptt(name, steps, key):
@@ -118,7 +122,7 @@ def test_segmented_bptt_equals_bptt(name, steps, key):
     assert compare(BPTT(segmented=True), model, [window], window) < 1e-10
 
 
-@pytest.mark.parametrize("name", A_FEW)
+@pytest.mark.parametrize("name", slow_except(["LSTM"], A_FEW))
 def test_tbptt_equals_bptt_of_its_pieces(name, key):
     model, window = model_of(MODELS[name], key), random_window(key)
     in_pieces, _ = gradient_over(BPTT(), STEP, model, pieces(window, 2), key)
@@ -126,7 +130,7 @@ def test_tbptt_equals_bptt_of_its_pieces(name, key):
     assert max(distances(truncated, in_pieces).values()) < 1e-10
 
 
-@pytest.mark.parametrize("name", [*DIAGONAL, "Frozen-LRU"])
+@pytest.mark.parametrize("name", slow_except(["RTU"], [*DIAGONAL, "Frozen-LRU"]))
 def test_rtrl_of_a_diagonal_cell_has_a_small_trace_and_equals_snap(name, key):
     model, window = model_of(MODELS[name], key), random_window(key)
     assert is_diagonal(STEP, model, window)
@@ -136,6 +140,7 @@ def test_rtrl_of_a_diagonal_cell_has_a_small_trace_and_equals_snap(name, key):
     assert flat(RTRL().init(STEP, model, window).trace).size <= 2 * states * parameters  # of 2 examples
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["Elman", "GRU", "LRU", "GTrXL", "DeltaNet"])
 def test_float32_keeps_five_digits(name, key):
     model, window = jax.tree.map(

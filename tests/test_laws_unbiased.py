@@ -14,6 +14,8 @@ from farback.estimators.reach import parts
 from farback.estimators.reverse import reverse_gradient
 from farback.types import Carry
 
+pytestmark = pytest.mark.slow
+
 MODELS = CELLS | STACKS | FROZEN
 STEP = NetworkStep(squared_error)
 DRAWS = 500

@@ -5,11 +5,13 @@ import jax
 import jax.numpy as jnp
 import pytest
 from tables import CELLS, FROZEN, INPUTS, MEMORYLESS, STACKS, flat, random_window
+from tiers import slow_except
 
 from farback.cell import pass_credit, reset, unroll
 from farback.cells import linear, relative_attention
 
 MODELS = CELLS | STACKS | FROZEN
+QUICK = ("GRU", "LRU", "DeltaNet", "GRU-LSTM")
 
 
 def by_steps(cell, state, first, x, flow):
@@ -32,7 +34,7 @@ def setting(name, key, steps=7, batch=3):
     return cell, state, first, x, flow
 
 
-@pytest.mark.parametrize("name", [*MODELS, *MEMORYLESS])
+@pytest.mark.parametrize("name", slow_except(QUICK, [*MODELS, *MEMORYLESS]))
 def test_unroll_is_stepping(name, key):
     cell, state, first, x, flow = setting(name, key)
 
@@ -51,7 +53,7 @@ def test_unroll_is_stepping(name, key):
         assert jnp.allclose(leaf, other, rtol=1e-8, atol=1e-10)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", slow_except(QUICK, MODELS))
 def test_reset_is_a_fresh_start(name, key):
     cell, state, _, x, flow = setting(name, key)
     first = jnp.zeros(x.shape[:2], bool).at[3].set(True)
@@ -63,7 +65,7 @@ def test_reset_is_a_fresh_start(name, key):
     assert not jnp.allclose(unflagged[3:], apart, rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", CELLS | STACKS)
+@pytest.mark.parametrize("name", slow_except(QUICK, CELLS | STACKS))
 def test_zero_flow_stops_credit(name, key):
     cell, state, _, x, flow = setting(name, key)
 
@@ -81,6 +83,7 @@ def test_states_are_floats(name, key):
     assert all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(state))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["MinGRU", "LRU", "RTU"])
 def test_parallel_scan_unroll_is_stepping(name, key, monkeypatch):
     """Linear cells scan in parallel on accelerators, and step on CPUs; here they scan."""
@@ -88,6 +91,7 @@ def test_parallel_scan_unroll_is_stepping(name, key, monkeypatch):
     test_unroll_is_stepping(name, key)
 
 
+@pytest.mark.slow
 def test_attention_in_chunks_unroll_is_stepping(key, monkeypatch):
     """The window does not fill the last chunk."""
     monkeypatch.setattr(relative_attention, "CHUNK", 3)

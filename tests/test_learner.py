@@ -15,6 +15,8 @@ from farback.encoders import MLP
 from farback.estimators import ARTBP, BPTT, RTRL, TBPTT, UORO, SnAp
 from farback.tasks import Recall
 
+pytestmark = pytest.mark.slow
+
 SMALL = ReadoutNetwork(functools.partial(GRU, size=4))
 
 

@@ -12,6 +12,8 @@ from farback.cell import reset
 from farback.cells import Chain, Elman, Leaky
 from farback.estimators import BPTT, RFLO, TBPTT, SnAp
 
+pytestmark = pytest.mark.slow
+
 STEP = NetworkStep(squared_error)
 
 

@@ -39,6 +39,8 @@ from farback.memup.strided import Strided
 from farback.tasks import SignalledCopy
 from farback.types import InputError
 
+pytestmark = pytest.mark.slow
+
 
 @eqx.filter_jit
 def gradient(algorithm: MemUP, network: MemoryPredictor, episodes: PreparedEpisodes, start: int, length: int, key):

@@ -20,6 +20,8 @@ from farback.memup import MemUPAgent, TopK
 from farback.memup.memory_reader import memory_reader
 from farback.types import InputError
 
+pytestmark = pytest.mark.slow
+
 ENV = TMaze(5)
 
 

@@ -20,6 +20,8 @@ from farback.envs import HighLow, MemoryStates, Pendulum, TMaze
 from farback.estimators import RTRL
 from farback.types import InputError
 
+pytestmark = pytest.mark.slow
+
 GRU4 = functools.partial(GRU, size=4)
 
 

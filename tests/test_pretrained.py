@@ -16,6 +16,8 @@ from farback.encoders import MLP
 from farback.runs.config import read_config
 from farback.runs.run import load
 
+pytestmark = pytest.mark.slow
+
 MAZE = "TMaze(3)"
 
 

@@ -21,6 +21,8 @@ from farback.reports.svg import inline_svg
 from farback.reports.tables import results_table
 from farback.types import InputError
 
+pytestmark = pytest.mark.slow
+
 
 class Reader(HTMLParser):
     """The elements that a browser would find on a page."""

@@ -15,6 +15,8 @@ from farback.reports.memory import draw_memory, units
 from farback.runs.log import means, read_rows
 from farback.types import InputError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def standard_promotion():

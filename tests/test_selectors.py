@@ -15,6 +15,8 @@ from farback.memup.selectors import spread
 from farback.ops.quantiles import midpoints, quantile_loss
 from farback.types import InputError
 
+pytestmark = pytest.mark.slow
+
 
 def test_top_k_selects_the_highest_scores_of_later_steps(key):
     scores = jnp.array([5.0, 1.0, 4.0, 2.0, 9.0, 3.0])

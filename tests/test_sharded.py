@@ -9,6 +9,8 @@ from tables import CELLS, STACKS, distances, flat, model_of, random_window, squa
 from farback import InputError, NetworkStep
 from farback.estimators import ARTBP, BPTT, KFRTRL, RTRL, UORO, Sharded
 
+pytestmark = pytest.mark.slow
+
 STEP = NetworkStep(squared_error)
 
 

@@ -10,6 +10,8 @@ from farback import Carry, InputError, NetworkStep, Window
 from farback.cell import unroll
 from farback.estimators import ARTBP, BPTT, KFRTRL, RFLO, RTRL, TBPTT, UORO, Sharded, SnAp
 
+pytestmark = pytest.mark.slow
+
 STEP = NetworkStep(squared_error)
 ESTIMATORS = [BPTT(), TBPTT(1), ARTBP(3), RTRL(), UORO(), UORO(memory=3), KFRTRL(), SnAp(), Sharded(BPTT(), 2)]
 each_estimator = pytest.mark.parametrize("estimator", ESTIMATORS, ids=str)

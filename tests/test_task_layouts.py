@@ -24,6 +24,8 @@ from farback.tasks import (
 )
 from farback.tasks.base import regression
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(("low", "high"), [(1, 4), (2, 5), (1, 1)])
 def test_an_bn_is_a_stream_of_lines(low, high):

@@ -24,6 +24,8 @@ from farback.tasks import (
     Warp,
 )
 
+pytestmark = pytest.mark.slow
+
 each_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: str(row.task))
 each_blind_row = pytest.mark.parametrize("blind_row", [row for row in ROWS if row.place], ids=lambda row: str(row.task))
 

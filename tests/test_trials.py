@@ -8,6 +8,8 @@ import pytest
 from farback.envs import Bandit, GaussianBandit, Ladder, PreviousActionReward, TabularMDP, TMaze, Trials
 from farback.types import InputError
 
+pytestmark = pytest.mark.slow
+
 
 def rollout(env, actions, key):
     """Returns the observation and the state before each action, and its feedback."""

@@ -21,6 +21,8 @@ from farback.tasks import AnBn
 from farback.tasks.base import Question
 from farback.types import Window
 
+pytestmark = pytest.mark.slow
+
 TASK = AnBn(1, 3)
 STEP = NetworkStep(TASK.loss)
 UNITS, STEPS, RUNS = 3, 6, 5

@@ -34,6 +34,8 @@ from farback.envs import (
 from farback.envs.spaces import HashableSpace, flat, sample, width
 from farback.types import InputError
 
+pytestmark = pytest.mark.slow
+
 GOAL = NoisyRecall(9)
 CURRICULUM = Curriculum(GOAL, "length", 5, 2, threshold=-20.0, episodes=1)
 """Every episode masters its level."""
