@@ -62,7 +62,10 @@ def test_dqn_replayed_window_reproduces_what_was_acted():
 
 def steps_of(reward, terminated, truncated, last):
     """A window of one sequence."""
-    row = lambda values, kind: jnp.asarray(values, kind)[None]  # noqa: E731
+
+    def row(values, kind):
+        return jnp.asarray(values, kind)[None]
+
     count = len(reward)
     empty = jnp.zeros((1, count, 1))
     flags = (row(terminated, bool), row(truncated, bool))

@@ -115,8 +115,7 @@ def gradient_of(agent, state, part):
     """The gradient of one part of the loss with respect to the network, in a window of the replay."""
     _, steps = state.replay.sample(jax.random.key(1), 6, agent.window_length)
     still = dataclasses.replace(agent, optimizer=optax.sgd(0.0), policy_optimizer=optax.sgd(0.0))
-    learner = eqx.tree_at(lambda learner: learner.optimizer, state.learner, still.init_optimizer(state.learner.network))
-    learner = dataclasses.replace(learner, optimizer=still.init_optimizer(learner.network))
+    learner = dataclasses.replace(state.learner, optimizer=still.init_optimizer(state.learner.network))
     rate = {"critic": {"optimizer": optax.sgd(1.0)}, "policy": {"policy_optimizer": optax.sgd(1.0)}}[part]
     one = dataclasses.replace(still, **rate)
     return one.improve(learner, steps, jnp.ones(6), jax.random.key(2)).learner.network, state.learner.network

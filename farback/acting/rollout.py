@@ -33,6 +33,17 @@ class Trajectory(eqx.Module):
     terminated: Bool[Array, "*steps"]
     truncated: Bool[Array, "*steps"]
 
+    @property
+    def ended(self) -> Bool[Array, "*steps"]:
+        """Whether the episode ended at this step or before it, so that the next step is not a part of it."""
+        return self.terminated | self.truncated | self.last
+
+    @property
+    def weight(self) -> Float[Array, "*steps"]:
+        """The weight of each step in a loss: 0 where the action has no effect, and 1 on average."""
+        active = (~self.last).astype(self.reward.dtype)
+        return active / jnp.maximum(jnp.mean(active), 1 / active.size)
+
 
 class EnvStates(eqx.Module):
     """Parallel copies of an environment, with the return and the length of each current episode so far."""

@@ -3,15 +3,14 @@
 from typing import Any, NamedTuple
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from farback.acting import AbstractPolicy
 from farback.acting.policy import PolicyState
+from farback.agents.base import output_shapes
 from farback.cell import AbstractCell, reset
 from farback.envs.base import AbstractEnv
-from farback.envs.spaces import sample
 from farback.heads import ActorCriticOutput
 from farback.ops.distributions import check_policy_output, distribution
 from farback.step import Model
@@ -62,9 +61,7 @@ def check_network(network: Any, env: AbstractEnv) -> None:
     advice = "make it with ActorCriticNetwork(cell)"
     if not isinstance(getattr(network, "memory", None), AbstractCell):
         raise InputError(f"{type(network).__name__} is not a network with the output (policy, value): {advice}.")
-    shapes = jax.eval_shape(lambda: sample(env.observation_space, jax.random.key(0)))
-    seen = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-    found = jax.eval_shape(lambda: network.head(network.memory(network.memory.initial(), network.encoder(seen))[1]))
+    found = output_shapes(network, env)
     if not isinstance(found, ActorCriticOutput) or getattr(found.value, "shape", None) != ():
         raise InputError(
             f"The network's output is {found}, but an agent needs (policy, value) with a scalar value: {advice}."

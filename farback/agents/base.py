@@ -14,6 +14,7 @@ from jaxtyping import PRNGKeyArray
 from farback.acting import AbstractPolicy, evaluate, watch
 from farback.algorithm import AbstractAlgorithm, Criterion, Timeline
 from farback.envs.base import AbstractEnv
+from farback.envs.spaces import sample
 from farback.step import Metrics, Model
 from farback.types import Split, Tally
 
@@ -73,3 +74,10 @@ class AbstractAgent(AbstractAlgorithm):
     def render_steps(self, timeline: Timeline) -> list[str]:
         leaves, structure = jax.tree.flatten(jax.tree.map(np.asarray, timeline.world))
         return [self.env.render_text(jax.tree.unflatten(structure, state)) for state in zip(*leaves, strict=True)]
+
+
+def output_shapes(network: Any, env: AbstractEnv) -> Any:
+    """Returns the shapes and dtypes of the output of a network's head for an observation of an environment."""
+    seen = jax.eval_shape(lambda: sample(env.observation_space, jax.random.key(0)))
+    seen = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), seen)
+    return jax.eval_shape(lambda: network.head(network.memory(network.memory.initial(), network.encoder(seen))[1]))

@@ -16,21 +16,21 @@ import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from farback.acting import Trajectory
+from farback.agents.base import output_shapes
 from farback.agents.exploration import AbstractExploration, EpsilonGreedy, NoExploration
 from farback.agents.off_policy import (
     AbstractOffPolicyAgent,
     Improvement,
     Learner,
-    active_weight,
+    StoredMemory,
     bootstrapped,
     check_off_policy,
+    first_memory,
     outputs,
-    unrolled,
 )
 from farback.agents.q_network import require_discrete
-from farback.agents.q_policy import QExtras, QPolicy
+from farback.agents.q_policy import QPolicy
 from farback.envs.base import AbstractEnv
-from farback.envs.spaces import sample
 from farback.estimators import BPTT, AbstractEstimator
 from farback.network import NetworkStep
 from farback.ops.optimizers import Optimizer, descend, descent_metrics
@@ -124,7 +124,7 @@ class DQN(AbstractOffPolicyAgent):
         """The number of the first action, usually 0."""
         return int(require_discrete(self.env, type(self).__name__).start)
 
-    def timeline_metrics(self, extras: QExtras) -> dict[str, Any]:
+    def timeline_metrics(self, extras: StoredMemory) -> dict[str, Any]:
         return {"charts/value": extras.value}
 
     def init_optimizer(self, network: Model) -> PyTree:
@@ -133,9 +133,7 @@ class DQN(AbstractOffPolicyAgent):
     def check_network(self, network: Model) -> None:
         name = type(self).__name__
         space = require_discrete(self.env, name)
-        seen = jax.eval_shape(lambda: sample(self.env.observation_space, jax.random.key(0)))
-        seen = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), seen)
-        found = jax.eval_shape(lambda: network.head(network.memory(network.memory.initial(), network.encoder(seen))[1]))
+        found = output_shapes(network, self.env)
         if not isinstance(found, jax.ShapeDtypeStruct) or len(found.shape) != 2 or found.shape[0] != space.n:
             raise InputError(
                 f"The network's output is {found}, but {name} needs an array [{space.n} actions, quantiles]: make it with "
@@ -159,14 +157,11 @@ class DQN(AbstractOffPolicyAgent):
     def improve(
         self, learner: Learner, steps: Trajectory, weight: Float[Array, " batch"], key: PRNGKeyArray
     ) -> Improvement:
-        network, begin, end = learner.network, self.burn_in, self.burn_in + self.sequence_length
-        memory = jax.tree.map(lambda leaf: leaf[:, 0], steps.extras)
-        ours, theirs = outputs(network, memory, steps), outputs(learner.target, memory, steps)
+        network = learner.network
+        ours, theirs = (outputs(model, first_memory(steps), steps) for model in (network, learner.target))
         samples = self.return_samples(steps, ours, theirs)
-        learnt = jax.tree.map(lambda leaf: leaf[:, begin:end], steps)
-        targets = QTargets(learnt.action, samples[:, begin:end], active_weight(learnt) * weight[:, None])
-        if begin:
-            memory = unrolled(network, memory, jax.tree.map(lambda leaf: leaf[:, :begin], steps))[0]
+        memory, (learnt, samples, values) = self.after_burn_in(network, steps, (steps, samples, jnp.mean(ours, axis=-1)))
+        targets = QTargets(learnt.action, samples, learnt.weight * weight[:, None])
         window = Window(learnt.first, learnt.observation, targets)
         step = NetworkStep(self.loss)
         carry = self.estimator.init(step, network, window, memory)
@@ -174,8 +169,8 @@ class DQN(AbstractOffPolicyAgent):
         network, optimizer = descend(self.optimizer, network, learner.optimizer, gradient, outcome.loss)
         metrics = outcome.metrics | descent_metrics(self.optimizer, gradient, learner.gradient_steps)
         at = (learnt.action - self.first_action)[..., None]
-        chosen = jnp.take_along_axis(jnp.mean(ours[:, begin:end], axis=-1), at, axis=-1)[..., 0]
-        error = jnp.where(learnt.last, 0, jnp.abs(jnp.mean(targets.samples, axis=-1) - chosen))
+        chosen = jnp.take_along_axis(values, at, axis=-1)[..., 0]
+        error = jnp.where(learnt.last, 0, jnp.abs(jnp.mean(samples, axis=-1) - chosen))
         learner = Learner(network, learner.target, optimizer, learner.gradient_steps)
         return Improvement(learner, Outcome(outcome.loss, metrics), error)
 

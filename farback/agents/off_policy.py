@@ -30,8 +30,8 @@ from farback.types import InputError, Number, Outcome, Tally
 
 LARGEST_REPLAY = 2**36
 """The most bytes of a replay."""
-SMALLEST_PRIORITY = 1e-6
-"""Added to priorities, so that every window can be drawn again."""
+SMALLEST_ERROR = 1e-6
+"""Added to the errors that priorities are powers of, so that every window can be drawn again."""
 
 
 class Learner(eqx.Module):
@@ -52,6 +52,20 @@ class OffPolicyState(eqx.Module):
     replay: Replay | PrioritizedReplay
     key: PRNGKeyArray
     updates: Int[Array, ""]
+
+
+class ExploringState(NamedTuple):
+    """The state of a policy that explores: that of the memory, and that of the exploration."""
+
+    memory: State
+    exploration: Any
+
+
+class StoredMemory(NamedTuple):
+    """The extras of a policy that explores: the memory before the step, and the value of the action of the policy."""
+
+    memory: State
+    value: Float[Array, "*batch"]
 
 
 class RandomStart(AbstractPolicy):
@@ -157,6 +171,18 @@ class AbstractOffPolicyAgent(AbstractAgent):
         """The number of steps of each copy that the replay has room for."""
         return self.buffer_size // self.num_envs
 
+    def after_burn_in(self, network: Model, steps: Trajectory, data: PyTree[Array]) -> tuple[State, Any]:
+        """Returns `(memory, data)`: the memory after the burn-in of windows, and the part of some data that is learnt.
+
+        **Arguments:**
+
+        - `data`: arrays with leading axes `[batch, time]`, from the first step of each window on.
+        """
+        memory, begin, end = first_memory(steps), self.burn_in, self.burn_in + self.sequence_length
+        if begin:
+            memory, _ = unrolled(network, memory, jax.tree.map(lambda leaf: leaf[:, :begin], steps))
+        return memory, jax.tree.map(lambda leaf: leaf[:, begin:end], data)
+
     def network_in(self, state: OffPolicyState) -> Model:
         return state.learner.network
 
@@ -218,8 +244,8 @@ class AbstractOffPolicyAgent(AbstractAgent):
         nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
         dynamic, outcome, error = jax.lax.cond(ready, learn, lambda dynamic: (dynamic, *nothing), dynamic)
         if isinstance(replay, PrioritizedReplay):
-            priority = 0.9 * jnp.max(error, axis=1) + 0.1 * jnp.mean(error, axis=1) + SMALLEST_PRIORITY
-            replay = replay.set_priorities(indices, priority, ready)
+            error = 0.9 * jnp.max(error, axis=1) + 0.1 * jnp.mean(error, axis=1) + SMALLEST_ERROR
+            replay = replay.set_priorities(indices, error**self.priority_exponent, ready)
         count = ready.astype(outcome.loss.dtype)
         metrics = outcome.metrics | {"losses/loss": Tally(count * outcome.loss, count)}
         return eqx.combine(dynamic, static), replay, Outcome(outcome.loss, metrics)
@@ -252,9 +278,7 @@ class AbstractOffPolicyAgent(AbstractAgent):
                 f"the most is {LARGEST_REPLAY:,}. Give a smaller buffer_size."
             )
         if self.prioritized:
-            return PrioritizedReplay.empty(
-                example, self.num_envs, self.capacity, self.window_length, self.priority_exponent
-            )
+            return PrioritizedReplay.empty(example, self.num_envs, self.capacity, self.window_length)
         return Replay.empty(example, self.num_envs, self.capacity)
 
 
@@ -314,10 +338,9 @@ def unrolled(network: Model, memory: State, steps: Trajectory) -> tuple[State, A
     return memory, jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), found)
 
 
-def active_weight(steps: Trajectory) -> Float[Array, "batch time"]:
-    """Returns the weight of each step in a loss: 0 where the action has no effect, and 1 on average."""
-    active = (~steps.last).astype(steps.reward.dtype)
-    return active / jnp.maximum(jnp.mean(active), 1 / active.size)
+def first_memory(steps: Trajectory) -> State:
+    """Returns the stored memories before the first steps of windows."""
+    return jax.tree.map(lambda leaf: leaf[:, 0], steps.extras)
 
 
 def bootstrapped(
@@ -329,11 +352,10 @@ def bootstrapped(
 
     They end at the end of an episode or of the window, and bootstrap from the value there unless the episode terminated.
     """
-    ended = steps.terminated | steps.truncated | steps.last
 
     def one(reward, terminated, ended, value):
         sequence = RewardSequence(reward[:-1], terminated[:-1], ended[:-1], value)
         return n_step(sequence, gamma, count) + value[:-1]
 
     over_samples = jax.vmap(one, in_axes=(None, None, None, 1), out_axes=1)
-    return jax.vmap(over_samples)(steps.reward, steps.terminated, ended, value)
+    return jax.vmap(over_samples)(steps.reward, steps.terminated, steps.ended, value)

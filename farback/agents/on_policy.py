@@ -48,13 +48,7 @@ class Rollout(eqx.Module):
         """The rewards, ends and values of each sequence, from which returns and advantages are computed."""
         steps = self.trajectory
         value = jnp.concatenate([steps.extras.value, self.bootstrap_value[:, None]], axis=1)
-        return RewardSequence(steps.reward, steps.terminated, steps.terminated | steps.truncated | steps.last, value)
-
-    @property
-    def weight(self) -> Float[Array, "batch time"]:
-        """The weight of each step in the loss: 0 where the action has no effect, and 1 on average."""
-        active = (~self.trajectory.last).astype(self.trajectory.reward.dtype)
-        return active / jnp.maximum(jnp.mean(active), 1 / active.size)
+        return RewardSequence(steps.reward, steps.terminated, steps.ended, value)
 
     def window(self, targets: PyTree) -> Window:
         """The steps as a window with the given targets."""
@@ -170,6 +164,6 @@ def weighted(terms: dict[str, Any], weight: Any) -> dict[str, Tally]:
 
 def value_metrics(rollout: Rollout, target: Float[Array, "batch time"]) -> dict[str, Tally]:
     """Returns the share of the variance of the value targets that the values explain."""
-    explained = explained_variance(target, rollout.trajectory.extras.value, rollout.weight)
+    explained = explained_variance(target, rollout.trajectory.extras.value, rollout.trajectory.weight)
     known = jnp.isfinite(explained)
     return {"losses/explained_variance": Tally(jnp.where(known, explained, 0), known.astype(explained.dtype))}

@@ -71,7 +71,7 @@ class OptimalBaseline(AbstractOnPolicyAgent):
     def targets(self, rollout: Rollout) -> PolicyGradientTargets:
         rewards = rollout.rewards._replace(value=0 * rollout.rewards.value)
         returns = jax.vmap(lambda rewards: discounted(rewards, value_at(self.gamma)))(rewards)
-        return PolicyGradientTargets(rollout.trajectory.action, returns, returns, rollout.weight)
+        return PolicyGradientTargets(rollout.trajectory.action, returns, returns, rollout.trajectory.weight)
 
     def loss(self, output: ActorCriticOutput, target: PolicyGradientTargets) -> tuple[Float[Array, ""], dict[str, Tally]]:
         """Returns the log-probability of the action as the loss, so that the gradient is the score ∇ log π."""

@@ -79,7 +79,7 @@ class PolicyGradient(AbstractOnPolicyAgent):
     def targets(self, rollout: Rollout) -> PolicyGradientTargets:
         gamma, first = value_at(self.gamma), rollout.trajectory.first
         found = jax.vmap(lambda rewards, first: self.psi(rewards, first, gamma))(rollout.rewards, first)
-        return PolicyGradientTargets(rollout.trajectory.action, found.psi, found.value, rollout.weight)
+        return PolicyGradientTargets(rollout.trajectory.action, found.psi, found.value, rollout.trajectory.weight)
 
     def loss(self, output: ActorCriticOutput, target: PolicyGradientTargets) -> tuple[Float[Array, ""], dict[str, Tally]]:
         actions = distribution(self.env.action_space, output.policy)

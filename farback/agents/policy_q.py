@@ -10,38 +10,26 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from farback.acting import AbstractPolicy, Trajectory
+from farback.agents.base import output_shapes
 from farback.agents.box_actions import BoxActions
 from farback.agents.exploration import AbstractExploration
 from farback.agents.off_policy import (
     AbstractOffPolicyAgent,
+    ExploringState,
     Improvement,
     Learner,
-    active_weight,
+    StoredMemory,
     bootstrapped,
+    first_memory,
     unrolled,
 )
 from farback.agents.policy_q_network import PolicyQ, SquashedGaussian
-from farback.cell import AbstractCell, State, reset
+from farback.cell import AbstractCell, reset
 from farback.envs.base import AbstractEnv
-from farback.envs.spaces import sample
 from farback.ops.optimizers import Optimizer, descend, descent_metrics
 from farback.ops.schedules import value_at
 from farback.step import AbstractStep, Metrics, Model
 from farback.types import InputError, Outcome, Tally, Window
-
-
-class PolicyQState(NamedTuple):
-    """The states of the memories of the policy and of the critic, and that of the exploration."""
-
-    memory: State
-    exploration: Any
-
-
-class PolicyQExtras(NamedTuple):
-    """The extras of the policy: the memories before the step, and the least of the critics' values of the action."""
-
-    memory: State
-    value: Float[Array, "*batch"]
 
 
 class PolicyQPolicy(AbstractPolicy):
@@ -60,26 +48,26 @@ class PolicyQPolicy(AbstractPolicy):
     exploration: AbstractExploration
     greedy: bool = eqx.field(static=True, default=False)
 
-    def initial(self) -> PolicyQState:
-        return PolicyQState(self.network.memory.initial(), self.exploration.initial(self.env.action_space))
+    def initial(self) -> ExploringState:
+        return ExploringState(self.network.memory.initial(), self.exploration.initial(self.env.action_space))
 
     def __call__(
-        self, state: PolicyQState, observation: Any, first: Any, key: PRNGKeyArray
-    ) -> tuple[PolicyQState, Any, PolicyQExtras]:
+        self, state: ExploringState, observation: Any, first: Any, key: PRNGKeyArray
+    ) -> tuple[ExploringState, Any, StoredMemory]:
         memory, actions = self.network.memory, BoxActions(self.env, "The policy")
         features = self.network.encoder(observation)
         after, output = memory(reset(memory, state.memory, jnp.asarray(first)), features)
         noise_key, explore_key = jax.random.split(key)
         unit = self.network.policy.head(output[0])
         if isinstance(unit, SquashedGaussian):
-            noise = jax.random.normal(noise_key, unit.mean.shape)
-            unit, _ = unit.sample(0 * noise if self.greedy else noise)
+            shape = unit.mean.shape
+            unit, _ = unit.sample(jnp.zeros(shape) if self.greedy else jax.random.normal(noise_key, shape))
         explored, action = self.exploration(
             self.env.action_space, state.exploration, actions.from_unit(unit), first, explore_key
         )
         critic: Any = self.network.critic.head
         value = jnp.min(critic(output[1], actions.to_unit(action)))
-        return PolicyQState(after, explored), action, PolicyQExtras(state.memory, value)
+        return ExploringState(after, explored), action, StoredMemory(state.memory, value)
 
 
 class PolicyQTargets(NamedTuple):
@@ -146,7 +134,7 @@ class AbstractPolicyQAgent(AbstractOffPolicyAgent):
     def behaviour(self, network: Model) -> PolicyQPolicy:
         return PolicyQPolicy(network, self.env, self.exploration)
 
-    def timeline_metrics(self, extras: PolicyQExtras) -> dict[str, Any]:
+    def timeline_metrics(self, extras: StoredMemory) -> dict[str, Any]:
         return {"charts/value": extras.value}
 
     def init_optimizer(self, network: Model) -> PyTree:
@@ -165,10 +153,7 @@ class AbstractPolicyQAgent(AbstractOffPolicyAgent):
             raise InputError(
                 f"{type(network).__name__} is no network of a policy and its critics, as {name} needs: {remedy}."
             )
-        policy = network.policy
-        seen = jax.eval_shape(lambda: sample(self.env.observation_space, jax.random.key(0)))
-        seen = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), seen)
-        found = jax.eval_shape(lambda: policy.head(policy.memory(policy.memory.initial(), policy.encoder(seen))[1]))
+        found = output_shapes(network.policy, self.env)
         shapes = [leaf.shape for leaf in jax.tree.leaves(found)]
         if isinstance(found, SquashedGaussian) != self.stochastic or shapes != [(size,)] * (1 + self.stochastic):
             kind = "mean and log_std" if self.stochastic else "vector"
@@ -207,26 +192,24 @@ class AbstractPolicyQAgent(AbstractOffPolicyAgent):
         self, learner: Learner, steps: Trajectory, weight: Float[Array, " batch"], key: PRNGKeyArray
     ) -> Improvement:
         value_key, noise_key, estimator_key = jax.random.split(key, 3)
-        network, begin, end = learner.network, self.burn_in, self.burn_in + self.sequence_length
-        actions = BoxActions(self.env, type(self).__name__)
-        memory = jax.tree.map(lambda leaf: leaf[:, 0], steps.extras)
+        network, actions = learner.network, BoxActions(self.env, type(self).__name__)
         shape = (*steps.first.shape, actions.size)
-        _, theirs = unrolled(learner.target, memory, steps)
+        _, theirs = unrolled(learner.target, first_memory(steps), steps)
         value = self.next_values(learner, steps, theirs, jax.random.normal(value_key, shape))
-        target = bootstrapped(steps, value[..., None], value_at(self.gamma), self.n_step)[:, begin:end, 0]
-        learnt = jax.tree.map(lambda leaf: leaf[:, begin:end], steps)
-        active = active_weight(learnt)
+        target = bootstrapped(steps, value[..., None], value_at(self.gamma), self.n_step)
+        memory, (learnt, target, noise) = self.after_burn_in(
+            network, steps, (steps, target[..., 0], jax.random.normal(noise_key, shape))
+        )
+        active = learnt.weight
         unit = jax.vmap(jax.vmap(actions.to_unit))(learnt.action)
-        noise = jax.random.normal(noise_key, shape)[:, begin:end]
-        if begin:
-            memory = unrolled(network, memory, jax.tree.map(lambda leaf: leaf[:, :begin], steps))[0]
         targets = PolicyQTargets(unit, target, noise, active * weight[:, None], active)
         window = Window(learnt.first, learnt.observation, targets)
         step = PolicyQStep(self.policy_loss)
         carry = self.estimator.init(step, network, window, memory)
         gradient, _, outcome = self.estimator.gradient(step, network, carry, window, estimator_key)
         error = self._errors(network, memory, learnt, unit, target) if self.prioritized else jnp.zeros_like(target)
-        return Improvement(self._descend(learner, gradient, outcome), self._logged(outcome, gradient, learner), error)
+        metrics = outcome.metrics | descent_metrics(self.optimizer, gradient, learner.gradient_steps)
+        return Improvement(self._descend(learner, gradient, outcome), Outcome(outcome.loss, metrics), error)
 
     def _errors(self, network, memory, learnt, unit, target):
         """Returns |y − q_0(a)| of each step."""
@@ -245,10 +228,6 @@ class AbstractPolicyQAgent(AbstractOffPolicyAgent):
         )
         network = PolicyQ(policy[0], critic, policy[1])
         return Learner(network, learner.target, (critic_state, policy_state), learner.gradient_steps)
-
-    def _logged(self, outcome: Outcome, gradient: Any, learner: Learner) -> Outcome:
-        metrics = descent_metrics(self.optimizer, gradient, learner.gradient_steps)
-        return Outcome(outcome.loss, outcome.metrics | metrics)
 
 
 def _halves(network: Any) -> tuple[Any, Any]:

@@ -112,7 +112,7 @@ class PPO(AbstractOnPolicyAgent):
         advantage = jax.vmap(lambda rewards: gae(rewards, value_at(self.gamma), self.gae_lambda))(rollout.rewards)
         steps = rollout.trajectory
         value = advantage + steps.extras.value
-        return PPOTargets(steps.action, steps.extras.log_prob, advantage, value, rollout.weight)
+        return PPOTargets(steps.action, steps.extras.log_prob, advantage, value, rollout.trajectory.weight)
 
     def loss(self, output: ActorCriticOutput, target: PPOTargets) -> tuple[Float[Array, ""], dict[str, Tally]]:
         actions = distribution(self.env.action_space, output.policy)

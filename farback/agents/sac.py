@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from farback.acting import Trajectory
 from farback.agents.exploration import AbstractExploration, NoExploration
-from farback.agents.off_policy import Learner, check_off_policy, unrolled
+from farback.agents.off_policy import Learner, check_off_policy, first_memory, unrolled
 from farback.agents.policy_q import AbstractPolicyQAgent, PolicyQPolicy
 from farback.agents.policy_q_network import PolicyQ
 from farback.algorithm import require_positive
@@ -103,8 +103,7 @@ class SAC(AbstractPolicyQAgent):
         self, learner: Learner, steps: Trajectory, theirs: Any, noise: Float[Array, "batch time actions"]
     ) -> Float[Array, "batch time"]:
         network: Any = learner.network
-        memory = jax.tree.map(lambda leaf: leaf[:, 0], steps.extras)
-        ours = jax.vmap(jax.vmap(network.policy.head))(unrolled(network, memory, steps)[1][0])
+        ours = jax.vmap(jax.vmap(network.policy.head))(unrolled(network, first_memory(steps), steps)[1][0])
         unit, log_prob = ours.sample(noise)
         values = jax.vmap(jax.vmap(learner.target.critic.head))(theirs[1], unit)
         return jnp.min(values, axis=-1) - jnp.exp(network.log_alpha) * log_prob

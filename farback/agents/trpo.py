@@ -92,7 +92,7 @@ class TRPO(AbstractOnPolicyAgent):
 
     def targets(self, rollout: Rollout) -> PolicyGradientTargets:
         advantage = jax.vmap(lambda rewards: gae(rewards, value_at(self.gamma), self.gae_lambda))(rollout.rewards)
-        steps, weight = rollout.trajectory, rollout.weight
+        steps, weight = rollout.trajectory, rollout.trajectory.weight
         value = advantage + steps.extras.value
         return PolicyGradientTargets(steps.action, normalise_advantage(advantage, weight), value, weight)
 

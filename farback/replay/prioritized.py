@@ -19,30 +19,28 @@ from farback.types import InputError, Number
 class PrioritizedReplay(eqx.Module):
     """A replay that draws window i with probability
 
-        P(i) = p_i^α / Σ_j p_j^α
+        P(i) = p_i / Σ_j p_j
 
     A new window has the largest priority so far, initially 1. The windows all have one length, which is fixed.
 
     - `replay`: the steps.
-    - `tree`: p^α of the windows, by slot and first step; 0 for a window that is not whole.
+    - `tree`: the priorities p of the windows, by slot and first step; 0 for a window that is not whole.
     - `largest`: the largest priority so far.
     - `length`: the number of steps of a window.
-    - `alpha`: the exponent α; 0 draws uniformly.
     """
 
     replay: Replay
     tree: SumTree
     largest: Float[Array, ""]
-    alpha: Number
     length: int = eqx.field(static=True)
 
     @classmethod
-    def empty(cls, example: PyTree, slots: int, capacity: int, length: int, alpha: Number = 0.6) -> "PrioritizedReplay":
-        """Returns a replay without steps; the arguments are those of `Replay.empty`, and the window length and α."""
+    def empty(cls, example: PyTree, slots: int, capacity: int, length: int) -> "PrioritizedReplay":
+        """Returns a replay without steps; the arguments are those of `Replay.empty`, and the window length."""
         if not 1 <= length <= capacity:
             raise InputError(f"PrioritizedReplay(length={length}): give 1 <= length <= capacity, which is {capacity}.")
         replay = Replay.empty(example, slots, capacity)
-        return cls(replay, SumTree.zeros(slots * capacity), jnp.ones(()), alpha, length)
+        return cls(replay, SumTree.zeros(slots * capacity), jnp.ones(()), length)
 
     def add(self, steps: PyTree[Array]) -> "PrioritizedReplay":
         """Returns the replay after more steps, leading axes `[slot, time]`."""
@@ -51,7 +49,7 @@ class PrioritizedReplay(eqx.Module):
         begin = jnp.arange(1 - self.length, count)  # all windows that contain a new step, relative to the first new one
         whole = (begin + self.length <= count) & (begin >= count - after.size)
         position = jnp.arange(before.slots)[:, None] * before.capacity + (before.head + begin) % before.capacity
-        weight = jnp.broadcast_to(jnp.where(whole, self.largest**self.alpha, 0), position.shape)
+        weight = jnp.broadcast_to(jnp.where(whole, self.largest, 0), position.shape)
         tree = self.tree.set(position.ravel(), weight.ravel())
         return eqx.tree_at(lambda one: (one.replay, one.tree), self, (after, tree))
 
@@ -85,7 +83,7 @@ class PrioritizedReplay(eqx.Module):
                     f"why the error of that window is not one."
                 )
         place = jnp.where(when, indices.slot * self.replay.capacity + indices.start, self.tree.weights.size)
-        tree = self.tree.set(place, priorities**self.alpha)
+        tree = self.tree.set(place, priorities)
         largest = jnp.where(when, jnp.maximum(self.largest, jnp.max(priorities)), self.largest)
         return eqx.tree_at(lambda one: (one.tree, one.largest), self, (tree, largest))
 
