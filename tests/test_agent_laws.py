@@ -32,6 +32,8 @@ from farback.agents import (
     EpsilonGreedy,
     GaussianNoise,
     ImmediateReward,
+    MemoryActorCritic,
+    MemoryActorCriticNetwork,
     NStep,
     OptimalBaseline,
     PolicyGradient,
@@ -156,6 +158,19 @@ AGENTS |= {
         refuses=NOT_A_BOX,
     ),
 }
+AGENTS["MemoryActorCritic"] = Row(
+    make_box(
+        MemoryActorCritic,
+        lambda cell, critic_size: MemoryActorCriticNetwork(cell, first_size=32, second_size=critic_size),
+        write_optimizer=optax.adam(1e-3),
+        exploration=GaussianNoise(0.3),
+        sequence_length=2,
+        within_episodes=True,
+    ),
+    0.6,
+    metrics=CRITIC | {"losses/bellman_error"},
+    refuses=r"continuous actions between bounds|MemoryPolicyQ is no network of a policy of 1 actions",
+)
 ON_POLICY = [name for name, row in AGENTS.items() if isinstance(row.agent, AbstractOnPolicyAgent | MemUPAgent)]
 
 
@@ -165,7 +180,7 @@ def _optax_promotes():
         yield
 
 
-EACH = ("PG-GAE", "PPO", "TRPO", "OptimalBaseline", "MemUPAgent", "DQN", "DDPG", "SAC")
+EACH = ("PG-GAE", "PPO", "TRPO", "OptimalBaseline", "MemUPAgent", "DQN", "DDPG", "SAC", "MemoryActorCritic")
 laws = pytest.mark.parametrize(
     "name", slow_except(["PPO", "DQN"], AGENTS), scope="module"
 )  # all laws of an agent follow each other

@@ -76,6 +76,8 @@ def test_replay_write_touches_nothing_else(length):
     assert (written.steps["image"] == replay.steps["image"]).all()
     assert (written.steps["time"] != replay.steps["time"]).sum() == 2 * length
     assert (written.head, written.size) == (replay.head, replay.size)
+    never = replay.write(indices, values, lambda steps: steps["time"], jnp.array(False))
+    assert (never.steps["time"] == replay.steps["time"]).all()
 
 
 def test_replay_write_of_overlapping_windows_keeps_the_later_one():
@@ -129,6 +131,30 @@ def test_prioritized_replay_draws_whole_windows_only(capacity, counts, length):
     assert (jnp.diff(window["time"], axis=1) == 1).all()
     assert set(np.unique(window["time"] % 1000)) == set(range(max(0, at - capacity), at))
     assert jnp.allclose(probability, 1 / (SLOTS * whole))
+
+
+def begins(steps):
+    """Episodes of 3, 4 and 6 steps in turn, at other times in each slot."""
+    return jnp.isin((steps["time"] % 1000 + 2 * (steps["time"] // 1000)) % 13, jnp.array([0, 3, 7]))
+
+
+@pytest.mark.parametrize(("capacity", "counts"), [(8, [8]), (30, [7, 9, 11, 2, 8, 30]), (14, [2] * 17)])
+@pytest.mark.parametrize("length", [1, 2, 4, 6])
+def test_prioritized_replay_draws_windows_within_episodes(capacity, counts, length):
+    replay, at = filled(PrioritizedReplay.empty(EXAMPLE, SLOTS, capacity, length, begins), counts)
+    time = steps(max(0, at - capacity), min(at, capacity))["time"]
+    first = np.asarray(begins({"time": time}))
+    expected = {
+        int(time[slot, begin])
+        for slot in range(SLOTS)
+        for begin in range(time.shape[1] - length + 1)
+        if not first[slot, begin + 1 : begin + length].any()
+    }
+    assert replay.tree.total == len(expected)
+    if expected:
+        _, window, probability = replay.sample(jax.random.key(0), 60 * len(expected))
+        assert set(np.asarray(window["time"][:, 0]).tolist()) == expected
+        assert jnp.allclose(probability, 1 / len(expected))
 
 
 def test_prioritized_replay_draws_follow_the_priorities():

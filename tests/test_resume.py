@@ -43,6 +43,11 @@ RUNS = {
     ),
     "ddpg": ("ddpg", BOX | {"critics": 2, "policy_period": 2, "smoothing_std": 0.2, "exploration": "OrnsteinUhlenbeck()"}),
     "sac": ("sac", BOX | {"prioritized": True, "burn_in": 1, "n_step": 2, "target_period": 3, "target_rate": 1.0}),
+    "memory-actor-critic": (
+        "memory-actor-critic",
+        {name: value for name, value in BOX.items() if name != "critic_size"}
+        | {"first_size": 4, "second_size": 4, "within_episodes": True, "write_exploration": "GaussianNoise(0.1)"},
+    ),
     "ppo-curriculum": ("ppo", ENV | {"env": CURRICULUM, "window": 8}),
 }
 

@@ -9,6 +9,9 @@ from farback.agents.exploration import EpsilonGreedy as EpsilonGreedy
 from farback.agents.exploration import GaussianNoise as GaussianNoise
 from farback.agents.exploration import NoExploration as NoExploration
 from farback.agents.exploration import OrnsteinUhlenbeck as OrnsteinUhlenbeck
+from farback.agents.memory_actor_critic import MemoryActorCritic as MemoryActorCritic
+from farback.agents.memory_network import MemoryActorCriticNetwork as MemoryActorCriticNetwork
+from farback.agents.memory_network import MemoryPolicyQ as MemoryPolicyQ
 from farback.agents.networks import ActorCritic as ActorCritic
 from farback.agents.networks import ActorCriticNetwork as ActorCriticNetwork
 from farback.agents.off_policy import AbstractOffPolicyAgent as AbstractOffPolicyAgent

@@ -61,6 +61,7 @@ class DDPG(AbstractPolicyQAgent):
     - `policy_period`: the gradient steps of the critics to one of the policy.
     - `smoothing_std`: σ, the standard deviation of the noise on target actions, which lie between −1 and 1.
     - `smoothing_clip`: c, the largest size of that noise.
+    - `within_episodes`: whether windows that contain a part of more than one episode are left out.
     - `prioritized`: whether windows of large errors are drawn more often.
     - `priority_exponent`: α, how much more often; 0 draws uniformly.
     - `importance_exponent`: β, how far the weights of windows in the loss correct for this: a number, or a LinearSchedule.
@@ -87,6 +88,7 @@ class DDPG(AbstractPolicyQAgent):
     policy_period: int = 1
     smoothing_std: float = 0.0
     smoothing_clip: float = 0.5
+    within_episodes: bool = False
     prioritized: bool = False
     priority_exponent: float = 0.6
     importance_exponent: float | LinearSchedule = 0.4

@@ -81,6 +81,7 @@ class DQN(AbstractOffPolicyAgent):
     - `target_rate`: how far the target moves towards the network, 0 < τ <= 1; 1 copies the network.
     - `target_period`: the gradient steps between two moves of the target.
     - `double`: whether the network, rather than its target, chooses the best next action.
+    - `within_episodes`: whether windows that contain a part of more than one episode are left out.
     - `prioritized`: whether windows of large errors are drawn more often.
     - `priority_exponent`: α, how much more often; 0 draws uniformly.
     - `importance_exponent`: β, how far the weights of windows in the loss correct for this: a number, or a LinearSchedule.
@@ -105,6 +106,7 @@ class DQN(AbstractOffPolicyAgent):
     target_rate: float = 0.01
     target_period: int = 1
     double: bool = True
+    within_episodes: bool = False
     prioritized: bool = False
     priority_exponent: float = 0.6
     importance_exponent: float | LinearSchedule = 0.4

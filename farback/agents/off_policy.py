@@ -93,11 +93,19 @@ class RandomStart(AbstractPolicy):
 
 
 class Improvement(NamedTuple):
-    """The result of one gradient step: the learner after it, the outcome, and |δ| of each learnt step, `[batch, time]`."""
+    """The result of one gradient step.
+
+    - `learner`: the learner after it.
+    - `outcome`: the outcome.
+    - `error`: |δ| of each learnt step.
+    - `memory`: the memories before the second to the last step of each window, which replace the stored ones; `None` leaves
+      them as they are.
+    """
 
     learner: Learner
     outcome: Outcome
     error: Float[Array, "batch time"]
+    memory: State | None = None
 
 
 class AbstractOffPolicyAgent(AbstractAgent):
@@ -129,6 +137,7 @@ class AbstractOffPolicyAgent(AbstractAgent):
     gamma: eqx.AbstractVar[float | LinearSchedule]
     target_rate: eqx.AbstractVar[float]
     target_period: eqx.AbstractVar[int]
+    within_episodes: eqx.AbstractVar[bool]
     prioritized: eqx.AbstractVar[bool]
     priority_exponent: eqx.AbstractVar[float]
     importance_exponent: eqx.AbstractVar[float | LinearSchedule]
@@ -237,24 +246,30 @@ class AbstractOffPolicyAgent(AbstractAgent):
 
         def learn(dynamic):
             improved = self.improve(eqx.combine(dynamic, static), steps, weight, improve_key)
-            return eqx.filter(self._move_target(improved.learner), eqx.is_array), improved.outcome, improved.error
+            return eqx.filter(self._move_target(improved.learner), eqx.is_array), *improved[1:]
 
         # Only the learner is chosen between: under `jax.vmap`, a choice between replays would copy them.
         shapes = jax.eval_shape(learn, dynamic)[1:]
         nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-        dynamic, outcome, error = jax.lax.cond(ready, learn, lambda dynamic: (dynamic, *nothing), dynamic)
-        if isinstance(replay, PrioritizedReplay):
+        dynamic, outcome, error, memory = jax.lax.cond(ready, learn, lambda dynamic: (dynamic, *nothing), dynamic)
+        if self.prioritized:
             error = 0.9 * jnp.max(error, axis=1) + 0.1 * jnp.mean(error, axis=1) + SMALLEST_ERROR
             replay = replay.set_priorities(indices, error**self.priority_exponent, ready)
+        if memory is not None:
+            following = indices._replace(start=indices.start + 1)
+            ring = _ring(replay).write(following, memory, lambda steps: steps.extras, ready)
+            replay = eqx.tree_at(_ring, replay, ring)
         count = ready.astype(outcome.loss.dtype)
         metrics = outcome.metrics | {"losses/loss": Tally(count * outcome.loss, count)}
         return eqx.combine(dynamic, static), replay, Outcome(outcome.loss, metrics)
 
     def _draw(self, replay: Any, key: PRNGKeyArray) -> tuple[WindowIndices, Trajectory, Float[Array, " batch"]]:
         """Draws windows of the replay. Returns `(indices, steps, weight)`, with the weight of each window in the loss."""
-        if not isinstance(replay, PrioritizedReplay):
+        if isinstance(replay, Replay):
             return *replay.sample(key, self.batch_size, self.window_length), jnp.ones(self.batch_size)
         indices, steps, probability = replay.sample(key, self.batch_size)
+        if not self.prioritized:
+            return indices, steps, jnp.ones(self.batch_size)
         windows = replay.replay.slots * replay.replay.starts(self.window_length)
         return indices, steps, importance_weights(probability, windows, value_at(self.importance_exponent))
 
@@ -266,9 +281,10 @@ class AbstractOffPolicyAgent(AbstractAgent):
         moved = jax.tree.map(lambda new, old: ((1 - rate) * old + rate * new).astype(old.dtype), ours, theirs)
         return Learner(learner.network, eqx.combine(moved, learner.target), learner.optimizer, count)
 
-    def _ready(self, replay) -> Bool[Array, ""]:
-        ring = replay.replay if isinstance(replay, PrioritizedReplay) else replay
-        return (ring.starts(self.window_length) > 0) & (self.num_envs * ring.size >= self.learning_starts)
+    def _ready(self, replay: Replay | PrioritizedReplay) -> Bool[Array, ""]:
+        ring = _ring(replay)
+        found = ring.starts(self.window_length) if isinstance(replay, Replay) else replay.tree.total
+        return (found > 0) & (self.num_envs * ring.size >= self.learning_starts)
 
     def _empty_replay(self, example: PyTree) -> Replay | PrioritizedReplay:
         size = replay_bytes(example, self.num_envs, self.capacity)
@@ -277,9 +293,18 @@ class AbstractOffPolicyAgent(AbstractAgent):
                 f"{type(self).__name__}(buffer_size={self.buffer_size}): the replay would take {size:,} bytes of memory; "
                 f"the most is {LARGEST_REPLAY:,}. Give a smaller buffer_size."
             )
-        if self.prioritized:
-            return PrioritizedReplay.empty(example, self.num_envs, self.capacity, self.window_length)
+        if self.prioritized or self.within_episodes:
+            first = _first if self.within_episodes else None
+            return PrioritizedReplay.empty(example, self.num_envs, self.capacity, self.window_length, first)
         return Replay.empty(example, self.num_envs, self.capacity)
+
+
+def _ring(replay: Any) -> Replay:
+    return replay if isinstance(replay, Replay) else replay.replay
+
+
+def _first(steps: Trajectory) -> Bool[Array, "slot time"]:
+    return steps.first
 
 
 def stored(steps: Trajectory) -> Trajectory:
@@ -310,6 +335,12 @@ def check_off_policy(agent: AbstractOffPolicyAgent) -> None:
             f"{name}(buffer_size={agent.buffer_size}): that is {agent.capacity} steps for each of {agent.num_envs} copies, "
             f"but a window has {max(length, agent.window)} steps; give at least "
             f"{agent.num_envs * max(length, agent.window):,}."
+        )
+    longest = agent.episode_length
+    if agent.within_episodes and longest is not None and length > longest:
+        raise InputError(
+            f"{name}(within_episodes=True): a window has {length} steps, but an episode of {type(agent.env).__name__} has "
+            f"at most {longest}, its last observation included; give a shorter sequence_length."
         )
     windows = agent.num_envs * (agent.capacity - length + 1)
     if windows < agent.batch_size:

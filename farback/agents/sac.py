@@ -59,6 +59,7 @@ class SAC(AbstractPolicyQAgent):
     - `target_period`: the gradient steps between two moves of the target.
     - `policy_period`: the gradient steps of the critics to one of the policy.
     - `target_entropy`: H, in nats; by default minus the number of actions.
+    - `within_episodes`: whether windows that contain a part of more than one episode are left out.
     - `prioritized`: whether windows of large errors are drawn more often.
     - `priority_exponent`: α, how much more often; 0 draws uniformly.
     - `importance_exponent`: β, how far the weights of windows in the loss correct for this: a number, or a LinearSchedule.
@@ -84,6 +85,7 @@ class SAC(AbstractPolicyQAgent):
     target_period: int = 1
     policy_period: int = 1
     target_entropy: float | None = None
+    within_episodes: bool = False
     prioritized: bool = False
     priority_exponent: float = 0.6
     importance_exponent: float | LinearSchedule = 0.4

@@ -49,5 +49,11 @@ EXAMPLES = {
         "--env 'Pendulum()' --cell 'MLP(32)' --sequence-length 1 --total-steps 10_000",
         "--env 'Pendulum(speeds=False)' --cell 'GRU(16)' --burn-in 4 --n-step 2 --prioritized --total-steps 10_000",
     ),
+    "memory-actor-critic": (
+        "--env 'HighLow(10)' --cell 'LSTM(8)' --first-size 32 --second-size 32 --sequence-length 2 --write-optimizer "
+        "'adam(1e-4)' --within-episodes --total-steps 10_000",
+        "--env 'Target()' --cell 'GRU(16)' --first-size 32 --second-size 32 --sequence-length 10 --q-coef 0 "
+        "--write-exploration 'OrnsteinUhlenbeck(0.1625, 1.082)' --memory-bound 1.0 --within-episodes --total-steps 10_000",
+    ),
 }
 """Two commands for each algorithm; the tests run them."""

@@ -4,6 +4,9 @@ References: Schaul, Quan, Antonoglou and Silver, *Prioritized experience replay*
 experience replay in distributed reinforcement learning* (R2D2), ICLR 2019.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -27,20 +30,30 @@ class PrioritizedReplay(eqx.Module):
     - `tree`: the priorities p of the windows, by slot and first step; 0 for a window that is not whole.
     - `largest`: the largest priority so far.
     - `length`: the number of steps of a window.
+    - `first`: selects whether an episode begins at each step. If it is given, windows that contain a part of more than one
+      episode have priority 0.
     """
 
     replay: Replay
     tree: SumTree
     largest: Float[Array, ""]
     length: int = eqx.field(static=True)
+    first: Callable[[Any], Bool[Array, "slot time"]] | None = eqx.field(static=True, default=None)
 
     @classmethod
-    def empty(cls, example: PyTree, slots: int, capacity: int, length: int) -> "PrioritizedReplay":
-        """Returns a replay without steps; the arguments are those of `Replay.empty`, and the window length."""
+    def empty(
+        cls,
+        example: PyTree,
+        slots: int,
+        capacity: int,
+        length: int,
+        first: Callable[[Any], Bool[Array, "slot time"]] | None = None,
+    ) -> "PrioritizedReplay":
+        """Returns a replay without steps; the arguments are those of `Replay.empty`, and `length` and `first`."""
         if not 1 <= length <= capacity:
             raise InputError(f"PrioritizedReplay(length={length}): give 1 <= length <= capacity, which is {capacity}.")
         replay = Replay.empty(example, slots, capacity)
-        return cls(replay, SumTree.zeros(slots * capacity), jnp.ones(()), length)
+        return cls(replay, SumTree.zeros(slots * capacity), jnp.ones(()), length, first)
 
     def add(self, steps: PyTree[Array]) -> "PrioritizedReplay":
         """Returns the replay after more steps, leading axes `[slot, time]`."""
@@ -48,6 +61,10 @@ class PrioritizedReplay(eqx.Module):
         count = jax.tree.leaves(steps)[0].shape[1]
         begin = jnp.arange(1 - self.length, count)  # all windows that contain a new step, relative to the first new one
         whole = (begin + self.length <= count) & (begin >= count - after.size)
+        if self.first is not None:
+            at = (before.head + jnp.arange(1 - self.length, count + self.length - 1)) % after.capacity
+            begun = jnp.cumsum(self.first(after.steps)[:, at], axis=1)
+            whole &= begun[:, self.length - 1 :] == begun[:, : len(begin)]
         position = jnp.arange(before.slots)[:, None] * before.capacity + (before.head + begin) % before.capacity
         weight = jnp.broadcast_to(jnp.where(whole, self.largest, 0), position.shape)
         tree = self.tree.set(position.ravel(), weight.ravel())

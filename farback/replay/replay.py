@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Int, PRNGKeyArray, PyTree
 
 from farback.ops.scatter import last_of_each
 from farback.types import InputError
@@ -104,7 +104,11 @@ class Replay(eqx.Module):
         return jax.tree.map(lambda leaf: leaf[indices.slot[:, None], at], self.steps)
 
     def write(
-        self, indices: WindowIndices, values: PyTree[Array], where: Callable[[Any], Any] = lambda steps: steps
+        self,
+        indices: WindowIndices,
+        values: PyTree[Array],
+        where: Callable[[Any], Any] = lambda steps: steps,
+        when: Bool[Array, ""] | bool = True,
     ) -> "Replay":
         """Returns the replay with other values in some windows. Where two windows overlap, the later one of the batch wins.
 
@@ -113,11 +117,13 @@ class Replay(eqx.Module):
         - `indices`: the windows.
         - `values`: the values, leading axes `[batch, time]`; from the first step of each window on.
         - `where`: selects the part of the steps that the values replace.
+        - `when`: without it, nothing changes.
         """
         length = jax.tree.leaves(values)[0].shape[1]
         self._require_length(length)
         flat = (indices.slot[:, None] * self.capacity + self._positions(indices, length)).ravel()
         order, target = last_of_each(flat, self.slots * self.capacity)
+        target = jnp.where(when, target, self.slots * self.capacity)
 
         def put(leaf, new):
             rows = leaf.reshape(-1, *leaf.shape[2:])

@@ -43,10 +43,13 @@ class SumTree(eqx.Module):
         order, target = last_of_each(indices, leaves)
         nodes = self.nodes.at[jnp.where(target < leaves, leaves + target, 2 * leaves)].set(weights[order], mode="drop")
         node = leaves + jnp.minimum(target, leaves - 1)
-        for _ in range(leaves.bit_length() - 1):
+
+        def up(_, carry):
+            nodes, node = carry
             node = node // 2
-            nodes = nodes.at[node].set(nodes[2 * node] + nodes[2 * node + 1])
-        return SumTree(nodes)
+            return nodes.at[node].set(nodes[2 * node] + nodes[2 * node + 1]), node
+
+        return SumTree(jax.lax.fori_loop(0, leaves.bit_length() - 1, up, (nodes, node))[0])
 
     def draw(self, key: PRNGKeyArray, count: int) -> Int[Array, " count"]:
         """Draws `count` indices, each in proportion to its weight. The total must be positive.
@@ -55,12 +58,15 @@ class SumTree(eqx.Module):
         """
         strata = jnp.arange(count, dtype=float) + jax.random.uniform(key, (count,))
         left = strata / count * self.total
-        node = jnp.ones(count, int)
-        for _ in range((self.nodes.size // 2).bit_length() - 1):
+        leaves = self.nodes.size // 2
+
+        def down(_, carry):
+            node, left = carry
             first, second = self.nodes[2 * node], self.nodes[2 * node + 1]
             right = (left >= first) & (second > 0)
-            node, left = 2 * node + right.astype(int), jnp.where(right, left - first, left)
-        return node - self.nodes.size // 2
+            return 2 * node + right.astype(int), jnp.where(right, left - first, left)
+
+        return jax.lax.fori_loop(0, leaves.bit_length() - 1, down, (jnp.ones(count, int), left))[0] - leaves
 
 
 def _power(size: int) -> int:

@@ -16,6 +16,8 @@ from farback.agents import (
     TRPO,
     ActorCriticNetwork,
     DDPGNetwork,
+    MemoryActorCritic,
+    MemoryActorCriticNetwork,
     OptimalBaseline,
     PolicyGradient,
     QNetwork,
@@ -52,10 +54,16 @@ ALGORITHMS = {
     "dqn": Registered(DQN, QNetwork),
     "ddpg": Registered(DDPG, DDPGNetwork),
     "sac": Registered(SAC, SACNetwork),
+    "memory-actor-critic": Registered(MemoryActorCritic, MemoryActorCriticNetwork),
 }
 """The algorithms by the names of their commands."""
 
-DEFAULTS = {"cell": "GRU(64)", "optimizer": "adam(0.003)", "policy_optimizer": "adam(0.001)"}
+DEFAULTS = {
+    "cell": "GRU(64)",
+    "optimizer": "adam(0.003)",
+    "policy_optimizer": "adam(0.001)",
+    "write_optimizer": "adam(0.0005)",
+}
 """Defaults as expressions, for arguments whose default object has no expression."""
 
 FIRST = ("env", "task", "data", "cell", "encoder", "memory", "shared_memory")

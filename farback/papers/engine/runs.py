@@ -112,6 +112,19 @@ def evaluation(training: Training, evaluate: Evaluate, times: int = 1, name: str
     return measure
 
 
+def evaluation_after(training: Training, seconds: float, evaluate: Evaluate) -> Measure:
+    """An evaluation of the networks after `seconds` of training on this machine, as in `log_of_seconds`."""
+    logged = log_of_seconds(training, seconds)
+
+    def measure(place: Place) -> Measured:
+        if ended := logged(place).ended:
+            return Measured([], ended)
+        path, program = place.home / "evaluation.json", training.program(place.devices)
+        return Measured(kept(path, lambda: evaluate(open_run(place.home, program, warn=place.warn))))
+
+    return measure
+
+
 def metrics(amount: int, algorithm: AbstractAlgorithm | None = None, **columns: int) -> Evaluate:
     """Evaluates networks on `amount` of fresh data, in the evaluation unit of `algorithm`, by default the one that was
     trained. `columns` are added to the rows.
