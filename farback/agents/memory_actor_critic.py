@@ -291,16 +291,19 @@ class MemoryActorCritic(AbstractOffPolicyAgent):
         target: Any = learner.target
         actions, gamma = BoxActions(self.env, type(self).__name__), value_at(self.gamma)
 
-        def value(stored, first, observation):
-            memory = reset(target.cell, stored, first)
+        def value(memory, observation):
             _, step = target.memory(memory, target.encoder(observation))
-            return memory, target.critic(observation, vector(memory), target.act(step), vector(step.write))
+            return target.critic(observation, vector(memory), target.act(step), vector(step.write))
 
-        memory, values = jax.vmap(jax.vmap(value))(steps.extras, steps.first, steps.observation)
-        learnt, following = (jax.tree.map(lambda leaf, at=at: leaf[:, at], steps) for at in (slice(-1), slice(1, None)))
+        memory = jax.vmap(jax.vmap(lambda stored, first: reset(target.cell, stored, first)))(steps.extras, steps.first)
+        (acted, learnt), (after, following) = (
+            jax.tree.map(lambda leaf, at=at: leaf[:, at], (memory, steps)) for at in (slice(-1), slice(1, None))
+        )
+        values = jax.vmap(jax.vmap(value))(after, following.observation)
+        values = jnp.pad(values, ((0, 0), (1, 0)))  # no target bootstraps from the first step of a window
         return MemoryTargets(
             unit=jax.vmap(jax.vmap(actions.to_unit))(learnt.action),
-            memory=jax.tree.map(lambda leaf: leaf[:, :-1], memory),
+            memory=acted,
             write=following.extras,
             value=bootstrapped(steps, values[..., None], gamma, self.n_step)[..., 0],
             reward=learnt.reward,
