@@ -151,8 +151,8 @@ AGENTS |= {
         refuses=NOT_A_BOX,
     ),
     "SAC": Row(make_box(SAC, SACNetwork), 0.6, metrics=CRITIC | {"losses/entropy", "charts/alpha"}, refuses=NOT_A_BOX),
-    "SAC-prioritized": Row(
-        make_box(SAC, SACNetwork, prioritized=True, burn_in=1),
+    "SAC-shared-prioritized": Row(
+        make_box(SAC, functools.partial(SACNetwork, shared_memory=True), prioritized=True, burn_in=1),
         0.6,
         metrics=CRITIC | {"losses/entropy", "charts/alpha"},
         refuses=NOT_A_BOX,

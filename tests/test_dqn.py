@@ -229,16 +229,16 @@ def test_dqn_refuses_bad_arguments(more, message):
         make(**more)
 
 
-def test_dqn_refuses_what_does_not_fit():
+def test_dqn_refuses_what_does_not_fit(monkeypatch):
     with pytest.raises(InputError, match="not Discrete"):
         make(env=Pendulum()).init(jax.random.key(0))
     agent = make()
     network, head = NETWORK(MAZE, key=jax.random.key(0)), QHead(8, 3, key=jax.random.key(1))
     with pytest.raises(InputError, match="The network's output is"):
         agent.begin(eqx.tree_at(lambda network: network.head, network, head), jax.random.key(0))
-    huge = make(buffer_size=2**31 - 8, batch_size=8)
-    with pytest.raises(InputError, match="bytes of memory"):
-        huge.init(jax.random.key(0))
+    monkeypatch.setattr("farback.agents.off_policy.device_bytes", lambda: 1_000)
+    with pytest.raises(InputError, match="the device has 1,000 bytes of memory"):
+        agent.init(jax.random.key(0))
 
 
 def test_replay_is_an_array_of_the_state():

@@ -12,6 +12,7 @@ from farback.cells import (
     ChronoUnknown,
     Forget,
     Gated,
+    Identity,
     Leaky,
     MinGRU,
     Normal,
@@ -79,6 +80,7 @@ def test_chrono_unknown_has_its_distribution(key):
 
 
 def test_weights_have_their_distributions(key):
+    assert jnp.array_equal(Identity()(key, 2, 3), jnp.array([[1.0, 0, 0], [0, 1.0, 0]]))
     matrix = Orthogonal(2.0)(key, 6, 6)
     assert jnp.allclose(matrix.T @ matrix, 4 * jnp.eye(6), atol=1e-10)
     assert is_uniform(Xavier()(key, 100, 50).ravel(), -(0.04**0.5), 0.04**0.5)

@@ -13,11 +13,12 @@ from farback import InputError, SegmentwiseARTBP, configure
 from farback.cli.reproduce import find, write_page
 from farback.estimators import ARTBP
 from farback.papers import PAPERS
+from farback.papers.engine import runs
 from farback.papers.engine.finals import below, last_steps, steps_to, updates_below
 from farback.papers.engine.item import SCALES, Place
 from farback.papers.engine.page import page, section, table
 from farback.papers.engine.reproduce import directory_name, reproduce
-from farback.papers.engine.runs import configured, log_until
+from farback.papers.engine.runs import Training, configured, log_until
 from farback.papers.memup.limits import WAYS, config_of
 from farback.papers.rl2 import MDP_BUDGETS, ppo
 from farback.papers.rl2.acting import ImitationPolicy, shares
@@ -58,22 +59,40 @@ class Counter(AbstractListener):
         pass
 
 
-def first_of_each_maker():
-    """The first item of each function that makes cases; the others differ from it in their settings only."""
-    makers = {}
-    for name, (_, item) in ITEMS.items():
-        if not item.runs:
-            makers.setdefault(getattr(item.make, "func", item.make), name)
-    return list(makers.values())
+RUN = (
+    *("uoro/influence", "artbp/influence", "chrono/copy", "online/brackets", "recurrent-pg/immediate", "rl2/bandits"),
+    *("uoro/variance-width", "memup/ablation", "memup/longest", "memory-states/crossing-time", "off-policy/quantiles"),
+)
+"""An item of each paper, among them one of each measure."""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", first_of_each_maker())
+@pytest.mark.parametrize("name", RUN)
 def test_item_runs_once(name, tmp_path):
     """The items that share its runs run too."""
     for other, (_, item) in ITEMS.items():
         if name in (other, item.runs):
             runs_once(other, tmp_path)
+
+
+class BuiltError(Exception):
+    """The program of a case was made."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name, (_, item) in ITEMS.items() if name not in RUN and not item.runs])
+@pytest.mark.parametrize("scale", ["smoke", "laptop"])
+def test_item_builds_its_program(name, scale, tmp_path, monkeypatch):
+    """The program of the first case is traced, without a compilation; a case without a program is made."""
+
+    def stop(*_):
+        raise BuiltError
+
+    monkeypatch.setattr(Training, "advance", lambda training, *_: stop(training.program(1)))
+    monkeypatch.setattr(runs, "kept", stop)
+    case = ITEMS[name][1].cases(scale)[0]
+    with pytest.raises(BuiltError):
+        case.measure(Place(tmp_path, lambda title: Counter()))
 
 
 def runs_once(name, directory):

@@ -31,8 +31,9 @@ def _optax_promotes():
         yield
 
 
-def make(agent=DDPG, env=HighLow(3), cell=GRU4, critics=2, **more):
-    network = (DDPGNetwork if agent is DDPG else SACNetwork)(cell, critics=critics, critic_size=4)
+def make(agent=DDPG, env=HighLow(3), cell=GRU4, critics=2, shared=False, **more):
+    maker = DDPGNetwork if agent is DDPG else SACNetwork
+    network = maker(cell, shared_memory=shared, critics=critics, critic_size=4)
     sizes = {"num_envs": 4, "window": 4, "buffer_size": 80, "batch_size": 6, "sequence_length": 3, "learning_starts": 24}
     return agent(env, network, gradient_steps=1, **(sizes | more))
 
@@ -135,9 +136,10 @@ def test_each_optimizer_trains_its_own_part(agent):
         assert found.log_alpha != before.log_alpha
 
 
-def test_policy_loss_is_no_gradient_of_the_critics():
-    """With a weight of 0 the critics have no loss of their own, and must not move."""
-    agent = dataclasses.replace(make(), optimizer=optax.sgd(1.0))
+@pytest.mark.parametrize("shared", [False, True])
+def test_policy_loss_is_no_gradient_of_the_critics(shared):
+    """With a weight of 0 the critics have no loss of their own, and must not move, nor must a memory that they share."""
+    agent = dataclasses.replace(make(shared=shared), optimizer=optax.sgd(1.0))
     state = after(agent, 3)
     _, steps = state.replay.sample(jax.random.key(1), 6, agent.window_length)
     for weight, moves in ((0.0, False), (1.0, True)):

@@ -160,7 +160,9 @@ class DQN(AbstractOffPolicyAgent):
         self, learner: Learner, steps: Trajectory, weight: Float[Array, " batch"], key: PRNGKeyArray
     ) -> Improvement:
         network = learner.network
-        ours, theirs = (outputs(model, first_memory(steps), steps) for model in (network, learner.target))
+        theirs = ours = outputs(learner.target, first_memory(steps), steps)
+        if self.double or self.prioritized:
+            ours = outputs(network, first_memory(steps), steps)
         samples = self.return_samples(steps, ours, theirs)
         memory, (learnt, samples, values) = self.after_burn_in(network, steps, (steps, samples, jnp.mean(ours, axis=-1)))
         targets = QTargets(learnt.action, samples, learnt.weight * weight[:, None])

@@ -196,9 +196,9 @@ def vector(state: State) -> Vector:
 
 
 def _linear(inputs: int, outputs: int, key: PRNGKeyArray) -> eqx.nn.Linear:
-    """A layer with weights uniform in ±1/√inputs, and zero biases."""
-    layer = eqx.nn.Linear(inputs, outputs, key=key)
-    return eqx.tree_at(lambda layer: layer.bias, layer, jnp.zeros(outputs))
+    """A layer with weights w ~ N(0, 2 / inputs), of He et al. (2015), and zero biases."""
+    layer, weight = eqx.nn.Linear(inputs, outputs, key=key), jax.random.normal(key, (outputs, inputs))
+    return eqx.tree_at(lambda layer: (layer.weight, layer.bias), layer, ((2 / inputs) ** 0.5 * weight, jnp.zeros(outputs)))
 
 
 def _last(inputs: int, outputs: int, bound: float, key: PRNGKeyArray) -> eqx.nn.Linear:

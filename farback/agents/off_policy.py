@@ -24,12 +24,10 @@ from farback.network import Network
 from farback.ops.random import example_keys
 from farback.ops.returns import RewardSequence, n_step
 from farback.ops.schedules import LinearSchedule, at_update, check_discount, value_at
-from farback.replay import PrioritizedReplay, Replay, WindowIndices, importance_weights, replay_bytes
+from farback.replay import PrioritizedReplay, Replay, WindowIndices, device_bytes, importance_weights, replay_bytes
 from farback.step import Model
 from farback.types import InputError, Number, Outcome, Tally
 
-LARGEST_REPLAY = 2**36
-"""The most bytes of a replay."""
 SMALLEST_ERROR = 1e-6
 """Added to the errors that priorities are powers of, so that every window can be drawn again."""
 
@@ -288,10 +286,10 @@ class AbstractOffPolicyAgent(AbstractAgent):
 
     def _empty_replay(self, example: PyTree) -> Replay | PrioritizedReplay:
         size = replay_bytes(example, self.num_envs, self.capacity)
-        if size > LARGEST_REPLAY:
+        if size > (available := device_bytes()):
             raise InputError(
-                f"{type(self).__name__}(buffer_size={self.buffer_size}): the replay would take {size:,} bytes of memory; "
-                f"the most is {LARGEST_REPLAY:,}. Give a smaller buffer_size."
+                f"{type(self).__name__}(buffer_size={self.buffer_size}): the replay would take {size:,} bytes, and the "
+                f"device has {available:,} bytes of memory. Give a smaller buffer_size."
             )
         if self.prioritized or self.within_episodes:
             first = _first if self.within_episodes else None

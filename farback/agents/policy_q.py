@@ -26,6 +26,7 @@ from farback.agents.off_policy import (
 from farback.agents.policy_q_network import PolicyQ, SquashedGaussian
 from farback.cell import AbstractCell, reset
 from farback.envs.base import AbstractEnv
+from farback.network import Network
 from farback.ops.optimizers import Optimizer, descend, descent_metrics
 from farback.ops.schedules import value_at
 from farback.step import AbstractStep, Metrics, Model
@@ -153,7 +154,9 @@ class AbstractPolicyQAgent(AbstractOffPolicyAgent):
             raise InputError(
                 f"{type(network).__name__} is no network of a policy and its critics, as {name} needs: {remedy}."
             )
-        found = output_shapes(network.policy, self.env)
+        found = output_shapes(
+            Network(network.encoder, network.memory, lambda output: network.policy.head(output[0])), self.env
+        )
         shapes = [leaf.shape for leaf in jax.tree.leaves(found)]
         if isinstance(found, SquashedGaussian) != self.stochastic or shapes != [(size,)] * (1 + self.stochastic):
             kind = "mean and log_std" if self.stochastic else "vector"

@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from farback.agents.box_actions import BoxActions
 from farback.agents.networks import Separate, SeparateEncoders
 from farback.agents.trunk import trunk
-from farback.cell import AbstractCell
+from farback.cell import AbstractCell, AbstractCompositeCell, State, unroll
 from farback.envs.base import AbstractEnv
 from farback.network import AbstractEncoder, Network
 from farback.types import InputError
@@ -92,30 +92,69 @@ class ActionValueHead(eqx.Module):
         return jnp.stack([layer(both) for layer in self.layers])
 
 
-class PolicyQ(eqx.Module):
-    """A policy network and a critic network, as one model with an encoder and a memory. The head of the critic is called
-    with the output of its memory and an action.
+class Reader(eqx.Module):
+    """A policy without a memory of its own, which reads that of the critic.
 
-    - `policy`: the policy network.
+    - `head`: maps the output of the memory to the action.
+    """
+
+    head: Callable[[Any], Any]
+
+
+class Forked(AbstractCompositeCell):
+    """A memory that a policy and critics read. The output is a pair, of which the policy's has no gradient."""
+
+    cell: AbstractCell
+
+    @property
+    def parts(self) -> tuple[AbstractCell, ...]:
+        return (self.cell,)
+
+    def initial(self) -> State:
+        return (self.cell.initial(),)
+
+    def inputs(self, state: State, x: Any) -> tuple[Any, ...]:
+        return (x,)
+
+    def __call__(self, state: State, x: Any) -> tuple[State, Any]:
+        after, output = self.cell(state[0], x)
+        return (after,), (jax.lax.stop_gradient(output), output)
+
+    def unroll(
+        self, state: State, first: Bool[Array, "time batch"], x: Any, flow: Float[Array, "time batch"]
+    ) -> tuple[State, Any]:
+        after, output = unroll(self.cell, state[0], first, x, flow)
+        return (after,), (jax.lax.stop_gradient(output), output)
+
+
+class PolicyQ(eqx.Module):
+    """A policy and a critic network, as one model with an encoder and a memory. The head of the critic is called with the
+    output of its memory and an action.
+
+    - `policy`: the policy network, or a `Reader` of the critic's memory.
     - `critic`: the critic network, whose head is an `ActionValueHead`.
     - `log_alpha`: the logarithm of the temperature of SAC; `None` for other agents.
     """
 
-    policy: Network
+    policy: Network | Reader
     critic: Network
     log_alpha: Float[Array, ""] | None = None
 
     @property
-    def encoder(self) -> SeparateEncoders:
+    def encoder(self) -> Callable[[Any], Any]:
+        if isinstance(self.policy, Reader):
+            return self.critic.encoder
         return SeparateEncoders(self.policy.encoder, self.critic.encoder)
 
     @property
-    def memory(self) -> Separate:
+    def memory(self) -> AbstractCell:
+        if isinstance(self.policy, Reader):
+            return Forked(self.critic.memory)
         return Separate(self.policy.memory, self.critic.memory)
 
 
 class DDPGNetwork(eqx.Module):
-    """Makes the network of DDPG and TD3: a deterministic policy and critics, each with a memory of its own.
+    """Makes the network of DDPG and TD3: a deterministic policy and critics.
 
     **Arguments:**
 
@@ -125,6 +164,8 @@ class DDPGNetwork(eqx.Module):
       `encoder(space, key=key)`, such as `Conv`.
     - `memory`: a memory whose output the cell reads beside the features, such as Pretrained('runs/memup', 'memory'). It
       gets no gradient from the policy or the critics. In Python, a maker `memory(input_size, key=key)`.
+    - `shared_memory`: whether policy and critics share one encoder and one memory, which the critics alone train. By
+      default, each has its own.
     - `critics`: the number of critics, which read one memory. Targets take the least of their values.
     - `critic_size`: the number of units between a critic's memory and its value.
     """
@@ -132,6 +173,7 @@ class DDPGNetwork(eqx.Module):
     cell: Callable[..., AbstractCell]
     encoder: Callable[..., AbstractEncoder] | None = None
     memory: Callable[..., AbstractCell] | None = None
+    shared_memory: bool = False
     critics: int = 1
     critic_size: int = 64
 
@@ -143,7 +185,7 @@ class DDPGNetwork(eqx.Module):
 
 
 class SACNetwork(eqx.Module):
-    """Makes the network of SAC: a stochastic policy and critics, each with a memory of its own, and a temperature of 1.
+    """Makes the network of SAC: a stochastic policy, critics, and a temperature of 1.
 
     **Arguments:**
 
@@ -153,6 +195,8 @@ class SACNetwork(eqx.Module):
       `encoder(space, key=key)`, such as `Conv`.
     - `memory`: a memory whose output the cell reads beside the features, such as Pretrained('runs/memup', 'memory'). It
       gets no gradient from the policy or the critics. In Python, a maker `memory(input_size, key=key)`.
+    - `shared_memory`: whether policy and critics share one encoder and one memory, which the critics alone train. By
+      default, each has its own.
     - `critics`: the number of critics, which read one memory. Targets take the least of their values.
     - `critic_size`: the number of units between a critic's memory and its value.
     """
@@ -160,6 +204,7 @@ class SACNetwork(eqx.Module):
     cell: Callable[..., AbstractCell]
     encoder: Callable[..., AbstractEncoder] | None = None
     memory: Callable[..., AbstractCell] | None = None
+    shared_memory: bool = False
     critics: int = 2
     critic_size: int = 64
 
@@ -173,10 +218,12 @@ class SACNetwork(eqx.Module):
 def _network(maker: Any, env: AbstractEnv, head: Any, log_alpha: Any, key: PRNGKeyArray) -> PolicyQ:
     policy_key, critic_key, head_key, value_key = jax.random.split(key, 4)
     actions = BoxActions(env, type(maker).__name__).size
-    encoder, memory, size = trunk(maker, env.observation_space, policy_key)
-    policy = Network(encoder, memory, head(size, actions, key=head_key))
     encoder, memory, size = trunk(maker, env.observation_space, critic_key)
     critic: Any = ActionValueHead(size, actions, maker.critic_size, maker.critics, key=value_key)
+    policy = Reader(head(size, actions, key=head_key))
+    if not maker.shared_memory:
+        own_encoder, own_memory, _ = trunk(maker, env.observation_space, policy_key)
+        policy = Network(own_encoder, own_memory, policy.head)
     return PolicyQ(policy, Network(encoder, memory, critic), log_alpha)
 
 

@@ -34,7 +34,7 @@ class SAC(AbstractPolicyQAgent):
         temperature loss = −mean_t log α · (log π(a | o_t) + H)
 
     So the temperature α is learnt such that the entropy of the policy is about H, the target. With a recurrent cell, π and
-    Q depend on the past, each by a memory of its own. The policy is a Gaussian within tanh, in units of [−1, 1].
+    Q depend on the past. The policy is a Gaussian within tanh, in units of [−1, 1].
 
     **Arguments:**
 

@@ -17,6 +17,7 @@ from farback.cells.gtrxl import GTrXL as GTrXL
 from farback.cells.initialisers import Chrono as Chrono
 from farback.cells.initialisers import ChronoUnknown as ChronoUnknown
 from farback.cells.initialisers import Forget as Forget
+from farback.cells.initialisers import Identity as Identity
 from farback.cells.initialisers import Normal as Normal
 from farback.cells.initialisers import Orthogonal as Orthogonal
 from farback.cells.initialisers import Uniform as Uniform

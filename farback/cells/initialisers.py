@@ -46,6 +46,14 @@ class Orthogonal(AbstractWeights):
         return jax.nn.initializers.orthogonal(self.gain)(key, (inputs, units))
 
 
+class Identity(AbstractWeights):
+    """The identity: unit i has a weight of 1 from input i, and of 0 from all others, as in Le, Jaitly and Hinton (2015)."""
+
+    def __call__(self, key: PRNGKeyArray, inputs: int, units: int) -> Float[Array, "inputs units"]:
+        del key
+        return jnp.eye(inputs, units)
+
+
 class Normal(AbstractWeights):
     """w ~ N(0, scale²)."""
 

@@ -1,6 +1,7 @@
 """A replay buffer: the latest steps of parallel environments, in a ring within the state of a program."""
 
 import math
+import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -148,3 +149,9 @@ def replay_bytes(example: PyTree, slots: int, capacity: int) -> int:
     """Returns the bytes of memory of a replay."""
     leaves = jax.tree.leaves(example)
     return slots * capacity * sum(math.prod(leaf.shape) * jnp.dtype(leaf.dtype).itemsize for leaf in leaves)
+
+
+def device_bytes() -> int:
+    """Returns the bytes of memory of the device."""
+    statistics = jax.local_devices()[0].memory_stats() or {}
+    return statistics.get("bytes_limit") or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -12,11 +12,14 @@ TITLE = "Deep memory states"
 STEPS = 26
 """The steps of an episode of both tasks, the last observation included."""
 SEED = 100
-"""The first of the seeds that are reported. Settings were tried with seed 0 alone."""
+"""The first of the seeds that are reported. Settings were chosen on seeds 0 to 2."""
 NOISE = "OrnsteinUhlenbeck(0.1625, 1.082)"
 """The noise of the authors' code, θ = 0.15 and σ = 1 by Euler's method."""
 EPISODES = 200
 """The episodes of an evaluation."""
+
+LSTM = "LSTM({}, input_init=Orthogonal(), state_init=Identity())"
+"""The initialisation of the authors' code for the toy task, without which many seeds do not learn in 3,000 steps."""
 
 ONE = Words(num_envs=1, window=1, gradient_steps=1, seed=SEED)
 """One gradient step for each step of one environment."""
@@ -128,7 +131,7 @@ def crossing(
 
     on_policy = ACTOR | Words(algorithm="policy-gradient", psi="GAE(0.95)", window=length, cell=f"RTU({units})")
     on_policy |= Words(optimizer="chain(clip_by_global_norm(0.5), adam(3e-3))", entropy_coef=0.0)
-    ours = TOY | _sizes(f"LSTM({units})", sizes, length, batch, steps)
+    ours = TOY | _sizes(LSTM.format(units), sizes, length, batch, steps)
     return [case("dQ/dw", ours), *(case(name, on_policy | words) for name, words in PATHS.items())]
 
 
@@ -136,6 +139,7 @@ def crossing(
 LENGTHS = (1, 5, 10, 15, 20, 25)
 OF_TOY = {"optimum": HighLow().optimum, "memoryless": HighLow().memoryless}
 OF_TARGET = {"optimum": Target().optimum, "best by the clock": 20.8}
+SMALL = {"sizes": ((8, 8), (100, 100), (400, 300)), "seeds": (1, 5, 10)}
 EFFORT = {"sizes": ((8, 8), (400, 300), (400, 300)), "seeds": (1, 5, 5)}
 
 ITEMS = [
@@ -144,9 +148,9 @@ ITEMS = [
         "policy without noise after 3,000 steps. Columns: the steps of a window. Rows: deep memory states, and without the "
         "stored memory at the beginning of a window, without the memory in the critic, and without both, which is "
         "truncated backpropagation. In parentheses: the authors' numbers.",
-        partial(lengths, TOY, CLAIMS), {"lengths": ((1, 5), LENGTHS, LENGTHS), "cell": ("LSTM(2)", "LSTM(15)", "LSTM(15)"),
-         "batch": (20, 200, 1000), "steps": (80, 3_000, 3_000), "sizes": EFFORT["sizes"], "seeds": (1, 5, 10)},
-        minutes=(1, 60, 600), metric=RETURN, levels=OF_TOY,
+        partial(lengths, TOY, CLAIMS), {"lengths": ((1, 5), LENGTHS, LENGTHS), "cell": (LSTM.format(2), LSTM.format(15), LSTM.format(15)),
+         "batch": (20, 200, 1000), "steps": (80, 3_000, 3_000), **SMALL},
+        minutes=(1, 30, 600), metric=RETURN, levels=OF_TOY,
         smoke=(0, 7), across=draw_grid),
     Item("memory-states/target-length", "2D target by the length of a window (fig. 4a)",
         "Target: the first of 25 observations shows where to go. The return of the policy without noise after 100,000 "
@@ -165,7 +169,7 @@ ITEMS = [
              "batch": (52, batch, batch), "steps": (80, steps, steps), "times": (1, TIMES, TIMES), **EFFORT},
             minutes=(1, minutes, 10 * minutes), metric=RETURN, levels=known, smoke=(0, 2, 5))
         for name, title, figure, words, cell, units, batch, steps, minutes, known in (
-            ("toy", "The toy task", 2, BELLMAN | Words(env="HighLow(25)"), "LSTM({})", 50, 200, 10_000, 90, OF_TOY),
+            ("toy", "The toy task", 2, BELLMAN | Words(env="HighLow(25)"), LSTM, 50, 200, 10_000, 90, OF_TOY),
             ("target", "2D target", 3, TARGET, "GRU({})", 100, 100, 100_000, 600, OF_TARGET),
         )
     ),
@@ -175,7 +179,7 @@ ITEMS = [
             "act in 8 environments and carry a trace from window to window, or none. Not in the paper.",
             crossing,
             {"length": (5, 5, 5), "units": (2, 16, 16), "batch": (20, 200, 1000), "steps": (80, steps, steps),
-             "seconds": seconds, **EFFORT},
+             "seconds": seconds, **SMALL},
             minutes=(1, minutes, 10 * minutes), metric=RETURN, levels=OF_TOY, smoke=(0, 1))
         for suffix, equal, text, steps, seconds, minutes in (
             ("", "steps", "10,000 steps", 10_000, (None, None, None), 30),
