@@ -60,7 +60,7 @@ def replay(policy, state, steps, first):
     return jax.vmap(jax.vmap(log_prob))(found.policy, steps.action), found
 
 
-@pytest.mark.parametrize("kind", slow_except(("GRU", "RTU"), CELLS))
+@pytest.mark.parametrize("kind", slow_except(("GRU", "RTU"), ("GRU", "RTU", "LSTM", "LRU", "GTrXL", "DeltaNet", "AMRL")))
 def test_rollout_replay_is_acting(kind):
     """Environments, and a memory that policy and value share, alternate over the cells."""
     index = list(CELLS).index(kind)

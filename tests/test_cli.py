@@ -62,10 +62,23 @@ def test_diagnose_prints_json_and_draws(tmp_path):
         (("--plot", "picture.doc"), "png"),
     ],
 )
-def test_bad_input_is_one_line_and_exit_code_2(arguments, message, tmp_path):
-    done = farback("diagnose", *arguments, cwd=tmp_path)
+def test_bad_input_is_one_line_and_exit_code_2(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["farback", "diagnose", *arguments])
+    monkeypatch.setattr("farback.cli.entry.use_compilation_cache", lambda: None)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    shown = capsys.readouterr()
+    assert ended.value.code == 2
+    assert message in shown.err
+    assert len(shown.err.strip().splitlines()) == 1
+    assert shown.out == ""
+
+
+def test_bad_input_in_a_shell_is_one_line_and_exit_code_2(tmp_path):
+    done = farback("diagnose", "--cell", "GRV(3)", cwd=tmp_path)
     assert done.returncode == 2
-    assert message in done.stderr
+    assert done.stderr.startswith("farback: ")
     assert len(done.stderr.strip().splitlines()) == 1
     assert done.stdout == ""
 

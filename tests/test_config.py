@@ -246,12 +246,9 @@ def lowered(algorithm, **words):
 @pytest.mark.parametrize(
     ("algorithm", "words", "changes"),
     [
-        ("ppo", PPO, {"optimizer": "adam(1e-2)"}),
-        ("ppo", PPO, {"gamma": 0.9}),
-        ("ppo", PPO, {"clip_eps": 0.1, "entropy_coef": 0.5, "value_coef": 0.1, "gae_lambda": 0.5}),
+        ("ppo", PPO, {"optimizer": "adam(1e-2)", "seed": 7, "gamma": 0.9, "clip_eps": 0.1, "entropy_coef": 0.5}),
         ("ppo", PPO | {"gamma": "LinearSchedule(0.5, 0.9, 10)"}, {"gamma": "LinearSchedule(0.6, 0.8, 10)"}),
         ("ppo", PPO | {"optimizer": CHAIN.format(1.0)}, {"optimizer": CHAIN.format(2.0)}),
-        ("ppo", PPO, {"seed": 7}),
         ("trpo", PPO, {"max_kl": 0.1}),
         ("supervised", {"task": "Recall(3)", "cell": "GRU(3)"}, {"optimizer": "adam(1e-2)"}),
         ("memup", {"data": "RandomEpisodes(TMaze(3))", "cell": "LSTM(3)", "window": 1}, {"optimizer": "adam(1e-2)"}),

@@ -65,7 +65,11 @@ def test_reset_is_a_fresh_start(name, key):
     assert not jnp.allclose(unflagged[3:], apart, rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", slow_except(QUICK, CELLS | STACKS))
+FLOWS = (*QUICK, "MinGRU", "SRNN", "AMRL", "GTrXL", "WeightNorm", "FrameStack-DeltaNet", "SkipConcat", "Parallel")
+"""A cell that is unrolled step by step, and those that unroll a window in a way of their own."""
+
+
+@pytest.mark.parametrize("name", slow_except(QUICK, FLOWS))
 def test_zero_flow_stops_credit(name, key):
     cell, state, _, x, flow = setting(name, key)
 

@@ -139,7 +139,6 @@ def crossing(
 LENGTHS = (1, 5, 10, 15, 20, 25)
 OF_TOY = {"optimum": HighLow().optimum, "memoryless": HighLow().memoryless}
 OF_TARGET = {"optimum": Target().optimum, "best by the clock": 20.8}
-SMALL = {"sizes": ((8, 8), (100, 100), (400, 300)), "seeds": (1, 5, 10)}
 EFFORT = {"sizes": ((8, 8), (400, 300), (400, 300)), "seeds": (1, 5, 5)}
 
 ITEMS = [
@@ -148,9 +147,10 @@ ITEMS = [
         "policy without noise after 3,000 steps. Columns: the steps of a window. Rows: deep memory states, and without the "
         "stored memory at the beginning of a window, without the memory in the critic, and without both, which is "
         "truncated backpropagation. In parentheses: the authors' numbers.",
-        partial(lengths, TOY, CLAIMS), {"lengths": ((1, 5), LENGTHS, LENGTHS), "cell": (LSTM.format(2), LSTM.format(15), LSTM.format(15)),
-         "batch": (20, 200, 1000), "steps": (80, 3_000, 3_000), **SMALL},
-        minutes=(1, 30, 600), metric=RETURN, levels=OF_TOY,
+        partial(lengths, TOY, CLAIMS),
+        {"cell": (LSTM.format(2), LSTM.format(15), LSTM.format(15)), "lengths": ((1, 5), LENGTHS, LENGTHS),
+         "batch": (20, 100, 1000), "steps": (80, 3_000, 3_000), **EFFORT},
+        minutes=(1, 50, 600), metric=RETURN, levels=OF_TOY,
         smoke=(0, 7), across=draw_grid),
     Item("memory-states/target-length", "2D target by the length of a window (fig. 4a)",
         "Target: the first of 25 observations shows where to go. The return of the policy without noise after 100,000 "
@@ -169,7 +169,7 @@ ITEMS = [
              "batch": (52, batch, batch), "steps": (80, steps, steps), "times": (1, TIMES, TIMES), **EFFORT},
             minutes=(1, minutes, 10 * minutes), metric=RETURN, levels=known, smoke=(0, 2, 5))
         for name, title, figure, words, cell, units, batch, steps, minutes, known in (
-            ("toy", "The toy task", 2, BELLMAN | Words(env="HighLow(25)"), LSTM, 50, 200, 10_000, 90, OF_TOY),
+            ("toy", "The toy task", 2, BELLMAN | Words(env="HighLow(25)"), LSTM, 50, 100, 10_000, 90, OF_TOY),
             ("target", "2D target", 3, TARGET, "GRU({})", 100, 100, 100_000, 600, OF_TARGET),
         )
     ),
@@ -178,8 +178,8 @@ ITEMS = [
             f"HighLow with windows of 5 steps, after {text}. Deep memory states learn from a replay by ∂Q/∂w; the others "
             "act in 8 environments and carry a trace from window to window, or none. Not in the paper.",
             crossing,
-            {"length": (5, 5, 5), "units": (2, 16, 16), "batch": (20, 200, 1000), "steps": (80, steps, steps),
-             "seconds": seconds, **SMALL},
+            {"length": (5, 5, 5), "units": (2, 15, 15), "batch": (20, 100, 1000), "steps": (80, steps, steps),
+             "seconds": seconds, **EFFORT},
             minutes=(1, minutes, 10 * minutes), metric=RETURN, levels=OF_TOY, smoke=(0, 1))
         for suffix, equal, text, steps, seconds, minutes in (
             ("", "steps", "10,000 steps", 10_000, (None, None, None), 30),
