@@ -39,7 +39,7 @@ test-oldest: pyproject.toml constraints.txt  ## the main laws with the oldest JA
 	sed -E 's/^(jax|jaxlib)==.*/\1==0.8.0/' constraints.txt > $(OLDEST)/constraints.txt
 	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check -c $(OLDEST)/constraints.txt -e '.[dev]'
 	$(OLDEST)/bin/python -m pytest tests/test_laws_exact.py tests/test_laws_unroll.py tests/test_sharded.py \
-	  -k 'GRU or LSTM or LRU or control or sharded'
+	  -k 'LSTM-Elman-GRU or LRU-LRU or control or sharded'
 
 lint: $(READY)  ## style, types, and the one direction of imports
 	$(BIN)/ruff check .
@@ -56,6 +56,7 @@ bench: $(READY)  ## speed and memory against other libraries, each in its own en
 	$(BIN)/python benchmarks/run.py --only g,h,i,j --out docs/results/speed-agents.md
 	$(BIN)/python benchmarks/run.py --only k --out docs/results/speed-strategies.md
 	$(BIN)/python benchmarks/run.py --only l --out docs/results/speed-memup.md
+	$(BIN)/python benchmarks/run.py --only m --out docs/results/speed-off-policy.md
 
 clean:
 	rm -rf $(VENV) $(OLDEST) out benchmarks/.envs

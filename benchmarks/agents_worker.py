@@ -1,5 +1,8 @@
 """Agents: environment steps per second, acting and learning included; and random actions alone."""
 
+from functools import partial
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from worker import answer, median_seconds
@@ -49,6 +52,38 @@ def ppo(
     return {"seconds": took, "steps_per_second": copies * rollout * seeds / took}
 
 
+REPLAY: dict[str, Any] = {
+    "buffer_size": 100_000,
+    "learning_starts": 1_000,
+    "sequence_length": 1,
+    "cell": "MLP(64, layers=2)",
+}
+OFF_POLICY: dict[str, tuple[str, dict[str, Any]]] = {
+    "dqn": ("dqn", REPLAY),
+    "td3": ("ddpg", REPLAY | {"critics": 2, "policy_period": 2, "smoothing_std": 0.2}),
+    "sac": ("sac", REPLAY),
+    "recurrent-dqn": ("dqn", REPLAY | {"cell": "GRU(64)", "sequence_length": 16}),
+}
+
+
+def off_policy(
+    algorithm: str, words: dict[str, Any], env: str, copies: int, batch: int, updates: int, seeds: int, seconds: float
+) -> dict[str, float]:
+    """Updates of an off-policy agent, as `farback train` compiles them: a step of all copies, and a gradient step."""
+    sizes = {"num_envs": copies, "window": 1, "gradient_steps": 1, "batch_size": batch, "seeds": seeds}
+    program = configure(algorithm, env=env, **words, **sizes, log_every=updates).program()
+    running = program.init()
+    for _ in range(-(-2_000 // (copies * updates))):  # until it learns
+        running = program.advance(running, updates, 0)[0]
+
+    def run():
+        nonlocal running
+        running = jax.block_until_ready(program.advance(running, updates, 0)[0])
+
+    took = median_seconds(run, seconds) / updates
+    return {"seconds": took, "steps_per_second": copies * seeds / took}
+
+
 def random(env: str, copies: int, steps: int, seconds: float) -> dict[str, float]:
     """Uniformly random choices between two actions."""
     made = build(env, AbstractEnv)
@@ -71,9 +106,14 @@ def random(env: str, copies: int, steps: int, seconds: float) -> dict[str, float
 
 if __name__ == "__main__":
     sizes = {"copies": 64, "rollout": 128, "epochs": 4, "minibatches": 4, "seeds": 1, "devices": 1, "seconds": 10.0}
+    tuned = {"updates": 2_048, "seeds": 1, "seconds": 10.0}
     answer(
         {
             "ppo": (ppo, {"env": "TMaze(20)", "cell": "GRU(64)", "shared": 1, **sizes}),
+            **{
+                name: (partial(off_policy, *each), {"env": "CartPole()", "copies": 8, "batch": 128, **tuned})
+                for name, each in OFF_POLICY.items()
+            },
             "random": (random, {"env": "TMaze(50)", "copies": 4096, "steps": 1000, "seconds": 10.0}),
         },
         "farback",

@@ -154,7 +154,7 @@ def say(text: str) -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="a,b,c,d,e,f,g,h,i,j,k,l", help="the sections to run (default: %(default)s)")
+    parser.add_argument("--only", default="a,b,c,d,e,f,g,h,i,j,k,l,m", help="the sections to run (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="how often each side is measured (default: %(default)s)")
     parser.add_argument("--out", type=Path, help="where to write (default: docs/results/speed.md; out/speed.md if quick)")
     parser.add_argument("--quick", action="store_true", help="small sizes, one round: whether everything runs")

@@ -9,14 +9,21 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
-PEERS = {"torch", "braintrace", "sb3", "memorax"}  # each has benchmarks/requirements-NAME.txt and benchmarks/NAME_worker.py
+PEERS = {
+    "torch",
+    "braintrace",
+    "sb3",
+    "memorax",
+    "flashbax",
+    "rejax",
+}  # each has benchmarks/requirements-NAME.txt and benchmarks/NAME_worker.py
 
 Found = dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
 class Side:
-    """One worker (`farback`, `runs`, `agents`, `strategies`, `rl2`, `memup`, `startup`, or a peer) and its arguments."""
+    """One worker (of ours or of a peer) and its arguments."""
 
     worker: str
     case: str

@@ -24,7 +24,7 @@ def answer(cases: dict[str, tuple[Callable[..., dict[str, Any]], Sizes]], *packa
     parser = argparse.ArgumentParser()
     choice = parser.add_subparsers(dest="case", required=True)
     for name, (function, defaults) in cases.items():
-        one = choice.add_parser(name, help=function.__doc__)
+        one = choice.add_parser(name, help=getattr(function, "func", function).__doc__)
         for size, default in defaults.items():
             one.add_argument(f"--{size}", type=type(default), default=default)
     arguments = vars(parser.parse_args())

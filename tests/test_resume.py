@@ -74,7 +74,7 @@ FAST = ("supervised", "ppo")
 @pytest.mark.parametrize("name", [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in RUNS])
 def test_a_run_resumes_bit_for_bit(name, tmp_path):
     whole = run(tmp_path / "whole", config(name, 7))
-    for updates in (1, 4, 7):  # a first update, a whole row of the log, and half of one
+    for updates in (1, 4, 7) if name in FAST else (1, 7):  # half a row of the log, and whole rows
         broken = run(tmp_path / "broken", config(name, updates))
     assert whole.facts["update"] == broken.facts["update"] == 7
     assert identical(whole.state, broken.state)
