@@ -12,6 +12,7 @@ from agent_cases import (
     ten_agents,
     update_of_memory,
 )
+from off_policy_cases import against_flashbax, against_rejax, five_seeds
 from table import (
     Found,
     Row,
@@ -53,6 +54,9 @@ def tables(quick: bool) -> list[Table]:
         update_of_memory(short),
         solving(quick),
         attending(quick),
+        against_flashbax(short),
+        against_rejax(short),
+        five_seeds(short),
     ]
 
 

@@ -9,14 +9,8 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
-PEERS = {
-    "torch",
-    "braintrace",
-    "sb3",
-    "memorax",
-    "flashbax",
-    "rejax",
-}  # each has benchmarks/requirements-NAME.txt and benchmarks/NAME_worker.py
+PEERS = {"torch", "braintrace", "sb3", "memorax", "flashbax", "rejax"}
+"""Each has `benchmarks/requirements-NAME.txt` and `benchmarks/NAME_worker.py`."""
 
 Found = dict[str, Any]
 
