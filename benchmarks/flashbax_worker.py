@@ -26,7 +26,8 @@ def draw(copies: int, capacity: int, floats: int, batch: int, length: int, steps
         def one(carry, key):
             state, total = carry
             state = buffer.add(state, new)
-            return (state, total + jnp.sum(buffer.sample(state, key).experience["memory"])), None
+            window = buffer.sample(state, key).experience
+            return (state, total + sum(jnp.sum(leaf) for leaf in jax.tree.leaves(window))), None
 
         return jax.lax.scan(one, (state, 0.0), jax.random.split(key, steps))[0]
 

@@ -18,7 +18,7 @@ def draw(
     prioritized: int,
     seconds: float,
 ) -> dict[str, float]:
-    """One step of all copies is added, and a batch of windows is drawn. With `write`, their memories are written back; with
+    """A batch of windows is drawn, and one step of all copies is added. With `write`, their memories are written back; with
     `prioritized`, they are drawn by priorities, which are set anew.
     """
     example = {"observation": jnp.zeros(4), "memory": jnp.zeros(floats), "reward": jnp.zeros(())}
@@ -32,7 +32,6 @@ def draw(
     def advance(replay, key):
         def one(carry, key):
             replay, total = carry
-            replay = replay.add(new)
             if prioritized:
                 indices, window, probability = replay.sample(key, batch)
                 replay = replay.set_priorities(indices, 1 + probability)
@@ -40,7 +39,8 @@ def draw(
                 indices, window = replay.sample(key, batch, length)
             if write:
                 replay = replay.write(indices, 0.5 * window["memory"], lambda steps: steps["memory"])
-            return (replay, total + jnp.sum(window["memory"])), None
+            total += sum(jnp.sum(leaf) for leaf in jax.tree.leaves(window))
+            return (replay.add(new, after=total), total), None
 
         return jax.lax.scan(one, (replay, 0.0), jax.random.split(key, steps))[0]
 

@@ -52,6 +52,13 @@ def test_replay_windows_are_those_that_were_added(capacity, counts, length):
     assert set(np.unique(time)) == set(range(oldest, at))
 
 
+@pytest.mark.parametrize("value", [0.0, 3.0, -jnp.inf, jnp.inf, jnp.nan])
+def test_replay_adds_the_same_after_any_number(value):
+    for replay in (Replay.empty(EXAMPLE, SLOTS, 8), PrioritizedReplay.empty(EXAMPLE, SLOTS, 8, 2)):
+        one, other = replay.add(steps(0, 3)), replay.add(steps(0, 3), after=jnp.array(value))
+        assert jax.tree.all(jax.tree.map(jnp.array_equal, one, other))
+
+
 def test_replay_control_window_across_the_head_is_found():
     replay, _ = filled(Replay.empty(EXAMPLE, SLOTS, 8), [5, 5])
     across = replay.window(WindowIndices(jnp.array([0]), replay.head[None] - 2), 4)

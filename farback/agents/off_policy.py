@@ -216,12 +216,12 @@ class AbstractOffPolicyAgent(AbstractAgent):
 
     def _update(self, state: OffPolicyState) -> tuple[OffPolicyState, Outcome]:
         key, act_key, learn_key = jax.random.split(state.key, 3)
-        policy = RandomStart(self.behaviour(state.learner.network), self.env, ~self._ready(state.replay))
+        learner, replay, outcome = self._learn(state.learner, state.replay, learn_key)
+        policy = RandomStart(self.behaviour(learner.network), self.env, ~self._ready(replay))
         policy_state, envs, steps, statistics = rollout(
             self.env, policy, state.policy_state, state.envs, act_key, self.window
         )
-        replay = state.replay.add(stored(steps))
-        learner, replay, outcome = self._learn(state.learner, replay, learn_key)
+        replay = replay.add(stored(steps), after=outcome.loss)
         state = OffPolicyState(learner, policy_state, envs, replay, key, state.updates + 1)
         return state, Outcome(outcome.loss, outcome.metrics | statistics)
 

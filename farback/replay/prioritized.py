@@ -55,20 +55,20 @@ class PrioritizedReplay(eqx.Module):
         replay = Replay.empty(example, slots, capacity)
         return cls(replay, SumTree.zeros(slots * capacity), jnp.ones(()), length, first)
 
-    def add(self, steps: PyTree[Array]) -> "PrioritizedReplay":
-        """Returns the replay after more steps, leading axes `[slot, time]`."""
-        before, after = self.replay, self.replay.add(steps)
+    def add(self, steps: PyTree[Array], after: Float[Array, ""] | None = None) -> "PrioritizedReplay":
+        """Returns the replay after more steps; the arguments are those of `Replay.add`."""
+        before, ring = self.replay, self.replay.add(steps, after)
         count = jax.tree.leaves(steps)[0].shape[1]
         begin = jnp.arange(1 - self.length, count)  # all windows that contain a new step, relative to the first new one
-        whole = (begin + self.length <= count) & (begin >= count - after.size)
+        whole = (begin + self.length <= count) & (begin >= count - ring.size)
         if self.first is not None:
-            at = (before.head + jnp.arange(1 - self.length, count + self.length - 1)) % after.capacity
-            begun = jnp.cumsum(self.first(after.steps)[:, at], axis=1)
+            at = (before.head + jnp.arange(1 - self.length, count + self.length - 1)) % ring.capacity
+            begun = jnp.cumsum(self.first(ring.steps)[:, at], axis=1)
             whole &= begun[:, self.length - 1 :] == begun[:, : len(begin)]
         position = jnp.arange(before.slots)[:, None] * before.capacity + (before.head + begin) % before.capacity
         weight = jnp.broadcast_to(jnp.where(whole, self.largest, 0), position.shape)
         tree = self.tree.set(position.ravel(), weight.ravel())
-        return eqx.tree_at(lambda one: (one.replay, one.tree), self, (after, tree))
+        return eqx.tree_at(lambda one: (one.replay, one.tree), self, (ring, tree))
 
     def sample(self, key: PRNGKeyArray, batch: int) -> tuple[WindowIndices, PyTree[Array], Float[Array, " batch"]]:
         """Draws windows by their priorities, with replacement. At least one must be whole.

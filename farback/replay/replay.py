@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from farback.ops.scatter import last_of_each
 from farback.types import InputError
@@ -72,12 +72,22 @@ class Replay(eqx.Module):
         """The number of steps that a slot has room for."""
         return jax.tree.leaves(self.steps)[0].shape[1]
 
-    def add(self, steps: PyTree[Array]) -> "Replay":
-        """Returns the replay after more steps, leading axes `[slot, time]`. They overwrite the oldest ones."""
+    def add(self, steps: PyTree[Array], after: Float[Array, ""] | None = None) -> "Replay":
+        """Returns the replay after more steps, leading axes `[slot, time]`. They overwrite the oldest ones.
+
+        **Arguments:**
+
+        - `steps`: the steps.
+        - `after`: a number that depends on all that was drawn before in the same program, such as a loss. A program that
+          adds before it has drawn must copy the replay.
+        """
         length = jax.tree.leaves(steps)[0].shape[1]
         if length > self.capacity:
             raise InputError(f"Replay.add: {length} steps do not fit a capacity of {self.capacity}; raise the capacity.")
-        at = (self.head + jnp.arange(length)) % self.capacity
+        head = self.head
+        if after is not None:
+            head += (jnp.isnan(after) & (after > 0)).astype(head.dtype)  # 0
+        at = (head + jnp.arange(length)) % self.capacity
         ring = jax.tree.map(lambda ring, new: ring.at[:, at].set(new), self.steps, steps)
         return Replay(ring, (self.head + length) % self.capacity, jnp.minimum(self.size + length, self.capacity))
 
