@@ -154,8 +154,10 @@ def _scale_credit(state: State, factor: Number) -> State:
 
 
 class MemoryActorCritic(AbstractOffPolicyAgent):
-    """Deep memory states: the policy writes its memory as an action, (a_t, w_t) = π(o_t, m_t) and m_{t+1} = w_t, and a
-    critic learns the value of both from a replay that holds the memories.
+    """Deep memory states: a memory that is written as an action, with credit past the end of a window from a critic.
+
+    The policy is (a_t, w_t) = π(o_t, m_t), and m_{t+1} = w_t. The critic learns the value of action and write from a replay
+    that holds the memories.
 
         y_t = r_t + γ Q⁻(o_{t+1}, m_{t+1}, π⁻(o_{t+1}, m_{t+1}))
         critic loss = mean_t (y_t − Q(o_t, m_t, a_t, w_t))²
