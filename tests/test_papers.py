@@ -63,7 +63,7 @@ RUN = (
     *("uoro/influence", "artbp/influence", "chrono/copy", "online/brackets", "recurrent-pg/immediate", "rl2/bandits"),
     *("uoro/variance-width", "memup/ablation", "memup/longest", "memory-states/crossing-time", "off-policy/quantiles"),
 )
-"""An item of each paper, among them one of each measure."""
+"""At least one item of each paper."""
 
 
 @pytest.mark.slow
@@ -83,7 +83,7 @@ class BuiltError(Exception):
 @pytest.mark.parametrize("name", [name for name, (_, item) in ITEMS.items() if name not in RUN and not item.runs])
 @pytest.mark.parametrize("scale", ["smoke", "laptop"])
 def test_item_builds_its_program(name, scale, tmp_path, monkeypatch):
-    """The program of the first case is traced, without a compilation; a case without a program is made."""
+    """The program of the first case is traced, but not compiled. A case without a program is reached."""
 
     def stop(*_):
         raise BuiltError

@@ -33,9 +33,8 @@ class DDPG(AbstractPolicyQAgent):
         y_t = r_t + γ min_i Q⁻_i(o_{t+1}, μ⁻(o_{t+1}) + ε),      ε = clip(σ N(0, 1), −c, c)
         loss = mean_t [ Σ_i (y_t − Q_i(o_t, a_t))² / 2 − Q_1(o_t, μ(o_t)) ]
 
-    The critics are constants in the second term. With a recurrent cell, μ and Q depend on the past, and this is
-    RDPG, from windows instead of whole episodes. TD3 is `policy_period=2, smoothing_std=0.2` with
-    `critics=2` in the network.
+    The critics are constants in the second term. With a recurrent cell, μ and Q depend on the past, and this is RDPG,
+    from windows instead of whole episodes. TD3 is `policy_period=2, smoothing_std=0.2` with `critics=2` in the network.
 
     **Arguments:**
 

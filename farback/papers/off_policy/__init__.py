@@ -16,7 +16,7 @@ from farback.runs.saved import LoadedRun
 
 TITLE = "Off-policy agents with memory"
 SEED = 100
-"""The first of the seeds that are reported. Settings were chosen on seeds 0 and 1."""
+"""The first of the seeds that are reported; settings are chosen on others."""
 
 Effort = tuple[int, int, int]
 """Steps, seeds, and rows of the log."""
