@@ -18,7 +18,7 @@ from farback.papers.engine.finals import below, last_steps, steps_to, updates_be
 from farback.papers.engine.item import SCALES, Place
 from farback.papers.engine.page import page, section, table
 from farback.papers.engine.reproduce import directory_name, reproduce
-from farback.papers.engine.runs import Training, configured, log_until
+from farback.papers.engine.runs import Training, configured, evaluation, log_until
 from farback.papers.memup.limits import WAYS, config_of
 from farback.papers.rl2 import MDP_BUDGETS, ppo
 from farback.papers.rl2.acting import ImitationPolicy, shares
@@ -282,6 +282,25 @@ def test_run_ends_when_all_seeds_have_reached_the_goal(tmp_path):
     assert measured(lambda rows: {0, 1} if len(rows) >= 5 else {1}) == ({1, 2, 3, 4}, "")
     assert measured(lambda rows: {0, 1}) == ({1, 2, 3, 4}, "")
     assert measured(lambda rows: {1}) == ({1, 2, 3, 4, 5}, "1 of 2 seeds")
+
+
+def test_evaluation_of_another_training_is_refused(tmp_path):
+    """A stored evaluation is read again only by the training that it is of, and at the same update."""
+    place, calls = Place(tmp_path, lambda title: Counter()), []
+    words = {"task": "Recall(2)", "cell": "GRU(4)", "batch_size": 2, "window": 5, "log_every": 1}
+
+    def evaluated(updates, rate):
+        measure = evaluation(configured("supervised", updates, **words, optimizer=f"adam({rate})"), found)
+        return [row["update"] for row in measure(place).rows]
+
+    def found(run):
+        calls.append(run)
+        return [{"update": run.facts["update"], "seed": 0}]
+
+    assert [evaluated(2, 1e-3), evaluated(2, 1e-3), evaluated(3, 1e-3)] == [[2], [2], [3]]
+    assert len(calls) == 2
+    with pytest.raises(InputError, match="was made with optimizer"):
+        evaluated(3, 1e-2)
 
 
 def test_name_of_no_item_is_refused():

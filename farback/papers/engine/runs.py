@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from farback.algorithm import AbstractAlgorithm
 from farback.papers.engine.item import Measure, Measured, Place
-from farback.runs.checkpoint import write_atomically
+from farback.runs.checkpoint import Checkpoints, check_record, write_atomically
 from farback.runs.config import configure
 from farback.runs.log import Row, means, read_rows
 from farback.runs.loop import DivergedError, train
@@ -32,6 +32,12 @@ class Training(NamedTuple):
         except DivergedError as error:
             ended = f"diverged at update {error.update:,}"
         return read_rows(place.home / "metrics.jsonl"), ended
+
+    def check(self, place: Place) -> None:
+        """Refuses a directory that holds another training."""
+        record = json.loads(json.dumps({**self.record, **self.program(place.devices).record}))
+        for path, facts in Checkpoints(place.home / "checkpoints").whole(lambda path, error: None).items():
+            check_record(path, facts, record)
 
 
 def configured(algorithm: str, updates: int, rows: int = 200, **words: Any) -> Training:
@@ -98,13 +104,17 @@ Evaluate = Callable[[LoadedRun], Sequence[Row]]
 
 
 def evaluation(training: Training, evaluate: Evaluate, times: int = 1, name: str = "evaluation") -> Measure:
-    """An evaluation of the networks at the end of a run, or after each of `times` equal parts of it, stored by name."""
+    """An evaluation of the networks at the end of a run, or after each of `times` equal parts of it, stored by name and
+    update.
+    """
 
     def measure(place: Place) -> Measured:
+        training.check(place)
         rows: list[Row] = []
         for part in range(1, times + 1):
-            path = place.home / f"{name}-{part}-of-{times}.json"
-            if not path.exists() and (ended := training.advance(place, training.updates * part // times)[1]):
+            update = training.updates * part // times
+            path = place.home / f"{name}-{update}.json"
+            if not path.exists() and (ended := training.advance(place, update)[1]):
                 return Measured(rows, ended)
             rows += kept(path, lambda: evaluate(open_run(place.home, training.program(place.devices), warn=place.warn)))
         return Measured(rows)
