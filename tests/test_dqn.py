@@ -10,6 +10,7 @@ import numpy as np
 import optax
 import pytest
 
+from farback import configure
 from farback.acting import Trajectory
 from farback.agents import DQN, EpsilonGreedy, QHead, QNetwork
 from farback.agents.off_policy import outputs, unrolled
@@ -245,3 +246,16 @@ def test_replay_is_an_array_of_the_state():
     state = after(make(), 0)
     assert isinstance(state.replay, Replay)
     assert state.replay.steps.extras.shape == (4, 50, 8)
+
+
+def test_a_run_has_one_replay():
+    """The program adds to the replay in place, and needs no other memory of that size."""
+    words = {"env": "TMaze(3)", "cell": "MLP(2)", "num_envs": 2, "window": 1, "batch_size": 2, "learning_starts": 4}
+    program = configure("dqn", **words, sequence_length=1, buffer_size=100_000, gradient_steps=1, log_every=1).program()
+    before = program.init()
+    observations = before.state.replay.steps.observation
+    size, address = observations.nbytes, observations.unsafe_buffer_pointer()
+    after = program.advance(before, 3, 0)[0]
+    assert observations.is_deleted()
+    assert after.state.replay.steps.observation.unsafe_buffer_pointer() == address
+    assert program.scratch < size

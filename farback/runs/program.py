@@ -80,14 +80,17 @@ class Program:
 
     def init(self) -> ProgramState:
         """Returns the state of every seed before its first update."""
-        init = eqx.filter_jit(lambda algorithm, key: eqx.filter(algorithm.init(key), eqx.is_array))
-        each = [ProgramState(init(self.algorithm, jax.random.key(seed)), self._tally) for seed in self.seeds]
-        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
+
+        @eqx.filter_jit
+        def init(algorithm, keys):
+            return jax.lax.map(lambda key: ProgramState(eqx.filter(algorithm.init(key), eqx.is_array), self._tally), keys)
+
+        return init(self.algorithm, jnp.stack([jax.random.key(seed) for seed in self.seeds]))
 
     def compile(self) -> None:
         """Compiles the program, unless it is compiled already; `advance` does so too."""
         if self._compiled is None:
-            self._compiled = jax.jit(self._all).lower(self._data, self.like, 0, 0).compile()
+            self._compiled = jax.jit(self._all, donate_argnums=1).lower(self._data, self.like, 0, 0).compile()
 
     @property
     def scratch(self) -> int:
@@ -98,7 +101,7 @@ class Program:
     def advance(
         self, running: ProgramState, updates: int, at: int
     ) -> tuple[ProgramState, Metrics, Bool[np.ndarray, " seeds"]]:
-        """Makes `updates` updates, after `at` earlier ones.
+        """Makes `updates` updates, after `at` earlier ones. `running` is donated: it must not be used again.
 
         **Returns:** `(state, rows, finite)`: the state after the updates; the tallies of the rows of the log, axes
         `[seeds, ROWS]`, beginning with the unfinished row; and for each seed whether its losses and its state are finite.

@@ -11,6 +11,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Bool
 
 from farback.ops.optimizers import halve
 from farback.runs.checkpoint import Checkpoints, DamagedError, check_record, named_leaves, read
@@ -87,7 +88,7 @@ class Session:
         start = time.perf_counter()
         state, rows, finite = self.program.advance(self.state, count, self.update)
         if not finite.all():
-            self._fail(count)
+            self._fail(count, finite)
             return
         elapsed = time.perf_counter() - start
         self.seconds += elapsed
@@ -126,11 +127,16 @@ class Session:
             self._remember(path, facts["score"])
         if not whole:
             raise InputError(f"'{self.checkpoints.directory}' has no whole checkpoint: train in another directory.")
-        path, facts = next(iter(whole.items()))
-        self.state = read(path, self.program.like, self.checkpoints.blocks)
+        facts = next(iter(whole.values()))
         self.log.cut(facts["log"])
         self.update = self.saved = facts["update"]
+        self.state = self._checkpointed()
         self.seconds, self.recent = facts["seconds"], facts.get("recent", [])
+
+    def _checkpointed(self) -> ProgramState:
+        """Reads the newest checkpoint, with the step halved as often as since it was written."""
+        state = read(self.checkpoints.path(self.saved), self.program.like, self.checkpoints.blocks)
+        return eqx.tree_at(lambda state: state.state, state, halve(state.state, self.halved))
 
     def _set_aside(self, path: Path, error: DamagedError) -> None:
         aside = path.rename(path.with_suffix(".damaged"))
@@ -157,25 +163,30 @@ class Session:
                 self.recent = [*self.recent[1 - SCORED_ROWS :], score]
         return rows
 
-    def _fail(self, count: int) -> None:
-        """Finds by bisection the first update after which a value is not finite; stops, or restores the checkpoint."""
-        good, done = self.state, 0
-        while count > 1:
-            half = count // 2
-            after, _, finite = self.program.advance(good, half, self.update + done)
-            good, done, count = (after, done + half, count - half) if finite.all() else (good, done, half)
-        bad, rows, finite = self.program.advance(good, 1, self.update + done)
-        what = self._not_finite(bad, rows, finite) + f" at update {self.update + done + 1:,}"
+    def _fail(self, count: int, finite: Bool[np.ndarray, " seeds"]) -> None:
+        """Repeats the updates since the checkpoint, the last `count` of them singly, to find the first after which a value
+        is not finite; stops, or restores the checkpoint. `finite` tells for each seed whether all its values were finite.
+        """
+        state, done, end = self._checkpointed(), self.saved, self.update + count
+        while done < self.update:
+            step = min(self.update - done, self.program.room(done))
+            state, done = self.program.advance(state, step, done)[0], done + step
+        repeated = np.ones_like(finite)
+        while repeated.all() and done < end:
+            state, rows, repeated = self.program.advance(state, 1, done)
+            done += 1
+        if not repeated.all():  # a hosted environment may not repeat itself
+            finite = repeated
+        what = self._not_finite(state, rows, finite) + f" at update {done:,}"
         if self.options.on_nan == "stop" or self.halved.max() >= HALVINGS:
             remedy = "" if self.options.on_nan == "restore" else "resume from it with --on-nan restore, or "
             raise DivergedError(
                 f"{what}. The checkpoint of update {self.saved:,} is good: {remedy}train in another directory with a "
                 f"smaller learning rate, a clipped gradient, or data without NaN.",
-                self.update + done + 1,
+                done,
             )
         self.halved += ~finite
         self._restore()
-        self.state = eqx.tree_at(lambda state: state.state, self.state, halve(self.state.state, self.halved))
         self.warn(f"{what}; back to update {self.update:,}, with the step scaled by {0.5 ** self.halved.max():g}.")
         self.listeners.progress(self.update, [])
 
@@ -190,5 +201,5 @@ class Session:
             names = [name for name, value in values.items() if not jnp.isfinite(value).all()]
             others = named_leaves(eqx.filter(one, eqx.is_inexact_array))
             names = names or [f"{name} of the state" for name, value in others if not jnp.isfinite(value).all()]
-            found.append(f"{', '.join(names)} of seed {self.program.seeds[index]}")
+            found.append(f"{', '.join(names) or 'a value'} of seed {self.program.seeds[index]}")
         return f"NaN or infinite: {'; '.join(found)}"
