@@ -58,11 +58,14 @@ REPLAY: dict[str, Any] = {
     "sequence_length": 1,
     "cell": "MLP(64, layers=2)",
 }
+RECURRENT: dict[str, Any] = {"cell": "GRU(64)", "sequence_length": 16}
 OFF_POLICY: dict[str, tuple[str, dict[str, Any]]] = {
     "dqn": ("dqn", REPLAY),
+    "ddpg": ("ddpg", REPLAY),
     "td3": ("ddpg", REPLAY | {"critics": 2, "policy_period": 2, "smoothing_std": 0.2}),
     "sac": ("sac", REPLAY),
-    "recurrent-dqn": ("dqn", REPLAY | {"cell": "GRU(64)", "sequence_length": 16}),
+    "recurrent-dqn": ("dqn", REPLAY | RECURRENT),
+    "r2d2": ("dqn", REPLAY | RECURRENT | {"prioritized": True, "double": True, "burn_in": 4, "n_step": 3}),
 }
 
 

@@ -12,7 +12,7 @@ from agent_cases import (
     ten_agents,
     update_of_memory,
 )
-from off_policy_cases import against_flashbax, against_rejax, five_seeds
+from off_policy_cases import against_flashbax, against_rejax, against_sbx, five_seeds, r2d2_against_memorax
 from table import (
     Found,
     Row,
@@ -56,6 +56,8 @@ def tables(quick: bool) -> list[Table]:
         attending(quick),
         against_flashbax(short),
         against_rejax(short),
+        against_sbx(short),
+        r2d2_against_memorax(short),
         five_seeds(short),
     ]
 

@@ -58,6 +58,44 @@ def against_rejax(short: str) -> Table:
     )
 
 
+def against_sbx(short: str) -> Table:
+    """Off-policy agents without memory, on environments in Python."""
+
+    def row(algorithm: str, ours: str, theirs: str) -> Row:
+        sides = (
+            Side("agents", f"{algorithm} --env '{ours}'{short}"),
+            Side("sbx", f"train --algorithm {algorithm} --env {theirs}{short}"),
+        )
+        return Row(f"{algorithm.upper()}, {ours}", sides, Target(ratio, 1.0, at_least=True))
+
+    return Table(
+        "m",
+        "Off-policy agents without memory, against sbx",
+        "Environment steps per second, in thousands, with the sizes above. sbx compiles the gradient step, and steps "
+        "environments of Gymnasium in Python; ours are compiled too.",
+        ("farback", "sbx"),
+        (row("dqn", "CartPole()", "CartPole-v1"), row("ddpg", "Pendulum()", "Pendulum-v1")),
+        steps_per_second,
+        thousands,
+    )
+
+
+def r2d2_against_memorax(short: str) -> Table:
+    """Recurrent DQN from a prioritized replay."""
+    sides = (Side("agents", f"r2d2 --batch 8{short}"), Side("memorax", f"r2d2{short}"))
+    return Table(
+        "m",
+        "R2D2 against memorax",
+        "Environment steps per second, in thousands: CartPole, a GRU of 64 units, 8 copies, and a gradient step on 8 "
+        "windows of 16 steps after each of their steps; a burn-in of 4 steps, targets of 3 steps, double Q-learning, and "
+        "a replay of 100,000 steps by priorities.",
+        ("farback", "memorax"),
+        (Row("R2D2, CartPole", sides, Target(ratio, 1.5, at_least=True)),),
+        steps_per_second,
+        thousands,
+    )
+
+
 def five_seeds(short: str) -> Table:
     """The cost of five seeds of off-policy agents."""
 
