@@ -25,6 +25,7 @@ from farback.agents.off_policy import (
     Improvement,
     Learner,
     StoredMemory,
+    as_constant,
     bootstrapped,
     check_off_policy,
     first_memory,
@@ -126,8 +127,7 @@ class MemoryStep(AbstractStep):
     def loss(self, model: MemoryPolicyQ, output: Written, data: Window) -> tuple[Float[Array, ""], Metrics]:
         """Returns the sum of the losses of the critic, of the action and of the write."""
         target, seen = data.targets, data.inputs
-        arrays, static = eqx.partition(model.critic, eqx.is_inexact_array)
-        critic = eqx.combine(jax.lax.stop_gradient(arrays), static)
+        critic = as_constant(model.critic)
         value = model.critic(seen, vector(target.memory), target.unit, vector(target.write))
         memory, write = (_scale_credit(state, self.q_coef) for state in (output.memory, output.write))
         proposed = model.act(output._replace(memory=memory))

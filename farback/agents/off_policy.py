@@ -359,6 +359,12 @@ def outputs(network: Network, memory: State, steps: Trajectory) -> Any:
     return jax.vmap(jax.vmap(network.head))(unrolled(network, memory, steps)[1])
 
 
+def as_constant(model: Model) -> Model:
+    """The model, whose parameters get no gradient."""
+    parameters, rest = eqx.partition(model, eqx.is_inexact_array)
+    return eqx.combine(jax.lax.stop_gradient(parameters), rest)
+
+
 def unrolled(network: Model, memory: State, steps: Trajectory) -> tuple[State, Any]:
     """Returns `(memory, outputs)`: the memory after windows, and its outputs in them, leading axes `[batch, time]`."""
     features = jax.vmap(jax.vmap(network.encoder))(steps.observation)

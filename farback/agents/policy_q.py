@@ -19,6 +19,7 @@ from farback.agents.off_policy import (
     Improvement,
     Learner,
     StoredMemory,
+    as_constant,
     bootstrapped,
     first_memory,
     unrolled,
@@ -111,8 +112,7 @@ class PolicyQStep(AbstractStep):
         """Returns Σ_i (q_i(a) − y)² / 2 plus the loss of the policy, for which the critics are constants."""
         target = data.targets
         values = model.critic.head(output[1], target.unit)
-        frozen, features = jax.lax.stop_gradient(eqx.partition(model.critic.head, eqx.is_inexact_array)[0]), output[1]
-        critic = eqx.combine(frozen, model.critic.head)
+        critic, features = as_constant(model.critic.head), output[1]
         value_loss = jnp.sum((values - target.value) ** 2) / 2
         policy_loss, terms = self.policy_loss(
             model,

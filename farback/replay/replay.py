@@ -103,16 +103,16 @@ class Replay(eqx.Module):
         **Returns:** `(indices, window)`: where the windows lie, and their steps, leading axes `[batch, time]`.
         """
         self._require_length(length)
-        slot_key, start_key = jax.random.split(key)
-        slot = jax.random.randint(slot_key, (batch,), 0, self.slots)
-        age = jax.random.randint(start_key, (batch,), 0, jnp.maximum(self.starts(length), 1))
+        starts = jnp.maximum(self.starts(length), 1)
+        ends = jnp.stack([jnp.asarray(self.slots, starts.dtype), starts])
+        slot, age = jax.random.randint(key, (2, batch), 0, ends[:, None])
         indices = WindowIndices(slot, (self.head - self.size + age) % self.capacity)
         return indices, self.window(indices, length)
 
     def window(self, indices: WindowIndices, length: int) -> PyTree[Array]:
         """Returns the steps of windows, leading axes `[batch, time]`."""
         at = self._positions(indices, length)
-        return jax.tree.map(lambda leaf: leaf[indices.slot[:, None], at], self.steps)
+        return jax.tree.map(lambda leaf: leaf.at[indices.slot[:, None], at].get(mode="clip"), self.steps)
 
     def write(
         self,
