@@ -44,7 +44,7 @@ def maze(effort: Effort) -> list[Case]:
     return [
         trained("DQN", effort, **words, algorithm="dqn"),
         trained("R2D2", effort, **words | R2D2),
-        trained("QR-DQN", effort, **words, algorithm="dqn", quantiles=32),
+        trained("QR-DQN", effort, **words, algorithm="dqn", quantiles=8),
         trained("PPO", effort, **PPO, env=MAZE),
     ]
 
@@ -120,7 +120,7 @@ def to_solve(item: Item, level: Callable[[str], float], text: str) -> Item:
 MAZES = Item("off-policy/t-maze", "T-maze of 20 steps",
     "The return of training, exploration included, over the last tenth. DQN and QR-DQN draw windows of 21 steps from a "
     "replay; R2D2 adds priorities, a burn-in of 4 steps, targets of 3 steps, and a duelling head. PPO acts in 64 copies.",
-    maze, {"effort": efforts(4_096, 150_000, 500_000)}, minutes=(1, 30, 200), metric=RETURN,
+    maze, {"effort": efforts(4_096, 200_000, 500_000)}, minutes=(1, 30, 200), metric=RETURN,
     levels={"optimum": TMaze(20).optimum, "memoryless": TMaze(20).memoryless}, smoke=(1, 2))
 SPEEDS = Item("off-policy/cartpole", "A pole and a pendulum without speeds",
     "The return of training, exploration included, over the last tenth. The observation shows positions alone.",
