@@ -171,12 +171,14 @@ class Session:
         while done < self.update:
             step = min(self.update - done, self.program.room(done))
             state, done = self.program.advance(state, step, done)[0], done + step
-        repeated = np.ones_like(finite)
-        while repeated.all() and done < end:
+        while True:
             state, rows, repeated = self.program.advance(state, 1, done)
             done += 1
-        if not repeated.all():  # a hosted environment may not repeat itself
-            finite = repeated
+            if not repeated.all():
+                finite = repeated
+                break
+            if done == end:  # a hosted environment may not repeat itself
+                break
         what = self._not_finite(state, rows, finite) + f" at update {done:,}"
         if self.options.on_nan == "stop" or self.halved.max() >= HALVINGS:
             remedy = "" if self.options.on_nan == "restore" else "resume from it with --on-nan restore, or "
