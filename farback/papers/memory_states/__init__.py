@@ -153,12 +153,13 @@ ITEMS = [
         minutes=(1, 50, 600), metric=RETURN, levels=OF_TOY,
         smoke=(0, 7), across=draw_grid),
     Item("memory-states/target-length", "2D target by the length of a window (fig. 4a)",
-        "Target: the first of 25 observations shows where to go. The return of the policy without noise after 100,000 "
-        "steps. Columns and rows as above. As in the authors' code, the Bellman error alone trains the memory, so that it "
-        "stays as it was initialised where the critic does not see it.",
-        partial(lengths, TARGET, {}), {"lengths": ((1, 5), LENGTHS, LENGTHS), "cell": ("GRU(4)", "GRU(100)", "GRU(100)"),
-         "batch": (20, 100, 100), "steps": (80, 100_000, 100_000), **EFFORT},
-        minutes=(1, 900, 900), metric=RETURN, levels=OF_TARGET,
+        "Target: the first of 25 observations shows where to go. The return of the policy without noise after 40,000 steps "
+        "with a GRU of 32 units and layers of 128 (at the scale of the paper: 100,000 steps, and 100, 400 and 300 units). "
+        "Columns and rows as above. As in the authors' code, the Bellman error alone trains the memory, so that it stays "
+        "as it was initialised where the critic does not see it.",
+        partial(lengths, TARGET, {}), {"lengths": ((1, 5), LENGTHS, LENGTHS), "cell": ("GRU(4)", "GRU(32)", "GRU(100)"),
+         "batch": (20, 100, 100), "steps": (80, 40_000, 100_000), **EFFORT, "sizes": ((8, 8), (128, 128), (400, 300))},
+        minutes=(1, 200, 2000), metric=RETURN, levels=OF_TARGET,
         smoke=(0, 7), across=draw_grid),
     *(
         Item(f"memory-states/{name}-curves", f"{title} (fig. {figure})",
