@@ -124,10 +124,10 @@ def crossing(
 
     def case(name: str, words: Words) -> Case:
         updates = steps // (words["num_envs"] * words["window"])
-        training, evaluate = configured(updates=updates, rows=50, seeds=seeds, **words), metrics(EPISODES)
         if seconds is None:
-            return Case(name, evaluation(training, evaluate))
-        return Case(name, evaluation_after(training, seconds, evaluate))
+            return Case(name, evaluation(configured(updates=updates, rows=50, seeds=seeds, **words), metrics(EPISODES)))
+        timed = configured(updates=updates, log_every=100, seeds=seeds, **words)
+        return Case(name, evaluation_after(timed, seconds, metrics(EPISODES)))
 
     on_policy = ACTOR | Words(algorithm="policy-gradient", psi="GAE(0.95)", window=length, cell=f"RTU({units})")
     on_policy |= Words(optimizer="chain(clip_by_global_norm(0.5), adam(3e-3))", entropy_coef=0.0)
