@@ -196,7 +196,7 @@ def test_sum_tree_nodes_are_the_sums_of_their_children():
     nodes = np.asarray(tree.nodes)
     assert all(nodes[i] == nodes[2 * i] + nodes[2 * i + 1] for i in range(1, 16))
     tree = tree.set(jnp.arange(16), jnp.zeros(16).at[jnp.array([3, 9])].set(jnp.array([1.0, 3.0])))
-    drawn = collections.Counter(tree.draw(jax.random.key(0), 4000).tolist())
+    drawn = collections.Counter(tree.draw(jax.random.key(0), 4000)[0].tolist())
     assert drawn == {3: 1000, 9: 3000}, "draws are stratified"
 
 

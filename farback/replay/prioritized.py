@@ -75,9 +75,9 @@ class PrioritizedReplay(eqx.Module):
 
         **Returns:** `(indices, window, probability)`: where the windows lie, their steps, and P(i) of each.
         """
-        chosen = self.tree.draw(key, batch)
+        chosen, weights = self.tree.draw(key, batch)
         indices = WindowIndices(*jnp.divmod(chosen, self.replay.capacity))
-        probability = self.tree.weights[chosen] / self.tree.total
+        probability = weights / self.tree.total
         return indices, self.replay.window(indices, self.length), probability
 
     def set_priorities(
@@ -99,7 +99,7 @@ class PrioritizedReplay(eqx.Module):
                     f"priorities[{bad[0]}] = {priorities[bad[0]]}: a priority is a finite number of at least 0; find out "
                     f"why the error of that window is not one."
                 )
-        place = jnp.where(when, indices.slot * self.replay.capacity + indices.start, self.tree.weights.size)
+        place = jnp.where(when, indices.slot * self.replay.capacity + indices.start, self.tree.size)
         tree = self.tree.set(place, priorities)
         largest = jnp.where(when, jnp.maximum(self.largest, jnp.max(priorities)), self.largest)
         return eqx.tree_at(lambda one: (one.tree, one.largest), self, (tree, largest))
