@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from farback.ops.optimizers import halve
-from farback.runs.checkpoint import Checkpoints, DamagedError, check_record, named_leaves, read
+from farback.runs.checkpoint import Checkpoints, DamagedError, Facts, check_record, named_leaves, read
 from farback.runs.files import sync_directory
 from farback.runs.listener import Listeners
 from farback.runs.log import Log, Row, means
@@ -121,22 +121,22 @@ class Session:
 
     def _restore(self) -> None:
         """Restores the newest whole checkpoint."""
+        self.state, facts = self._checkpoint()
+        self.log.cut(facts["log"])
+        self.update = self.saved = facts["update"]
+        self.seconds, self.recent = facts["seconds"], facts.get("recent", [])
+
+    def _checkpoint(self) -> tuple[ProgramState, Facts]:
+        """Reads the newest whole checkpoint, with the step halved as often as since it was written."""
         whole = self.checkpoints.whole(self._set_aside)
         for path, facts in whole.items():
             check_record(path, facts, self.record)
             self._remember(path, facts["score"])
         if not whole:
             raise InputError(f"'{self.checkpoints.directory}' has no whole checkpoint: train in another directory.")
-        facts = next(iter(whole.values()))
-        self.log.cut(facts["log"])
-        self.update = self.saved = facts["update"]
-        self.state = self._checkpointed()
-        self.seconds, self.recent = facts["seconds"], facts.get("recent", [])
-
-    def _checkpointed(self) -> ProgramState:
-        """Reads the newest checkpoint, with the step halved as often as since it was written."""
-        state = read(self.checkpoints.path(self.saved), self.program.like, self.checkpoints.blocks)
-        return eqx.tree_at(lambda state: state.state, state, halve(state.state, self.halved))
+        path, facts = next(iter(whole.items()))
+        state = read(path, self.program.like, self.checkpoints.blocks)
+        return eqx.tree_at(lambda state: state.state, state, halve(state.state, self.halved)), facts
 
     def _set_aside(self, path: Path, error: DamagedError) -> None:
         aside = path.rename(path.with_suffix(".damaged"))
@@ -167,7 +167,8 @@ class Session:
         """Repeats the updates since the checkpoint, the last `count` of them singly, to find the first after which a value
         is not finite; stops, or restores the checkpoint. `finite` tells for each seed whether all its values were finite.
         """
-        state, done, end = self._checkpointed(), self.saved, self.update + count
+        state, facts = self._checkpoint()
+        done, end = facts["update"], self.update + count
         while done < self.update:
             step = min(self.update - done, self.program.room(done))
             state, done = self.program.advance(state, step, done)[0], done + step
