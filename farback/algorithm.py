@@ -1,7 +1,7 @@
 """The interface of a learning algorithm, which a run trains."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
@@ -95,6 +95,11 @@ class AbstractAlgorithm(eqx.Module):
     def vectorize_seeds(self) -> bool:
         """Whether several seeds run as a batch axis rather than one after the other."""
         return True
+
+    @property
+    def on_host(self) -> Callable[[State], PyTree[Array]] | None:
+        """Selects the arrays of a state that a run keeps on the host, as `HostArrays`. They are zeros in the beginning."""
+        return None
 
     @abstractmethod
     def init(self, key: PRNGKeyArray) -> State:

@@ -1,12 +1,13 @@
 """Every test runs in float64, with annotations checked, warnings as errors, and strict dtype promotion."""
 
+import gc
 import os
 import shutil
 from pathlib import Path
 
 # Most tests take longer to compile than to run.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1")
 import jax
 import pytest
 from jaxtyping import install_import_hook
@@ -34,6 +35,12 @@ def use_compilation_cache():
 
 
 use_compilation_cache()
+
+
+def pytest_collection_finish(session):
+    """Collections of garbage do not visit the modules: tracing makes many objects, and sets off many of them."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_setup(item):

@@ -202,7 +202,7 @@ def run(name, state, updates):
 
 @functools.lru_cache(maxsize=2)
 def start(name, seed=0):
-    return AGENTS[name].agent.init(jax.random.key(seed))
+    return eqx.filter_jit(AGENTS[name].agent.init)(jax.random.key(seed))
 
 
 @laws

@@ -28,7 +28,7 @@ from farback.agents import (
 from farback.agents.on_policy import bootstrap_value
 from farback.agents.optimal_baseline import baselined
 from farback.agents.ppo import PPOTargets
-from farback.agents.replayed_rollout import ReplayedRollout
+from farback.agents.unrolled_policy import UnrolledPolicy
 from farback.cell import reset, unroll
 from farback.cells import GRU, MLP, RTU, WeightNorm
 from farback.envs import AbstractEnv, HighLow, Ladder, PreviousActionReward, Target, TMaze
@@ -311,8 +311,8 @@ def test_trpo_fisher_products_equal_the_hessian_of_the_divergence(cell, kind):
         steps = collect(agent, state)
         window = time_major(steps.window(agent.targets(steps)))
         here, static = eqx.partition(state.network.policy, eqx.is_inexact_array)
-        replay = ReplayedRollout(env, static, state.carry.state[0], window)
-        old, fisher = replay.fisher(here)
+        unrolled = UnrolledPolicy(env, static, state.carry.state[0], window)
+        old, fisher = unrolled.fisher(here)
         vector, unflatten = jax.flatten_util.ravel_pytree(here)
 
         def outputs(vector):
@@ -326,9 +326,9 @@ def test_trpo_fisher_products_equal_the_hessian_of_the_divergence(cell, kind):
 
                 return jax.vmap(step)(memory, *now)
 
-            return jax.lax.scan(one, replay.memory, (window.first, window.inputs))[1]
+            return jax.lax.scan(one, unrolled.memory, (window.first, window.inputs))[1]
 
-        dense = jax.hessian(lambda vector: replay.divergence(old, outputs(vector)))(vector)
+        dense = jax.hessian(lambda vector: unrolled.divergence(old, outputs(vector)))(vector)
         direction = jnp.sin(jnp.arange(len(vector), dtype=float))
         return jax.flatten_util.ravel_pytree(fisher(unflatten(direction)))[0], dense @ direction
 

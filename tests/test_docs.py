@@ -57,18 +57,23 @@ def blocks(page):
 
 
 def shortened(script):
-    """The script with a tenth of the steps in trainings of 10,000 steps or more."""
+    """The script with a tenth of the steps where there are 10,000 or more, with 16 draws, and with 0.01 minutes a size."""
 
     def steps(found):
-        count = int(found[1])
-        return f"--total-steps {count // 10 if count >= 10_000 else count}"
+        count = int(found[2])
+        return f"--{found[1]} {count // 10 if count >= 10_000 else count}"
 
-    return re.sub(r"--total-steps ([\d_]+)", steps, script)
+    script = re.sub(r"--(steps|total-steps) ([\d_]+)", steps, script)
+    script = re.sub("^farback diagnose", "farback diagnose --draws 16", script, flags=re.MULTILINE)
+    return re.sub(r"--minutes [\d.]+", "--minutes 0.01", script)
 
 
 @pytest.fixture
-def shell(tmp_path):
-    """Runs a script in an empty directory, with `farback` on the path and an empty home."""
+def shell(tmp_path, monkeypatch):
+    """Runs a script, shortened, in an empty directory with `farback` on the path and an empty home.
+
+    Commands of `farback` alone run in this process, which saves the time to start one.
+    """
     bin_, home, here = (tmp_path / name for name in ("bin", "home", "here"))
     for directory in (bin_, home, here, home / ".zfunc"):
         directory.mkdir()
@@ -76,52 +81,35 @@ def shell(tmp_path):
     (bin_ / "farback").chmod(0o755)
     variables = {"PATH": f"{bin_}:{os.environ['PATH']}", "HOME": str(home)}
     variables["JAX_COMPILATION_CACHE_DIR"] = str(cache_directory())
+    monkeypatch.chdir(here)
 
     def run(script):
-        strict = f"set -euo pipefail\n{script}"
+        lines = shortened(script.replace("\\\n", "")).splitlines()
+        if all(re.fullmatch("farback [^|>&$;#*(]+", re.sub(r""" "[^"]*"| '[^']*'""", " ", line)) for line in lines):
+            with jax.numpy_dtype_promotion("standard"), jax.enable_x64(False):
+                for line in lines:
+                    parse(shlex.split(line)[1:]).run()
+            return
+        strict = "\n".join(["set -euo pipefail", *lines])
         done = subprocess.run(
-            ["bash", "-c", strict], cwd=here, env=os.environ | variables, capture_output=True, text=True, timeout=600
+            ["bash", "-c", strict], env=os.environ | variables, capture_output=True, text=True, timeout=600
         )
         assert done.returncode == 0, f"{script}\n{done.stderr}"
-        return done
 
-    run.here = here
     return run
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=name_of)
-def test_the_code_of_a_page_runs(page, shell, command, monkeypatch):
-    """The blocks run in order in one directory and one Python namespace, trainings with a tenth of their steps.
-
-    Commands of `farback` alone run in this process, which saves the time to start one.
-    """
-    monkeypatch.chdir(shell.here)
+def test_the_code_of_a_page_runs(page, shell):
+    """The blocks run in order in one directory and one Python namespace."""
     defined = {"__name__": "__main__"}
-    with jax.numpy_dtype_promotion("standard"), jax.enable_x64(False):
-        for language, code in blocks(page):
-            lines = code.replace("\\\n", "").splitlines()
-            if language == "bash" and all(re.fullmatch("farback [^|>&$;#]+", line) for line in lines):
-                for line in lines:
-                    command(line)
-            elif language == "bash":
-                shell(shortened(code))
-            else:
+    for language, code in blocks(page):
+        if language == "bash":
+            shell(code)
+        else:
+            with jax.numpy_dtype_promotion("standard"), jax.enable_x64(False):
                 exec(compile(code, name_of(page), "exec"), defined)
-
-
-@pytest.fixture
-def command(tmp_path, monkeypatch):
-    """Runs a command of `farback` in this process, with a tenth of its training steps."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(line):
-        name, *words = shlex.split(shortened(line))
-        assert name == "farback"
-        with jax.numpy_dtype_promotion("standard"), jax.enable_x64(False):
-            parse(words).run()
-
-    return run
 
 
 def test_control_code_that_fails_is_found(shell):
@@ -137,20 +125,20 @@ def examples(command):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_the_training_examples_work(algorithm, command):
+def test_the_training_examples_work(algorithm, shell):
     lines = examples(train_command(algorithm))
     assert len(lines) == 2
     if any("Pretrained('runs/memory')" in line for line in lines):
-        command(f"farback train memup {EXAMPLES['memup'][0]}")
+        shell(f"farback train memup {EXAMPLES['memup'][0]}")
     for line in lines:
-        command(line)
+        shell(line)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ["supervised", "memup"])
-def test_the_certification_examples_work(algorithm, command):
+def test_the_certification_examples_work(algorithm, shell):
     (line,) = examples(certify_command(algorithm))
-    command(line)
+    shell(line)
 
 
 @pytest.mark.slow

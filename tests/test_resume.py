@@ -42,6 +42,7 @@ RUNS = {
             "exploration": "EpsilonGreedy(LinearSchedule(1.0, 0.1, 5))",
         },
     ),
+    "dqn-on-host": ("dqn", ENV | REPLAY | {"buffer_on_host": True, "within_episodes": True, "seeds": 2}),
     "ddpg": ("ddpg", BOX | {"critics": 2, "policy_period": 2, "smoothing_std": 0.2, "exploration": "OrnsteinUhlenbeck()"}),
     "sac": ("sac", BOX | {"prioritized": True, "burn_in": 1, "n_step": 2, "target_period": 3, "target_rate": 1.0}),
     "memory-actor-critic": (

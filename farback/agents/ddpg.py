@@ -47,6 +47,7 @@ class DDPG(AbstractPolicyQAgent):
     - `num_envs`: the number of parallel copies of the environment.
     - `window`: the time steps in each copy between two updates.
     - `buffer_size`: the number of steps in the replay, over all copies.
+    - `buffer_on_host`: whether a run keeps the replay in memory-mapped files of the host, for want of room on the device.
     - `batch_size`: the number of windows of a gradient step.
     - `sequence_length`: the time steps of a window that are learnt.
     - `burn_in`: the time steps before them, from which only the memories are recomputed.
@@ -75,6 +76,7 @@ class DDPG(AbstractPolicyQAgent):
     num_envs: int = 8
     window: int = 8
     buffer_size: int = 100_000
+    buffer_on_host: bool = False
     batch_size: int = 32
     sequence_length: int = 16
     burn_in: int = 0

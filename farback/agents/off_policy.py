@@ -126,6 +126,7 @@ class AbstractOffPolicyAgent(AbstractAgent):
     num_envs: eqx.AbstractVar[int]
     window: eqx.AbstractVar[int]
     buffer_size: eqx.AbstractVar[int]
+    buffer_on_host: eqx.AbstractVar[bool]
     batch_size: eqx.AbstractVar[int]
     sequence_length: eqx.AbstractVar[int]
     burn_in: eqx.AbstractVar[int]
@@ -167,6 +168,14 @@ class AbstractOffPolicyAgent(AbstractAgent):
     @property
     def steps_per_update(self) -> int:
         return self.num_envs * self.window
+
+    @property
+    def vectorize_seeds(self) -> bool:
+        return not self.buffer_on_host  # a batch axis has no calls of the host in order
+
+    @property
+    def on_host(self) -> Callable[[OffPolicyState], PyTree[Array]] | None:
+        return (lambda state: _ring(state.replay).steps) if self.buffer_on_host else None
 
     @property
     def window_length(self) -> int:
@@ -286,10 +295,10 @@ class AbstractOffPolicyAgent(AbstractAgent):
 
     def _empty_replay(self, example: PyTree) -> Replay | PrioritizedReplay:
         size = replay_bytes(example, self.num_envs, self.capacity)
-        if size > (available := device_bytes()):
+        if not self.buffer_on_host and size > (available := device_bytes()):
             raise InputError(
                 f"{type(self).__name__}(buffer_size={self.buffer_size}): the replay would take {size:,} bytes, and the "
-                f"device has {available:,} bytes of memory. Give a smaller buffer_size."
+                f"device has {available:,} bytes of memory. Give a smaller buffer_size, or buffer_on_host=True."
             )
         if self.prioritized or self.within_episodes:
             first = _first if self.within_episodes else None
@@ -301,7 +310,7 @@ def _ring(replay: Any) -> Replay:
     return replay if isinstance(replay, Replay) else replay.replay
 
 
-def _first(steps: Trajectory) -> Bool[Array, "slot time"]:
+def _first(steps: Trajectory) -> Any:
     return steps.first
 
 

@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 from farback.agents.networks import ActorCritic
 from farback.agents.on_policy import AbstractOnPolicyAgent, AgentState, Learned, Rollout, value_metrics, weighted
 from farback.agents.policy_gradient import PolicyGradientTargets
-from farback.agents.replayed_rollout import Direction, ReplayedRollout
+from farback.agents.unrolled_policy import Direction, UnrolledPolicy
 from farback.algorithm import require_positive
 from farback.cell import State
 from farback.envs.base import AbstractEnv
@@ -129,8 +129,8 @@ class TRPO(AbstractOnPolicyAgent):
     ) -> tuple[Network, dict[str, Tally]]:
         """Returns `(policy, metrics)` after one natural-gradient step."""
         here, static = eqx.partition(policy, eqx.is_inexact_array)
-        replay = ReplayedRollout(self.env, static, memory, time_major(window))
-        old, fisher = replay.fisher(here)
+        unrolled = UnrolledPolicy(self.env, static, memory, time_major(window))
+        old, fisher = unrolled.fisher(here)
 
         def product(direction: Direction) -> Direction:
             return optax.tree.add_scale(fisher(direction), self.damping, direction)
@@ -141,18 +141,18 @@ class TRPO(AbstractOnPolicyAgent):
         def halved(halvings: Int[Array, ""]) -> Model:
             return optax.tree.add_scale(here, -scale * jnp.exp2(-halvings.astype(scale.dtype)), x)
 
-        after, found = self.line_search(replay, old, here, halved)
-        new = replay.outputs(after)
+        after, found = self.line_search(unrolled, old, here, halved)
+        new = unrolled.outputs(after)
         metrics = {
-            "losses/approx_kl": replay.divergence(old, new),
-            "losses/policy_loss": replay.surrogate(old, new),
+            "losses/approx_kl": unrolled.divergence(old, new),
+            "losses/policy_loss": unrolled.surrogate(old, new),
             "losses/line_search_failed": (~found).astype(scale.dtype),
         }
         tallies = {name: Tally(value, jnp.ones_like(value)) for name, value in metrics.items()}
         return eqx.combine(after, static), tallies
 
     def line_search(
-        self, replay: ReplayedRollout, old: PyTree[Array], here: Model, halved: Callable[[Int[Array, ""]], Model]
+        self, unrolled: UnrolledPolicy, old: PyTree[Array], here: Model, halved: Callable[[Int[Array, ""]], Model]
     ) -> tuple[Model, Bool[Array, ""]]:
         """Returns `(parameters, found)`: those of the longest acceptable step, or `here` if no step is acceptable.
 
@@ -164,9 +164,9 @@ class TRPO(AbstractOnPolicyAgent):
         """
 
         def rejected(halvings):
-            new = replay.outputs(halved(halvings))
-            near = replay.divergence(old, new) <= self.max_kl
-            return ~(near & (replay.surrogate(old, new) < replay.surrogate(old, old)))
+            new = unrolled.outputs(halved(halvings))
+            near = unrolled.divergence(old, new) <= self.max_kl
+            return ~(near & (unrolled.surrogate(old, new) < unrolled.surrogate(old, old)))
 
         halvings = jax.lax.while_loop(
             lambda halvings: (halvings <= self.max_backtracks) & rejected(halvings),

@@ -63,7 +63,7 @@ class PrioritizedReplay(eqx.Module):
         whole = (begin + self.length <= count) & (begin >= count - ring.size)
         if self.first is not None:
             at = (before.head + jnp.arange(1 - self.length, count + self.length - 1)) % ring.capacity
-            begun = jnp.cumsum(self.first(ring.steps)[:, at], axis=1)
+            begun = jnp.cumsum(ring.read(jnp.arange(before.slots)[:, None], at[None], self.first), axis=1)
             whole &= begun[:, self.length - 1 :] == begun[:, : len(begin)]
         position = jnp.arange(before.slots)[:, None] * before.capacity + (before.head + begin) % before.capacity
         weight = jnp.broadcast_to(jnp.where(whole, self.largest, 0), position.shape)

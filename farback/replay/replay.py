@@ -10,8 +10,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
+from farback.ops.host_arrays import HostArrays
 from farback.ops.scatter import last_of_each
 from farback.types import InputError
+
+
+def _all(steps: Any) -> Any:
+    return steps
 
 
 class WindowIndices(NamedTuple):
@@ -36,12 +41,12 @@ class Replay(eqx.Module):
     The steps are any pytree; arrays keep their dtypes, `uint8` images among them. A window is consecutive in time: it never
     contains both the newest and the oldest step of the ring. Episodes may begin within it.
 
-    - `steps`: the ring; leading axes `[slot, time]`.
+    - `steps`: the ring; leading axes `[slot, time]`. A run may keep it on the host.
     - `head`: the position of the next step that is added.
     - `size`: the number of steps in each slot.
     """
 
-    steps: PyTree[Array]
+    steps: PyTree[Array] | HostArrays
     head: Int[Array, ""]
     size: Int[Array, ""]
 
@@ -65,12 +70,12 @@ class Replay(eqx.Module):
     @property
     def slots(self) -> int:
         """The number of slots."""
-        return jax.tree.leaves(self.steps)[0].shape[0]
+        return self._shape[0]
 
     @property
     def capacity(self) -> int:
         """The number of steps that a slot has room for."""
-        return jax.tree.leaves(self.steps)[0].shape[1]
+        return self._shape[1]
 
     def add(self, steps: PyTree[Array], after: Float[Array, ""] | None = None) -> "Replay":
         """Returns the replay after more steps, leading axes `[slot, time]`. They overwrite the oldest ones.
@@ -88,7 +93,10 @@ class Replay(eqx.Module):
         if after is not None:
             head += (jnp.isnan(after) & (after > 0)).astype(head.dtype)  # 0
         at = (head + jnp.arange(length)) % self.capacity
-        ring = jax.tree.map(lambda ring, new: ring.at[:, at].set(new), self.steps, steps)
+        if isinstance(ring := self.steps, HostArrays):
+            ring.set((jnp.arange(self.slots)[:, None], at[None]), steps, _all)
+        else:
+            ring = jax.tree.map(lambda ring, new: ring.at[:, at].set(new), ring, steps)
         return Replay(ring, (self.head + length) % self.capacity, jnp.minimum(self.size + length, self.capacity))
 
     def starts(self, length: int) -> Int[Array, ""]:
@@ -111,14 +119,21 @@ class Replay(eqx.Module):
 
     def window(self, indices: WindowIndices, length: int) -> PyTree[Array]:
         """Returns the steps of windows, leading axes `[batch, time]`."""
-        at = self._positions(indices, length)
-        return jax.tree.map(lambda leaf: leaf.at[indices.slot[:, None], at].get(mode="clip"), self.steps)
+        return self.read(indices.slot[:, None], self._positions(indices, length))
+
+    def read(
+        self, slot: Int[Array, "#batch #time"], at: Int[Array, "#batch #time"], where: Callable[[Any], Any] = _all
+    ) -> PyTree[Array]:
+        """Returns the steps at positions in the rings of slots, or the part of them that `where` selects."""
+        if isinstance(self.steps, HostArrays):
+            return self.steps.get((slot, at), where)
+        return jax.tree.map(lambda leaf: leaf.at[slot, at].get(mode="clip"), where(self.steps))
 
     def write(
         self,
         indices: WindowIndices,
         values: PyTree[Array],
-        where: Callable[[Any], Any] = lambda steps: steps,
+        where: Callable[[Any], Any] = _all,
         when: Bool[Array, ""] | bool = True,
     ) -> "Replay":
         """Returns the replay with other values in some windows. Where two windows overlap, the later one of the batch wins.
@@ -132,7 +147,11 @@ class Replay(eqx.Module):
         """
         length = jax.tree.leaves(values)[0].shape[1]
         self._require_length(length)
-        flat = (indices.slot[:, None] * self.capacity + self._positions(indices, length)).ravel()
+        slot, at = indices.slot[:, None], self._positions(indices, length)
+        if isinstance(self.steps, HostArrays):
+            self.steps.set((slot, at), values, where, when)
+            return self
+        flat = (slot * self.capacity + at).ravel()
         order, target = last_of_each(flat, self.slots * self.capacity)
         target = jnp.where(when, target, self.slots * self.capacity)
 
@@ -143,6 +162,11 @@ class Replay(eqx.Module):
 
         part = jax.tree.map(put, where(self.steps), values)
         return eqx.tree_at(lambda replay: where(replay.steps), self, part)
+
+    @property
+    def _shape(self) -> tuple[int, ...]:
+        steps = self.steps.store.like if isinstance(self.steps, HostArrays) else self.steps
+        return jax.tree.leaves(steps)[0].shape
 
     def _positions(self, indices: WindowIndices, length: int) -> Int[Array, "batch time"]:
         return (indices.start[:, None] + jnp.arange(length)) % self.capacity

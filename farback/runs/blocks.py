@@ -59,17 +59,15 @@ class Blocks:
         self._trusted |= new.keys()
         return names
 
-    def load(self, names: Sequence[Any], size: int) -> Bytes:
-        """Returns the bytes of an array. Raises `DamagedError` if one has changed."""
+    def load(self, names: Sequence[Any], into: Bytes) -> None:
+        """Reads the bytes of an array into another. Raises `DamagedError` if one has changed."""
         _check_names(names)
-        data = np.empty(size, np.uint8)
-        pieces = _pieces(data)
+        pieces = _pieces(into)
         if len(names) != len(pieces):
-            raise DamagedError(f"it lists {len(names)} blocks for an array of {size} bytes.")
+            raise DamagedError(f"it lists {len(names)} blocks for an array of {into.size} bytes.")
         self._require()
         with ThreadPoolExecutor() as pool:
             list(pool.map(self._fill, names, pieces))
-        return data
 
     def verify(self, names: Sequence[Any]) -> None:
         """Reads the blocks that this object has not written or verified yet. Raises `DamagedError` if one has changed."""

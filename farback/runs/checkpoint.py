@@ -15,7 +15,6 @@ checkpoint or none. Reading one executes and unpickles nothing.
 
 import hashlib
 import json
-import math
 import re
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
+from farback.ops.host_arrays import HostShape
 from farback.runs.blocks import BLOCK, Blocks
 from farback.runs.files import DamagedError, write_atomically
 from farback.types import InputError
@@ -89,14 +89,19 @@ def read(path: Path, like: PyTree, blocks: Blocks | None = None) -> PyTree:
     arrays, start = {}, 0
     for leaf in about:
         dtype, shape = _layout(leaf)
-        size = dtype.itemsize * math.prod(shape)
+        on_host = isinstance(place := wanted[leaf["name"]], HostShape)
+        array = place.empty() if on_host else np.empty(shape, dtype)
+        data = array.reshape(-1).view(np.uint8)
         if "blocks" in leaf:
             with _damage_of(path):
-                data = blocks.load(leaf["blocks"], size)
+                blocks.load(leaf["blocks"], data)
         else:
-            data, start = payload[start : start + size], start + size
-        array = jnp.asarray(np.frombuffer(data, dtype).reshape(shape))
-        arrays[leaf["name"]] = jax.random.wrap_key_data(array) if leaf["dtype"] == KEY else array
+            data[:] = payload[start : start + data.size]
+            start += data.size
+        if leaf["dtype"] == KEY:
+            arrays[leaf["name"]] = jax.random.wrap_key_data(jnp.asarray(array))
+        else:
+            arrays[leaf["name"]] = array if on_host else jnp.asarray(array)
     return jax.tree.unflatten(jax.tree.structure(like), [arrays[name] for name in wanted])
 
 

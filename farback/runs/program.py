@@ -1,5 +1,6 @@
 """The compiled program of a run: many updates of many seeds per call."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,10 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Bool, PyTree
+from jaxtyping import Array, Bool, Int, PRNGKeyArray, PyTree
 
 from farback.algorithm import AbstractAlgorithm, logged
 from farback.envs.bridges.host import host_errors
+from farback.ops.host_arrays import HostArrays, HostStore
 from farback.ops.schedules import with_array_numbers
 from farback.runs.checkpoint import fingerprint
 from farback.step import Metrics, Model
@@ -26,10 +28,12 @@ class ProgramState(eqx.Module):
 
     - `state`: the states of the algorithm.
     - `row`: the tallies since the last complete row of the log.
+    - `host`: the arrays that stay on the host, if there are any.
     """
 
     state: PyTree
     row: Metrics
+    host: PyTree = None
 
 
 class Program:
@@ -52,19 +56,29 @@ class Program:
     def __init__(self, algorithm: AbstractAlgorithm, seeds: Sequence[int], log_every: int, devices: int = 1):
         if len(seeds) % devices:
             raise InputError(f"devices = {devices} does not divide the {len(seeds)} seeds: give a divisor.")
+        if devices > 1 and algorithm.on_host is not None:
+            raise InputError(f"devices = {devices}: arrays on the host are not spread over devices; give devices = 1.")
         self.algorithm, self.seeds, self.log_every, self.devices = algorithm, tuple(seeds), log_every, devices
         self._fingerprint = fingerprint(eqx.filter(algorithm, eqx.is_array))
         self._data, self._rest = eqx.partition(with_array_numbers(algorithm), eqx.is_array)
         if devices > 1:
             self._mesh = Mesh(np.array(jax.devices()[:devices]), ("seed",))
             self._data = jax.device_put(self._data, NamedSharding(self._mesh, PartitionSpec()))
-        state = eqx.filter_eval_shape(algorithm.init, jax.random.key(0))
+        self._store: HostStore | None = None
+        state = eqx.filter_eval_shape(lambda *at: self._first_state(algorithm, *at), jax.random.key(0), jnp.zeros((), int))
+        self._store = None if algorithm.on_host is None else algorithm.on_host(state).store
         arrays, self._static = eqx.partition(state, _is_array)
         row = eqx.filter_eval_shape(lambda state: logged(algorithm.update(state)[1]), state)
         self._tally = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), row)
         one = ProgramState(arrays, self._tally)
         self._compiled: Any = None
-        self.like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((len(seeds), *leaf.shape), leaf.dtype), one)
+        self._like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((len(seeds), *leaf.shape), leaf.dtype), one)
+
+    @property
+    def like(self) -> ProgramState:
+        """The shapes and dtypes of a state."""
+        host = None if self._store is None else self._store.shapes(len(self.seeds))
+        return dataclasses.replace(self._like, host=host)
 
     @property
     def steps(self) -> int:
@@ -82,15 +96,21 @@ class Program:
         """Returns the state of every seed before its first update."""
 
         @eqx.filter_jit
-        def init(algorithm, keys):
-            return jax.lax.map(lambda key: ProgramState(eqx.filter(algorithm.init(key), eqx.is_array), self._tally), keys)
+        def init(algorithm, keys, indices):
+            def one(key_and_index):
+                state = self._first_state(algorithm, *key_and_index)
+                return ProgramState(eqx.filter(state, eqx.is_array), self._tally)
 
-        return init(self.algorithm, jnp.stack([jax.random.key(seed) for seed in self.seeds]))
+            return jax.lax.map(one, (keys, indices))
+
+        keys = jnp.stack([jax.random.key(seed) for seed in self.seeds])
+        begun = init(self.algorithm, keys, jnp.arange(len(self.seeds)))
+        return dataclasses.replace(begun, host=jax.tree.map(lambda leaf: leaf.empty(), self.like.host))
 
     def compile(self) -> None:
         """Compiles the program, unless it is compiled already; `advance` does so too."""
         if self._compiled is None:
-            self._compiled = jax.jit(self._all, donate_argnums=1).lower(self._data, self.like, 0, 0).compile()
+            self._compiled = jax.jit(self._all, donate_argnums=1).lower(self._data, self._like, 0, 0).compile()
 
     @property
     def scratch(self) -> int:
@@ -107,9 +127,14 @@ class Program:
         `[seeds, ROWS]`, beginning with the unfinished row; and for each seed whether its losses and its state are finite.
         """
         self.compile()
+        host, running = running.host, dataclasses.replace(running, host=None)
+        if self._store is not None:
+            self._store.arrays = host
         with host_errors():
             running, rows, finite = self._compiled(self._data, running, updates, at % self.log_every)
-            return running, jax.tree.map(np.asarray, rows), np.asarray(finite)
+            rows, finite = jax.tree.map(np.asarray, rows), np.asarray(finite)
+            jax.effects_barrier()
+        return dataclasses.replace(running, host=host), rows, finite
 
     def room(self, at: int) -> int:
         """Returns the most updates that `advance` can make."""
@@ -119,6 +144,15 @@ class Program:
         """Returns the network of one seed."""
         state = jax.tree.map(lambda leaf: leaf[index], running.state)
         return self.algorithm.network_in(eqx.combine(state, self._static))
+
+    def _first_state(self, algorithm: AbstractAlgorithm, key: PRNGKeyArray, index: Int[Array, ""]) -> PyTree:
+        """The state of a seed before its first update, with what stays on the host as `HostArrays`."""
+        state, on_host = algorithm.init(key), algorithm.on_host
+        if on_host is None:
+            return state
+        if (store := self._store) is None:
+            store = HostStore(jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), on_host(state)))
+        return eqx.tree_at(on_host, state, HostArrays(index, store))
 
     def _all(self, data, running, updates, offset):
         def every(data, running):

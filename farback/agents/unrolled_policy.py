@@ -1,4 +1,4 @@
-"""A rollout replayed by policies with other parameters, and its products with the Fisher matrix."""
+"""A policy unrolled over a rollout, and its products with the Fisher matrix."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -18,8 +18,8 @@ from farback.types import Window
 Direction = PyTree[Array]
 
 
-class ReplayedRollout(NamedTuple):
-    """A rollout as a function of the parameters of the policy; leading axes `[time, batch]`.
+class UnrolledPolicy(NamedTuple):
+    """A policy unrolled over a rollout, as a function of its parameters; leading axes `[time, batch]`.
 
     - `env`: the environment that defines the action space.
     - `static`: the policy without its parameters.
