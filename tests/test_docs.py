@@ -17,6 +17,7 @@ import task_table
 import test_laws_exact
 import test_laws_unbiased
 import test_tasks
+from markdown.extensions.toc import slugify
 
 import farback
 from farback import agents, cells, encoders, envs, estimators, memup, strategies, tasks
@@ -210,11 +211,22 @@ class TestExtensions:
         assert all((one == other).all() for one, other in zip(whole, broken, strict=True))
 
 
+def anchors(page):
+    """The anchors of a page's headings that are the same on the site and on GitHub."""
+    text = re.sub("^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    headings = [heading.replace("`", "") for heading in re.findall("^#+ (.*)$", text, re.MULTILINE)]
+    return {slugify(heading, "-") for heading in headings} & {
+        re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings
+    }
+
+
 @pytest.mark.parametrize("page", ALL_PAGES, ids=name_of)
 def test_links_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
+    for target, anchor in re.findall(r"\]\(([^)#\s]*)#?([^)\s]*)\)", page.read_text()):
         if not target.startswith("http"):
-            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+            there = page.parent / target if target else page
+            assert there.exists(), f"{page.name} links to {target}"
+            assert not anchor or anchor in anchors(there), f"{page.name} links to {target}#{anchor}"
 
 
 def test_every_public_class_is_on_the_api_page_once():

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Bool, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Int, PyTree
 
 from farback.algorithm import AbstractAlgorithm, logged
 from farback.envs.bridges.host import host_errors
@@ -64,9 +64,9 @@ class Program:
         if devices > 1:
             self._mesh = Mesh(np.array(jax.devices()[:devices]), ("seed",))
             self._data = jax.device_put(self._data, NamedSharding(self._mesh, PartitionSpec()))
-        self._store: HostStore | None = None
-        state = eqx.filter_eval_shape(lambda *at: self._first_state(algorithm, *at), jax.random.key(0), jnp.zeros((), int))
-        self._store = None if algorithm.on_host is None else algorithm.on_host(state).store
+        state = eqx.filter_eval_shape(algorithm.init, jax.random.key(0))
+        self._store = None if algorithm.on_host is None else HostStore(algorithm.on_host(state))
+        state = eqx.filter_eval_shape(lambda state: self._with_host_arrays(state, jnp.zeros((), int)), state)
         arrays, self._static = eqx.partition(state, _is_array)
         row = eqx.filter_eval_shape(lambda state: logged(algorithm.update(state)[1]), state)
         self._tally = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), row)
@@ -98,7 +98,8 @@ class Program:
         @eqx.filter_jit
         def init(algorithm, keys, indices):
             def one(key_and_index):
-                state = self._first_state(algorithm, *key_and_index)
+                key, index = key_and_index
+                state = self._with_host_arrays(algorithm.init(key), index)
                 return ProgramState(eqx.filter(state, eqx.is_array), self._tally)
 
             return jax.lax.map(one, (keys, indices))
@@ -145,14 +146,10 @@ class Program:
         state = jax.tree.map(lambda leaf: leaf[index], running.state)
         return self.algorithm.network_in(eqx.combine(state, self._static))
 
-    def _first_state(self, algorithm: AbstractAlgorithm, key: PRNGKeyArray, index: Int[Array, ""]) -> PyTree:
-        """The state of a seed before its first update, with what stays on the host as `HostArrays`."""
-        state, on_host = algorithm.init(key), algorithm.on_host
-        if on_host is None:
-            return state
-        if (store := self._store) is None:
-            store = HostStore(jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), on_host(state)))
-        return eqx.tree_at(on_host, state, HostArrays(index, store))
+    def _with_host_arrays(self, state: PyTree, index: Int[Array, ""]) -> PyTree:
+        """The state of a seed, whose arrays on the host are `HostArrays`."""
+        on_host, store = self.algorithm.on_host, self._store
+        return state if on_host is None or store is None else eqx.tree_at(on_host, state, HostArrays(index, store))
 
     def _all(self, data, running, updates, offset):
         def every(data, running):

@@ -88,7 +88,7 @@ HUNDREDS = (100, 200, 300, 400, 500)
 
 # fmt: off
 ITEMS = [
-    Item("chrono/copy", "Copy, T = 500 (fig. 5.3)",
+    Item("chrono/copy", "Copy after 500 steps (fig. 5.3)",
         "With chrono initialisation, accuracy rises above the level of guessing, one in eight; with the standard "
         "initialisation, it stays there. The thesis plots losses; here the losses of single updates jump, because "
         "gradients are not clipped.",

@@ -181,7 +181,7 @@ ITEMS = [
             crossing,
             {"length": (5, 5, 5), "units": (2, 15, 15), "batch": (20, 100, 1000), "steps": (80, steps, steps),
              "seconds": seconds, **EFFORT},
-            minutes=(1, minutes, 10 * minutes), metric=RETURN, levels=OF_TOY, smoke=(0, 1))
+            minutes=(1, minutes, 10 * minutes), metric=RETURN, levels=OF_TOY, smoke=(0,))
         for suffix, equal, text, steps, seconds, minutes in (
             ("", "steps", "10,000 steps", 10_000, (None, None, None), 30),
             ("-time", "time", "five minutes of all seeds together", 10_000_000, (0.1, 300.0, 300.0), 25),

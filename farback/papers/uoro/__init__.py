@@ -26,11 +26,11 @@ ITEMS = [
         "distance, towards the optimum; TBPTT(4) with the LSTM stays near that level. The mean over the last 10⁵ symbols.",
         partial(grid, BRACKETS, ("LSTM", "GRU"), ("UORO()", "TBPTT(4)")), STREAM, minutes=(1, 40, 140), metric=BITS,
         levels={"optimum": 6 * math.log2(10) / 12, "distance-blind": 7 * math.log2(10) / 12}, final=last_steps(100_000)),
-    Item("uoro/anbn", "aⁿbⁿ, n in 1 to 32 (table 3.1)",
+    Item("uoro/anbn", "AnBn, n in 1 to 32 (table 3.1)",
         "Prediction of the next symbol, one pass over 10⁷ symbols, one at a time; the mean over the last 10⁵.",
         anbn, {**STREAM, "few": (2, 1, 3)}, minutes=(1, 110, 300), metric=BITS, levels=COUNTING, smoke=(1, 5, -1),
         final=last_steps(100_000)),
-    Item("uoro/step-sizes", "aⁿbⁿ with other learning rates",
+    Item("uoro/step-sizes", "AnBn with other learning rates",
         "UORO with a GRU ends farther from the optimum than in the thesis. Adam's learning rate is γ / (1 + 0.03 √t), "
         "with γ = 10⁻³ in the thesis and other values of γ here.",
         partial(grid, ANBN, ("GRU",), ("UORO()",)),
