@@ -70,7 +70,7 @@ def _sizes(cell: str, sizes: tuple[int, int], length: int, batch: int, steps: in
     """The arguments that depend on the scale; a gradient step has `batch` steps in windows of `length`."""
     first, second = sizes
     begins = min(4 * STEPS, steps // 2)
-    words = Words(cell=cell, first_size=first, second_size=second, buffer_size=max(steps, 2 * STEPS))
+    words = Words(cell=cell, first_size=first, second_size=second, buffer_size=min(max(steps, 2 * STEPS), 100_000))
     return words | Words(sequence_length=length, batch_size=batch // length, learning_starts=begins)
 
 
