@@ -63,7 +63,7 @@ def test_agents_learn_from_every_space_of_actions(name):
     """The agents alternate over the spaces."""
     agent = list(AGENTS)[list(ACTIONS).index(name) % len(AGENTS)]
     made = make(agent, with_actions(ACTIONS[name]))
-    state = made.init(jax.random.key(0))
+    state = eqx.filter_jit(made.init)(jax.random.key(0))
     steps = eqx.filter_jit(lambda state: collect(made, state))(state)
     for space, action in parts(ACTIONS[name], steps.action):
         assert action.shape == (4, 6, *space.shape)
@@ -130,7 +130,7 @@ def hosted():
 
 def test_hosted_images_stay_uint8_and_agents_learn_from_them():
     agent = make("PPO", hosted(), CONV)
-    state = agent.init(jax.random.key(0))
+    state = eqx.filter_jit(agent.init)(jax.random.key(0))
     steps = eqx.filter_jit(lambda state: collect(agent, state))(state)
     assert steps.observation.dtype == jnp.uint8
     assert set(np.unique(steps.observation)) == {0, 255}

@@ -51,7 +51,7 @@ def make(agent, env, estimator=BPTT(), optimizer=NO_STEP, cell=GRU4, shared=Fals
 
 
 def begun(agent, seed=0):
-    return agent.init(jax.random.key(seed))
+    return eqx.filter_jit(agent.init)(jax.random.key(seed))
 
 
 def collect(agent, state) -> Rollout:

@@ -52,6 +52,7 @@ def test_dqn_replayed_window_reproduces_what_was_acted():
     assert steps.first[:, 1:].any(), "an episode begins within a window"
     memory = steps.extras[:, 0]
 
+    @eqx.filter_jit
     def memories(network):
         pieces = [jax.tree.map(lambda leaf, end=end: leaf[:, :end], steps) for end in range(1, 6)]
         return jnp.stack([unrolled(network, memory, piece)[0] for piece in pieces], axis=1)
@@ -132,9 +133,9 @@ def test_dqn_last_observations_have_no_loss_and_errors_are_those_of_the_windows(
     state = after(agent, 6)
     _, steps = state.replay.sample(jax.random.key(1), 8, agent.window_length)
     assert steps.last[:, :4].any()
-    found = agent.improve(state.learner, steps, jnp.ones(8), jax.random.key(2))
-    memory = steps.extras[:, 0]
-    ours, theirs = (outputs(network, memory, steps) for network in (state.learner.network, state.learner.target))
+    found = eqx.filter_jit(agent.improve)(state.learner, steps, jnp.ones(8), jax.random.key(2))
+    memory, out = steps.extras[:, 0], eqx.filter_jit(outputs)
+    ours, theirs = (out(network, memory, steps) for network in (state.learner.network, state.learner.target))
     samples = agent.return_samples(steps, ours, theirs)[:, :4, 0]
     values = jnp.take_along_axis(ours[:, :4, :, 0], steps.action[:, :4, None], axis=2)[..., 0]
     active = ~steps.last[:, :4]
@@ -146,15 +147,15 @@ def test_dqn_last_observations_have_no_loss_and_errors_are_those_of_the_windows(
 def test_dqn_target_moves_softly_or_by_copies():
     for more, expected in (({"target_rate": 0.25}, 0.25), ({"target_rate": 1.0, "target_period": 3}, 0.0)):
         agent = make(gradient_steps=1, **more)
-        state = after(agent, 1)
+        state, update = after(agent, 0), eqx.filter_jit(agent.update)
         while state.learner.gradient_steps == 0:
-            before, state = state, agent.train(state, 1)[0]
+            before, (state, _) = state, update(state)
         old, new, target = (
             jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(eqx.filter(model, eqx.is_inexact_array))])
             for model in (before.learner.target, state.learner.network, state.learner.target)
         )
         assert jnp.allclose(target, old + expected * (new - old))
-    state = agent.train(state, 2)[0]
+    state = update(update(state)[0])[0]
     assert state.learner.gradient_steps == 3
     assert eqx.tree_equal(state.learner.network, state.learner.target), "the third gradient step copies"
 

@@ -113,7 +113,7 @@ def test_training_leaves_a_frozen_part_as_it_was(estimator, key):
 
     algorithm = Supervised(Recall(2), ReadoutNetwork(cell), estimator, optax.adam(1e-2), 2, 3)
     with jax.numpy_dtype_promotion("standard"):
-        state = algorithm.init(key)
+        state = eqx.filter_jit(algorithm.init)(key)
         trained, _ = algorithm.train(state, 3)
     before, after = (each.network.memory.layers for each in (state, trained))
     assert eqx.tree_equal(before[0], after[0])

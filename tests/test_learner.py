@@ -28,7 +28,7 @@ def _optax_promotes():
 
 def late_loss(algorithm, updates, key=1):
     """The mean loss of the last fifth of the updates, in units of the loss without memory."""
-    state, outcome = algorithm.train(algorithm.init(jax.random.key(key)), updates)
+    state, outcome = algorithm.train(eqx.filter_jit(algorithm.init)(jax.random.key(key)), updates)
     assert state.updates == updates
     return float(jnp.mean(outcome.loss[-updates // 5 :])) / algorithm.task.memoryless
 
@@ -56,7 +56,7 @@ def test_segmentwise_artbp_learns_recall():
     """The loss of an update is the mean over its segment, so a mean over updates gives short segments more weight."""
     network = ReadoutNetwork(functools.partial(GRU, size=12))
     algorithm = SegmentwiseARTBP(Recall(2, symbols=4), network, ARTBP(8), optax.adam(3e-3), 8, 64)
-    state, _ = algorithm.train(algorithm.init(jax.random.key(1)), 800)
+    state, _ = algorithm.train(eqx.filter_jit(algorithm.init)(jax.random.key(1)), 800)
     metrics = eqx.filter_jit(algorithm.evaluate)(algorithm.network_in(state), jax.random.key(2), 4000)
     assert metrics["losses/loss"].total.sum() / metrics["losses/loss"].count.sum() < 0.3 * algorithm.task.memoryless
 
@@ -67,7 +67,7 @@ def numbers(tree):
 
 def test_supervised_updates_equal_train(key):
     algorithm = Supervised(Recall(2), SMALL, UORO(), optax.adam(1e-2), 2, 3)
-    state = start = algorithm.init(key)
+    state = start = eqx.filter_jit(algorithm.init)(key)
     losses = []
     for _ in range(4):
         state, outcome = eqx.filter_jit(algorithm.update)(state)
@@ -80,11 +80,10 @@ def test_supervised_updates_equal_train(key):
 def test_supervised_learns_from_windows_of_your_own(key):
     """`update` is `learn` on the window that the task draws."""
     algorithm = Supervised(Recall(2), SMALL, BPTT(), optax.sgd(0.1), 2, 3)
-    state = algorithm.init(key)
+    state = eqx.filter_jit(algorithm.init)(key)
     _, window = algorithm.task.window(state.sources, 3)
-    np.testing.assert_allclose(
-        numbers(algorithm.learn(state, window)[0].network), numbers(algorithm.update(state)[0].network)
-    )
+    learnt, updated = eqx.filter_jit(algorithm.learn)(state, window)[0], eqx.filter_jit(algorithm.update)(state)[0]
+    np.testing.assert_allclose(numbers(learnt.network), numbers(updated.network))
     with pytest.raises(InputError, match="give windows of 2 sequences"):
         algorithm.learn(state, jax.tree.map(lambda leaf: leaf[:1], window))
 
@@ -92,7 +91,7 @@ def test_supervised_learns_from_windows_of_your_own(key):
 @pytest.mark.parametrize("estimator", [BPTT(), TBPTT(1), RTRL(), SnAp(), UORO()], ids=str)
 def test_accuracy_counts_the_questions(estimator, key):
     algorithm = Supervised(Recall(2, symbols=3), SMALL, estimator, optax.sgd(0.0), 5, 6)
-    _, outcome = algorithm.update(algorithm.init(key))
+    _, outcome = eqx.filter_jit(lambda key: algorithm.update(algorithm.init(key)))(key)
     assert outcome.metrics["accuracy"].count == 10
     assert 0 <= outcome.metrics["accuracy"].mean <= 1
 

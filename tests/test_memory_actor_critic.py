@@ -102,15 +102,14 @@ def test_memory_actor_critic_descends_the_losses_of_the_paper(objective, load, s
     assert bool(steps.first[:, 1:3].any())
     assert bool(steps.last[:, :3].any())
 
-    def part(name):
-        @eqx.filter_jit
-        @eqx.filter_grad
-        def slope(network):
-            return losses(network, learner, steps, load)[name]
+    @eqx.filter_jit
+    def slopes(network):
+        def slope(name):
+            return eqx.filter_grad(lambda network: losses(network, learner, steps, load)[name])(network)
 
-        return slope(learner.network)
+        return [slope(name) for name in ("critic", "action", "bellman")]
 
-    critic, action, bellman = part("critic"), part("action"), part("bellman")
+    critic, action, bellman = slopes(learner.network)
     found = eqx.filter_jit(agent.improve)(learner, steps, jnp.ones(6), jax.random.key(2)).learner.network
     moved = jax.tree.map(lambda old, new: old - new, *(eqx.filter(one, eqx.is_array) for one in (learner.network, found)))
     write = {
@@ -133,7 +132,7 @@ def test_memory_actor_critic_learns_past_the_end_of_a_window():
         agent = make(sees=sees, sequence_length=1, bellman_coef=0.0)
         state = trained(sees)
         steps = drawn(agent, state)
-        found = agent.improve(state.learner, steps, jnp.ones(6), jax.random.key(2)).learner.network
+        found = eqx.filter_jit(agent.improve)(state.learner, steps, jnp.ones(6), jax.random.key(2)).learner.network
         moves = ravel_pytree(found.cell)[0] != ravel_pytree(state.learner.network.cell)[0]
         assert bool(moves.any()) == sees
 

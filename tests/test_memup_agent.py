@@ -43,7 +43,7 @@ def make(cell=reader, rate=1e-2, shared=True, window=6, **more):
 
 
 def begun(agent):
-    return agent.init(jax.random.key(0))
+    return eqx.filter_jit(agent.init)(jax.random.key(0))
 
 
 def memory(state):

@@ -119,7 +119,8 @@ def gradient_of(agent, state, part):
     learner = dataclasses.replace(state.learner, optimizer=still.init_optimizer(state.learner.network))
     rate = {"critic": {"optimizer": optax.sgd(1.0)}, "policy": {"policy_optimizer": optax.sgd(1.0)}}[part]
     one = dataclasses.replace(still, **rate)
-    return one.improve(learner, steps, jnp.ones(6), jax.random.key(2)).learner.network, state.learner.network
+    improved = eqx.filter_jit(one.improve)(learner, steps, jnp.ones(6), jax.random.key(2))
+    return improved.learner.network, state.learner.network
 
 
 @pytest.mark.parametrize("agent", [make(), make(SAC)], ids=["DDPG", "SAC"])
@@ -143,19 +144,20 @@ def test_policy_loss_is_no_gradient_of_the_critics(shared):
     state = after(agent, 3)
     _, steps = state.replay.sample(jax.random.key(1), 6, agent.window_length)
     for weight, moves in ((0.0, False), (1.0, True)):
-        found = agent.improve(state.learner, steps, jnp.full(6, weight), jax.random.key(2)).learner.network
+        improve = eqx.filter_jit(agent.improve)
+        found = improve(state.learner, steps, jnp.full(6, weight), jax.random.key(2)).learner.network
         assert moved(found.critic, state.learner.network.critic) == moves
         assert moved(found.policy, state.learner.network.policy)
 
 
 def test_policy_is_updated_at_every_period():
     agent = make(policy_period=3, num_envs=4, window=4)
-    state = after(agent, 1)
+    state, update = after(agent, 0), eqx.filter_jit(agent.update)
     while state.learner.gradient_steps == 0:
-        state = agent.train(state, 1)[0]
+        state, _ = update(state)
     changes = []
     for _ in range(6):
-        before, state = state, agent.train(state, 1)[0]
+        before, (state, _) = state, update(state)
         old, new = before.learner.network, state.learner.network
         changes.append((int(state.learner.gradient_steps), moved(old.policy, new.policy)))
         assert moved(old.critic, new.critic)

@@ -40,7 +40,7 @@ def numbers(tree):
 @eqx.filter_jit
 def after(agent, updates):
     """The parameters after an update of an agent that has made a number of updates."""
-    state = dataclasses.replace(agent.init(jax.random.key(0)), updates=updates)
+    state = dataclasses.replace(eqx.filter_jit(agent.init)(jax.random.key(0)), updates=updates)
     return agent.network_in(agent.train(state, 1)[0])
 
 
