@@ -16,11 +16,14 @@ from farback.envs import (
     Eat,
     GaussianBandit,
     HighLow,
+    Hill,
     Ladder,
     MemoryStates,
     NoisyRecall,
     Pendulum,
+    PerSecond,
     PreviousActionReward,
+    Pusher,
     RepeatPrevious,
     TabularMDP,
     Target,
@@ -109,6 +112,14 @@ def upright(memory, observation):
     return memory, (observation[2] + 0.5 * observation[3] + 0.05 * observation[0] + 0.1 * observation[1] > 0).astype(int)
 
 
+def stay_on_the_slope(memory, observation):
+    return memory, (observation[0] < -0.125).astype(int)
+
+
+def go_to_the_origin(env):
+    return Policy(None, lambda memory, observation: (memory, jnp.clip(observation / env.dt, -1, 1)))
+
+
 HINT = Policy(0.0, keep_hint)
 ROWS = [
     Row(TMaze(7), 7, HINT, always(1)),
@@ -128,8 +139,12 @@ ROWS = [
     Row(Target(), 25, Policy(np.zeros(2, np.float32), go_to_target), Policy(None, go_to_the_middle)),
     Row(Target(force=True), 25),
     Row(CartPole(), 500, Policy(None, upright), Policy(None, upright)),
-    Row(CartPole(speeds=False, dt=0.01, horizon=30), 30),
+    Row(CartPole(speeds=False, dt=0.01, seconds=0.3), 30),
     Row(Pendulum(), 200),
+    Row(Hill(), 100, Policy(None, stay_on_the_slope), Policy(None, stay_on_the_slope)),
+    Row(Pusher(dt=0.2, seconds=4.0), 20, go_to_the_origin(Pusher(dt=0.2)), go_to_the_origin(Pusher(dt=0.2))),
+    Row(PerSecond(CartPole()), 500, Policy(None, upright), Policy(None, upright)),
+    Row(PerSecond(Pendulum(dt=0.1, seconds=1.0), seconds=0.5), 10),
     Row(Bandit(3), 1, always(0), always(2)),
     Row(Bandit(2, wins=2.0, losses=3.0), 1, always(0), always(1)),
     Row(GaussianBandit(4, mean=0.5, noise=2.0), 1, always(0), always(3)),
@@ -139,7 +154,7 @@ ROWS = [
     Row(PreviousActionReward(Trials(TabularMDP(3, 2, 4), 5)), 20),
     Row(PreviousActionReward(Trials(GaussianBandit(5), 10), none=False), 10),
     Row(MemoryStates(HighLow(), 1), 25, Policy(None, write_sign)),
-    Row(PreviousActionReward(Pendulum(speeds=False, dt=0.1, horizon=10)), 10),
+    Row(PreviousActionReward(Pendulum(speeds=False, dt=0.1, seconds=1.0)), 10),
 ]
 
 

@@ -18,6 +18,7 @@ from tiny_envs import Parts, Picture
 from farback import encoders
 from farback.acting import rollout
 from farback.agents import (
+    DAU,
     DDPG,
     DQN,
     GAE,
@@ -27,6 +28,7 @@ from farback.agents import (
     AbstractAgent,
     AbstractOnPolicyAgent,
     ActorCriticNetwork,
+    DAUNetwork,
     DDPGNetwork,
     EpisodeReturn,
     EpsilonGreedy,
@@ -43,7 +45,7 @@ from farback.agents import (
 )
 from farback.cells import GRU, MLP, RTU, Chain, Frozen, FrozenEncoder, SkipConcat
 from farback.encoders import Conv, DictEncoder
-from farback.envs import HighLow, Ladder, PreviousActionReward, Target, TMaze
+from farback.envs import HighLow, Hill, Ladder, PreviousActionReward, Pusher, Target, TMaze
 from farback.estimators import BPTT, RTRL
 from farback.estimators.base import time_major
 from farback.memup import MemUPAgent
@@ -92,6 +94,12 @@ def make_box(agent, network, env=HighLow(3), cell=GRU8, window=4, sequence_lengt
     sizes = {"num_envs": 8, "window": window, "sequence_length": sequence_length, "buffer_size": 4_000, "batch_size": 16}
     optimizers = {"optimizer": optax.adam(1e-2), "policy_optimizer": optax.adam(3e-3), "learning_starts": 64}
     return agent(env, network(cell, critic_size=16), gradient_steps=4, **(sizes | optimizers | more))
+
+
+def make_dau(env, cell, **more):
+    network = DAUNetwork(cell, advantage_size=16)
+    sizes = {"num_envs": 8, "window": 10, "buffer_size": 4_000, "batch_size": 32, "learning_starts": 80}
+    return DAU(env, network, gradient_steps=10, **(sizes | more))
 
 
 POLICY, VALUE = {"losses/policy_loss", "losses/entropy"}, {"losses/value_loss", "losses/explained_variance"}
@@ -171,6 +179,21 @@ AGENTS["MemoryActorCritic"] = Row(
     metrics=CRITIC | {"losses/bellman_error"},
     refuses=r"continuous actions between bounds|MemoryPolicyQ is no network of a policy of 1 actions",
 )
+ADVANTAGE = {"losses/td_error", "charts/values", "charts/advantages"}
+AGENTS |= {
+    "DAU-recurrent": Row(
+        make_dau(Hill(seconds=3.0), GRU8, sequence_length=3, burn_in=1, target_rate=0.1),
+        1.5,
+        metrics=ADVANTAGE,
+        refuses=r"The network's output is .* but DAU needs|continuous actions between bounds",
+    ),
+    "DAU-continuous": Row(
+        make_dau(Pusher(seconds=3.0), MLP16),
+        2.0,
+        metrics=ADVANTAGE | {"losses/policy_loss"},
+        refuses=r"The network's output is .* but DAU needs|not Discrete",
+    ),
+}
 ON_POLICY = [name for name, row in AGENTS.items() if isinstance(row.agent, AbstractOnPolicyAgent | MemUPAgent)]
 
 
@@ -180,7 +203,18 @@ def _optax_promotes():
         yield
 
 
-EACH = ("PG-GAE", "PPO", "TRPO", "OptimalBaseline", "MemUPAgent", "DQN", "DDPG", "SAC", "MemoryActorCritic")
+EACH = (
+    "PG-GAE",
+    "PPO",
+    "TRPO",
+    "OptimalBaseline",
+    "MemUPAgent",
+    "DQN",
+    "DDPG",
+    "SAC",
+    "MemoryActorCritic",
+    "DAU-recurrent",
+)
 laws = pytest.mark.parametrize(
     "name", slow_except(["PPO", "DQN"], AGENTS), scope="module"
 )  # all laws of an agent follow each other

@@ -40,6 +40,7 @@ def test_all_environments_are_registered():
         AbstractEnv,
         farback.envs.Curriculum,
         farback.envs.MemoryStates,
+        farback.envs.PerSecond,
         farback.envs.PreviousActionReward,
         farback.envs.Trials,
         Gymnasium,

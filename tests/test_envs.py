@@ -16,6 +16,7 @@ from farback.envs import (
     Ladder,
     NoisyRecall,
     Pendulum,
+    PerSecond,
     PreviousActionReward,
     RepeatPrevious,
     Target,
@@ -135,11 +136,11 @@ def test_check_refuses_what_is_no_environment():
         check(3)
 
 
-@pytest.mark.parametrize(("dt", "horizon"), [(None, 500), (0.01, 500)])
+@pytest.mark.parametrize("dt", [None, 0.01])
 @pytest.mark.parametrize("name", ["CartPole-v1", "Pendulum-v1"])
-def test_dynamics_equal_gymnasium(name, dt, horizon):
+def test_dynamics_equal_gymnasium(name, dt):
     theirs = gymnasium.make(name).unwrapped
-    ours = {"CartPole-v1": CartPole, "Pendulum-v1": Pendulum}[name](**({"dt": dt} if dt else {}), horizon=horizon)
+    ours = {"CartPole-v1": CartPole, "Pendulum-v1": Pendulum}[name](**({"dt": dt} if dt else {}))
     if dt:
         setattr(theirs, "tau" if name == "CartPole-v1" else "dt", dt)
     theirs.reset(seed=0)
@@ -201,7 +202,9 @@ def test_previous_action_and_reward_are_observed():
         lambda: Ladder(5, cost=0.3),
         lambda: Ladder(30),
         lambda: CartPole(dt=0.0),
-        lambda: Pendulum(horizon=0),
+        lambda: Pendulum(seconds=0.01),
+        lambda: PerSecond(Ladder()),
+        lambda: PerSecond(Pendulum(), seconds=-1.0),
         lambda: Target(horizon=0),
         lambda: PreviousActionReward(Sequences()),
     ],

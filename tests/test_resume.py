@@ -7,7 +7,7 @@ import pytest
 from small_runs import identical, leaves, rows, run
 
 from farback import configure
-from farback.runs.algorithms import ALGORITHMS
+from farback.runs.algorithms import ALGORITHMS, arguments
 
 TASK = {"task": "Recall(3)", "cell": "GRU(4)", "batch_size": 2}
 ENV = {"env": "TMaze(3, extra=1)", "cell": "GRU(3)", "num_envs": 4, "window": 4}
@@ -50,6 +50,11 @@ RUNS = {
         {name: value for name, value in BOX.items() if name != "critic_size"}
         | {"first_size": 4, "second_size": 4, "within_episodes": True, "write_exploration": "GaussianNoise(0.1)"},
     ),
+    "dau": (
+        "dau",
+        {name: value for name, value in BOX.items() if name != "critic_size"}
+        | {"env": "Pusher(seconds=0.5)", "burn_in": 1},
+    ),
     "ppo-curriculum": ("ppo", ENV | {"env": CURRICULUM, "window": 8}),
 }
 
@@ -62,7 +67,8 @@ def _optax_promotes():
 
 def config(name, updates):
     algorithm, words = RUNS[name]
-    made = configure(algorithm, **words, optimizer="adam(1e-2)", seed=5, log_every=2)
+    optimizer = {"optimizer": "adam(1e-2)"} if "optimizer" in arguments(algorithm) else {}
+    made = configure(algorithm, **words, **optimizer, seed=5, log_every=2)
     return made.replace(total_steps=updates * made.build().steps_per_update)
 
 

@@ -25,6 +25,7 @@ from farback.envs import (
     MemoryStates,
     NoisyRecall,
     Pendulum,
+    PerSecond,
     PreviousActionReward,
     TabularMDP,
     TMaze,
@@ -70,6 +71,7 @@ WRAPPERS = [
     Row(Trials(REMEMBERED, 2), TMaze(3), Trials(REMEMBERED, 2), (*TRIALS, "action_space")),
     Row(MemoryStates(Trials(MAZES, 2), 1), TMaze(4), MemoryStates(Trials(TMaze(4), 2), 1), (*TRIALS, "action_space")),
     Row(Trials(CURRICULUM, 3), GOAL, Trials(GOAL, 3), TRIALS),
+    Row(PerSecond(Pendulum()), Pendulum(), PerSecond(Pendulum()), ("optimum", "memoryless", "random")),
     Row(Trials(PreviousActionReward(MAZES), 2), TMaze(4), Trials(PreviousActionReward(TMaze(4)), 2), TRIALS),
     Row(PreviousActionReward(Trials(CURRICULUM, 3)), GOAL, PreviousActionReward(Trials(GOAL, 3)), TRIALS),
     Row(Curriculum(Trials(TMaze(3), 4), "episodes", 1, 1, -20.0, 1), TMaze(3), Trials(TMaze(3), 4), TRIALS),
@@ -98,7 +100,16 @@ def rollout(env, key, steps, action=None):
 
 def forwards(row):
     """Raises an `AssertionError` where a wrapper changes what it should forward."""
-    for name in ("observation_space", "action_space", "max_episode_steps", "optimum", "memoryless", "random", "hosted"):
+    for name in (
+        "observation_space",
+        "action_space",
+        "max_episode_steps",
+        "time_step",
+        "optimum",
+        "memoryless",
+        "random",
+        "hosted",
+    ):
         one, other = getattr(row.env, name), getattr(row.inner, name)
         unknown = isinstance(other, float) and math.isnan(other) and math.isnan(one)
         assert name in row.changes or one == other or unknown, name

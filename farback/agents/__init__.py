@@ -2,6 +2,9 @@
 
 from farback.agents.actor_critic_policy import ActorCriticPolicy as ActorCriticPolicy
 from farback.agents.base import AbstractAgent as AbstractAgent
+from farback.agents.dau import DAU as DAU
+from farback.agents.dau_network import DAUNetwork as DAUNetwork
+from farback.agents.dau_network import ValueAdvantage as ValueAdvantage
 from farback.agents.ddpg import DDPG as DDPG
 from farback.agents.dqn import DQN as DQN
 from farback.agents.exploration import AbstractExploration as AbstractExploration

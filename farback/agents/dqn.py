@@ -66,7 +66,7 @@ class DQN(AbstractOffPolicyAgent):
     - `network`: the network, a maker `network(env, key=key)` such as a `QNetwork`.
     - `estimator`: how credit passes through a window: BPTT(), TBPTT(k) or ARTBP(k).
     - `optimizer`: the optimizer, such as adam(3e-3). In Python, an optax gradient transformation.
-    - `exploration`: how actions differ from the best ones, such as EpsilonGreedy(0.1).
+    - `exploration`: how actions differ from the best ones, such as EpsilonGreedy(0.1). Noise is added to action values.
     - `num_envs`: the number of parallel copies of the environment.
     - `window`: the time steps in each copy between two updates.
     - `buffer_size`: the number of steps in the replay, over all copies.

@@ -58,12 +58,16 @@ class NoExploration(AbstractExploration):
         return state, action
 
 
-class GaussianNoise(AbstractExploration):
+class AbstractNoise(AbstractExploration):
+    """Exploration that adds noise to continuous actions. Discrete parts of an action do not change."""
+
+
+class GaussianNoise(AbstractNoise):
     """Independent Gaussian noise on continuous actions, as in TD3.
 
         a′ = clip(a + σ ε, low, high),      ε ~ N(0, I)
 
-    Discrete parts of an action do not change. Do not use it where only an action that lasts for many steps has an effect:
+    Do not use it where only an action that lasts for many steps has an effect:
     use `OrnsteinUhlenbeck`.
 
     **Arguments:**
@@ -90,14 +94,14 @@ class GaussianNoise(AbstractExploration):
         return state, _with_noise(space, action, self.std * jax.random.normal(key, (_numbers(space),)))
 
 
-class OrnsteinUhlenbeck(AbstractExploration):
+class OrnsteinUhlenbeck(AbstractNoise):
     """Noise on continuous actions that is correlated in time, as in DDPG: dx = −θ x dt + σ dW.
 
         x ← e^{−θ dt} x + σ √((1 − e^{−2 θ dt}) / (2 θ)) ε,      ε ~ N(0, I)
         a′ = clip(a + x, low, high)
 
     x begins at 0. Its variance tends to σ² / (2 θ), and its correlation over a time τ to e^{−θ τ}. The step is the exact
-    solution over a time dt, not Euler's, so these do not depend on dt. Discrete parts of an action do not change.
+    solution over a time dt, not Euler's, so these do not depend on dt.
 
     The Euler step of DDPG and of deep memory states, x ← (1 − θ) x + σ ε, is the exact step for a dt of 1 and the rates
     θ′ = −ln(1 − θ) and σ′ = σ √(2 θ′ / (2 θ − θ²)): for θ = 0.15, `OrnsteinUhlenbeck(0.1625, 1.082 σ)`.

@@ -34,6 +34,7 @@ from farback.agents.off_policy import (
 from farback.cell import State, reset
 from farback.envs.base import AbstractEnv
 from farback.estimators import BPTT, AbstractEstimator
+from farback.ops.gradients import scale_gradient
 from farback.ops.optimizers import Optimizer, descend, descent_metrics
 from farback.ops.schedules import LinearSchedule, value_at
 from farback.step import AbstractStep, Metrics, Model
@@ -129,7 +130,7 @@ class MemoryStep(AbstractStep):
         target, seen = data.targets, data.inputs
         critic = as_constant(model.critic)
         value = model.critic(seen, vector(target.memory), target.unit, vector(target.write))
-        memory, write = (_scale_credit(state, self.q_coef) for state in (output.memory, output.write))
+        memory, write = (scale_gradient(state, self.q_coef) for state in (output.memory, output.write))
         proposed = model.act(output._replace(memory=memory))
         policy_loss = -critic(seen, vector(memory), proposed, vector(write))
         value_loss = (target.value - value) ** 2
@@ -146,11 +147,6 @@ class MemoryStep(AbstractStep):
         _, after = model.memory(output.write, model.encoder(target.following))
         following = self.target.critic(target.following, vector(after.memory), model.act(after), vector(after.write))
         return jax.lax.stop_gradient(target.reward + target.discount * following)
-
-
-def _scale_credit(state: State, factor: Number) -> State:
-    """The identity, whose gradient is multiplied by a factor."""
-    return jax.tree.map(lambda leaf: factor * leaf + (1 - factor) * jax.lax.stop_gradient(leaf), state)
 
 
 class MemoryActorCritic(AbstractOffPolicyAgent):

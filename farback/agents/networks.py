@@ -17,42 +17,39 @@ from farback.network import AbstractEncoder, Network
 
 
 class Separate(AbstractCompositeCell):
-    """The memories of a policy and of a value side by side. Input, state and output are pairs."""
+    """Memories side by side, such as those of a policy and of a value. Input, state and output are tuples."""
 
-    policy: AbstractCell
-    value: AbstractCell
+    cells: tuple[AbstractCell, ...]
 
     @property
     def parts(self) -> tuple[AbstractCell, ...]:
-        return self.policy, self.value
+        return self.cells
 
     def initial(self) -> State:
-        return self.policy.initial(), self.value.initial()
+        return tuple(cell.initial() for cell in self.cells)
 
     def inputs(self, state: State, x: Any) -> tuple[Any, ...]:
         return x
 
     def __call__(self, state: State, x: Any) -> tuple[State, Any]:
-        policy, policy_output = self.policy(state[0], x[0])
-        value, value_output = self.value(state[1], x[1])
-        return (policy, value), (policy_output, value_output)
+        found = [cell(*each) for cell, *each in zip(self.cells, state, x, strict=True)]
+        return tuple(after for after, _ in found), tuple(output for _, output in found)
 
     def unroll(
         self, state: State, first: Bool[Array, "time batch"], x: Any, flow: Float[Array, "time batch"]
     ) -> tuple[State, Any]:
-        policy, policy_output = unroll(self.policy, state[0], first, x[0], flow)
-        value, value_output = unroll(self.value, state[1], first, x[1], flow)
-        return (policy, value), (policy_output, value_output)
+        each = zip(self.cells, state, x, strict=True)
+        found = [unroll(cell, before, first, x, flow) for cell, before, x in each]
+        return tuple(after for after, _ in found), tuple(output for _, output in found)
 
 
 class SeparateEncoders(eqx.Module):
-    """The encoders of a policy and of a value. The features are a pair."""
+    """Encoders side by side. The features are a tuple."""
 
-    policy: Callable[[Any], Any]
-    value: Callable[[Any], Any]
+    parts: tuple[Callable[[Any], Any], ...]
 
-    def __call__(self, observation: Any) -> tuple[Any, Any]:
-        return self.policy(observation), self.value(observation)
+    def __call__(self, observation: Any) -> tuple[Any, ...]:
+        return tuple(encoder(observation) for encoder in self.parts)
 
 
 class ActorCritic(eqx.Module):
@@ -72,11 +69,11 @@ class ActorCritic(eqx.Module):
 
     @property
     def encoder(self) -> SeparateEncoders:
-        return SeparateEncoders(self.policy.encoder, self.value.encoder)
+        return SeparateEncoders((self.policy.encoder, self.value.encoder))
 
     @property
     def memory(self) -> Separate:
-        return Separate(self.policy.memory, self.value.memory)
+        return Separate((self.policy.memory, self.value.memory))
 
     def head(self, output: Any) -> ActorCriticOutput:
         return ActorCriticOutput(self.policy.head(output[0]), self.value.head(output[1]))

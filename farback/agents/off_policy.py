@@ -13,7 +13,6 @@ from farback.acting import EnvStates, Trajectory, reset_envs, rollout
 from farback.acting.policy import AbstractPolicy, PolicyState
 from farback.acting.rollout import act, initial_states
 from farback.agents.base import AbstractAgent
-from farback.agents.exploration import AbstractExploration
 from farback.algorithm import require_positive
 from farback.cell import State, unroll
 from farback.envs.base import AbstractEnv
@@ -122,7 +121,6 @@ class AbstractOffPolicyAgent(AbstractAgent):
 
     network: eqx.AbstractVar[Callable[..., Model]]
     estimator: eqx.AbstractVar[AbstractEstimator]
-    exploration: eqx.AbstractVar[AbstractExploration]
     num_envs: eqx.AbstractVar[int]
     window: eqx.AbstractVar[int]
     buffer_size: eqx.AbstractVar[int]

@@ -128,6 +128,7 @@ class PolicyQStep(AbstractStep):
 class AbstractPolicyQAgent(AbstractOffPolicyAgent):
     """Learns a policy and its critics from windows of a replay, each with an optimizer of its own."""
 
+    exploration: eqx.AbstractVar[AbstractExploration]
     optimizer: eqx.AbstractVar[Optimizer]
     policy_optimizer: eqx.AbstractVar[Optimizer]
     policy_period: eqx.AbstractVar[int]

@@ -144,13 +144,13 @@ class PolicyQ(eqx.Module):
     def encoder(self) -> Callable[[Any], Any]:
         if isinstance(self.policy, Reader):
             return self.critic.encoder
-        return SeparateEncoders(self.policy.encoder, self.critic.encoder)
+        return SeparateEncoders((self.policy.encoder, self.critic.encoder))
 
     @property
     def memory(self) -> AbstractCell:
         if isinstance(self.policy, Reader):
             return Forked(self.critic.memory)
-        return Separate(self.policy.memory, self.critic.memory)
+        return Separate((self.policy.memory, self.critic.memory))
 
 
 class DDPGNetwork(eqx.Module):

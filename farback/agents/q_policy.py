@@ -9,6 +9,7 @@ from farback.acting import AbstractPolicy
 from farback.agents.exploration import AbstractExploration
 from farback.agents.off_policy import ExploringState, StoredMemory
 from farback.agents.q_network import require_discrete
+from farback.agents.value_exploration import explore_values, initial_exploration
 from farback.cell import reset
 from farback.envs.base import AbstractEnv
 from farback.network import Network
@@ -21,7 +22,7 @@ class QPolicy(AbstractPolicy):
 
     - `network`: the network, such as one made by `QNetwork`.
     - `env`: the environment that defines the action space.
-    - `exploration`: changes the action.
+    - `exploration`: changes the action, or the values before the largest is chosen.
     """
 
     network: Network
@@ -29,7 +30,8 @@ class QPolicy(AbstractPolicy):
     exploration: AbstractExploration
 
     def initial(self) -> ExploringState:
-        return ExploringState(self.network.memory.initial(), self.exploration.initial(self.env.action_space))
+        space = require_discrete(self.env, "QPolicy")
+        return ExploringState(self.network.memory.initial(), initial_exploration(self.exploration, space))
 
     def __call__(
         self, state: ExploringState, observation: Any, first: Any, key: PRNGKeyArray
@@ -37,6 +39,6 @@ class QPolicy(AbstractPolicy):
         memory = self.network.memory
         after, output = memory(reset(memory, state.memory, jnp.asarray(first)), self.network.encoder(observation))
         values = jnp.mean(self.network.head(output), axis=-1)
-        best = int(require_discrete(self.env, "QPolicy").start) + jnp.argmax(values).astype(int)
-        explored, action = self.exploration(self.env.action_space, state.exploration, best, first, key)
+        space = require_discrete(self.env, "QPolicy")
+        explored, action = explore_values(self.exploration, space, state.exploration, values, first, key)
         return ExploringState(after, explored), action, StoredMemory(state.memory, jnp.max(values))

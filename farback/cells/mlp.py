@@ -20,26 +20,29 @@ class MLP(AbstractUnrolledCell):
 
     - `input_size`, `size`: the number of inputs, and of units in each layer.
     - `layers`: n, the number of layers.
+    - `layer_norm`: whether each layer is normalised over its units before ReLU.
 
     Reference: Rosenblatt, *The perceptron*, 1958; Nair and Hinton, *Rectified linear units improve restricted Boltzmann
-    machines*, ICML 2010.
+    machines*, ICML 2010; Ba, Kiros and Hinton, *Layer normalization*, 2016.
     """
 
     layers: tuple[eqx.nn.Linear, ...]
+    norms: tuple[eqx.nn.LayerNorm | eqx.nn.Identity, ...]
 
-    def __init__(self, input_size: int, size: int, layers: int = 2, *, key: PRNGKeyArray):
+    def __init__(self, input_size: int, size: int, layers: int = 2, layer_norm: bool = False, *, key: PRNGKeyArray):
         require_sizes(input_size=input_size, size=size, layers=layers)
         sizes = [input_size] + [size] * (layers - 1)
         keys = jax.random.split(key, layers)
         self.layers = tuple(eqx.nn.Linear(before, size, key=key) for before, key in zip(sizes, keys, strict=True))
+        self.norms = tuple(eqx.nn.LayerNorm(size) if layer_norm else eqx.nn.Identity() for _ in range(layers))
 
     def initial(self) -> State:
         return ()
 
     def __call__(self, state: State, x: Float[Array, " inputs"]) -> tuple[State, Float[Array, " units"]]:
         require_vector(self, x, self.layers[0].weight.shape[1])
-        for layer in self.layers:
-            x = jax.nn.relu(layer(x))
+        for layer, norm in zip(self.layers, self.norms, strict=True):
+            x = jax.nn.relu(norm(layer(x)))
         return state, x
 
     def unroll(

@@ -49,6 +49,11 @@ EXAMPLES = {
         "--env 'Pendulum()' --cell 'MLP(32)' --sequence-length 1 --total-steps 10_000",
         "--env 'Pendulum(speeds=False)' --cell 'GRU(16)' --burn-in 4 --n-step 2 --prioritized --total-steps 10_000",
     ),
+    "dau": (
+        "--env 'PerSecond(Pendulum(dt=0.02))' --cell 'MLP(32, layer_norm=True)' --num-envs 32 --learning-starts 320 "
+        "--gradient-steps 10 --total-steps 10_000",
+        "--env 'Hill(dt=0.05)' --cell 'MLP(32)' --num-envs 8 --learning-starts 80 --gradient-steps 4 --total-steps 10_000",
+    ),
     "memory-actor-critic": (
         "--env 'HighLow(10)' --cell 'LSTM(8)' --first-size 32 --second-size 32 --sequence-length 2 --write-optimizer "
         "'adam(1e-4)' --within-episodes --total-steps 10_000",

@@ -112,6 +112,9 @@ class TrainCommand:
         """Returns the configuration that the flags describe."""
         found = words(self, self.algorithm)
         if self.learning_rate is not None:
+            if "optimizer" not in found:
+                rates = ", ".join(f"--{name.replace('_', '-')}" for name in found if name.endswith("learning_rate"))
+                raise InputError(f"--learning-rate: {self.algorithm} has no optimizer as an argument; give {rates}.")
             found["optimizer"] = with_learning_rate(found["optimizer"], self.learning_rate)
         return configure(self.algorithm, **found, **{name: getattr(self, name) for name in CONFIGURED})
 

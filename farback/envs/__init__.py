@@ -13,9 +13,11 @@ from farback.envs.cartpole import CartPole as CartPole
 from farback.envs.check import check as check
 from farback.envs.eat import Eat as Eat
 from farback.envs.high_low import HighLow as HighLow
+from farback.envs.hill import Hill as Hill
 from farback.envs.ladder import Ladder as Ladder
 from farback.envs.noisy_recall import NoisyRecall as NoisyRecall
 from farback.envs.pendulum import Pendulum as Pendulum
+from farback.envs.pusher import Pusher as Pusher
 from farback.envs.registered import register
 from farback.envs.repeat_previous import RepeatPrevious as RepeatPrevious
 from farback.envs.tabular_mdp import MDP as MDP
@@ -24,6 +26,7 @@ from farback.envs.target import Target as Target
 from farback.envs.tmaze import TMaze as TMaze
 from farback.envs.wrappers.curriculum import Curriculum as Curriculum
 from farback.envs.wrappers.memory_states import MemoryStates as MemoryStates
+from farback.envs.wrappers.per_second import PerSecond as PerSecond
 from farback.envs.wrappers.previous_action_reward import PreviousActionReward as PreviousActionReward
 from farback.envs.wrappers.trials import Trials as Trials
 

@@ -75,6 +75,11 @@ class AbstractEnv(eqx.Module):
         return None
 
     @property
+    def time_step(self) -> float | None:
+        """The seconds between two steps; None if the environment is not in physical time."""
+        return None
+
+    @property
     def optimum(self) -> float:
         """The expected return of the best policy."""
         return math.nan

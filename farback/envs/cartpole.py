@@ -9,9 +9,9 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from farback.envs.base import AbstractEnv, Feedback
+from farback.envs.base import Feedback
+from farback.envs.physical import AbstractPhysicalEnv
 from farback.envs.text import track
-from farback.types import InputError
 
 GRAVITY, CART_MASS, POLE_MASS, HALF_LENGTH, FORCE = 9.8, 1.0, 0.1, 0.5, 10.0
 """Gravity, the masses of cart and pole, half the length of the pole, and the force of an action."""
@@ -26,7 +26,7 @@ class CartPoleState(NamedTuple):
     physics: Float[Array, "4"]
 
 
-class CartPole(AbstractEnv):
+class CartPole(AbstractPhysicalEnv):
     """Keep a pole upright on a cart by pushing it left (0) or right (1); each step has the reward 1, until the pole falls.
 
     The dynamics are those of Gymnasium, by Euler's method:
@@ -34,16 +34,16 @@ class CartPole(AbstractEnv):
         θ̈ = (g sin θ − cos θ (F + m l θ̇² sin θ) / M) / (l (4/3 − m cos² θ / M)),      M = m_cart + m
         ẍ = (F + m l θ̇² sin θ) / M − m l θ̈ cos θ / M
 
-    An episode ends at |x| > 2.4 or |θ| > 12°, and is truncated after H steps. Without `speeds`, only x and θ are observed,
-    and velocities must be inferred with memory.
+    An episode ends at |x| > 2.4 or |θ| > 12°, and is truncated after `seconds`. Without `speeds`, only x and θ are
+    observed, and velocities must be inferred with memory.
 
-        optimum = H at the default time step;      random = 22.2 at H >= 200
+        optimum = seconds / dt at the default dt;      random = 22.2 from 200 steps on
 
     **Arguments:**
 
     - `speeds`: whether velocities are observed.
     - `dt`: the seconds between two steps.
-    - `horizon`: H, the largest number of steps of an episode.
+    - `seconds`: the longest duration of an episode; 10 are 500 steps.
 
     Reference: Barto, Sutton and Anderson, *Neuronlike adaptive elements that can solve difficult learning control
     problems*, 1983.
@@ -51,11 +51,7 @@ class CartPole(AbstractEnv):
 
     speeds: bool = True
     dt: float = 0.02
-    horizon: int = 500
-
-    def __check_init__(self):
-        if not 0 < self.dt < math.inf or self.horizon < 1:
-            raise InputError(f"CartPole(dt={self.dt}, horizon={self.horizon}): give dt > 0, and horizon >= 1.")
+    seconds: float = 10.0
 
     @property
     def observation_space(self) -> Box:
@@ -68,12 +64,8 @@ class CartPole(AbstractEnv):
         return Discrete(2)
 
     @property
-    def max_episode_steps(self) -> int:
-        return self.horizon
-
-    @property
     def optimum(self) -> float:
-        return float(self.horizon) if self.dt == 0.02 else math.nan
+        return float(self.max_episode_steps) if self.dt == 0.02 else math.nan
 
     @property
     def memoryless(self) -> float:
@@ -81,7 +73,7 @@ class CartPole(AbstractEnv):
 
     @property
     def random(self) -> float:
-        return 22.2 if self.dt == 0.02 and self.horizon >= 200 else math.nan
+        return 22.2 if self.dt == 0.02 and self.max_episode_steps >= 200 else math.nan
 
     def reset(self, key: PRNGKeyArray) -> CartPoleState:
         return CartPoleState(jnp.zeros((), int), jax.random.uniform(key, (4,), minval=-0.05, maxval=0.05))
@@ -99,7 +91,7 @@ class CartPole(AbstractEnv):
         acceleration = push - moment * spin_rate * jnp.cos(angle) / mass
         physics = state.physics + self.dt * jnp.stack([velocity, acceleration, spin, spin_rate])
         fallen = (jnp.abs(physics[0]) > MAX_POSITION) | (jnp.abs(physics[2]) > MAX_ANGLE)
-        truncated = ~fallen & (state.time == self.horizon - 1)
+        truncated = ~fallen & (state.time == self.max_episode_steps - 1)
         return CartPoleState(state.time + 1, physics), Feedback(jnp.ones(()), fallen, truncated)
 
     def render_text(self, state: CartPoleState) -> str:

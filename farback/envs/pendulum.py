@@ -9,8 +9,8 @@ import numpy as np
 from gymnasium.spaces import Box
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from farback.envs.base import AbstractEnv, Feedback
-from farback.types import InputError
+from farback.envs.base import Feedback
+from farback.envs.physical import AbstractPhysicalEnv
 
 GRAVITY, MAX_TORQUE, MAX_VELOCITY = 10.0, 2.0, 8.0
 
@@ -23,7 +23,7 @@ class PendulumState(NamedTuple):
     velocity: Float[Array, ""]
 
 
-class Pendulum(AbstractEnv):
+class Pendulum(AbstractPhysicalEnv):
     """Swing a pendulum up, and keep it there, by a torque u in [−2, 2], clipped.
 
     The dynamics are those of Gymnasium, with mass and length 1:
@@ -31,24 +31,20 @@ class Pendulum(AbstractEnv):
         θ̇ ← clip(θ̇ + (3 g/2 sin θ + 3 u) dt, −8, 8),      θ ← θ + θ̇ dt
         reward = −(θ² + 0.1 θ̇² + 0.001 u²), of the state before the step, θ in [−π, π)
 
-    An episode is truncated after H steps. Observations are cos θ, sin θ and, with `speeds`, θ̇.
+    An episode is truncated after `seconds`. Observations are cos θ, sin θ and, with `speeds`, θ̇.
 
-        random = −1227 at the default dt and H; the optimum is unknown
+        random = −1227 at the default dt and seconds; the optimum is unknown
 
     **Arguments:**
 
     - `speeds`: whether the angular velocity is observed.
     - `dt`: the seconds between two steps.
-    - `horizon`: H, the number of steps of an episode.
+    - `seconds`: the duration of an episode.
     """
 
     speeds: bool = True
     dt: float = 0.05
-    horizon: int = 200
-
-    def __check_init__(self):
-        if not 0 < self.dt < math.inf or self.horizon < 1:
-            raise InputError(f"Pendulum(dt={self.dt}, horizon={self.horizon}): give dt > 0, and horizon >= 1.")
+    seconds: float = 10.0
 
     @property
     def observation_space(self) -> Box:
@@ -60,12 +56,8 @@ class Pendulum(AbstractEnv):
         return Box(-MAX_TORQUE, MAX_TORQUE, (1,))
 
     @property
-    def max_episode_steps(self) -> int:
-        return self.horizon
-
-    @property
     def random(self) -> float:
-        return -1227.0 if (self.dt, self.horizon) == (0.05, 200) else math.nan
+        return -1227.0 if (self.dt, self.seconds) == (0.05, 10) else math.nan
 
     def reset(self, key: PRNGKeyArray) -> PendulumState:
         angle, velocity = jax.random.uniform(key, (2,), minval=-1.0)
@@ -83,7 +75,7 @@ class Pendulum(AbstractEnv):
         velocity = state.velocity + (1.5 * GRAVITY * jnp.sin(state.angle) + 3 * torque) * self.dt
         velocity = jnp.clip(velocity, -MAX_VELOCITY, MAX_VELOCITY)
         following = PendulumState(state.time + 1, state.angle + self.dt * velocity, velocity)
-        return following, Feedback(reward, jnp.array(False), state.time == self.horizon - 1)
+        return following, Feedback(reward, jnp.array(False), state.time == self.max_episode_steps - 1)
 
     def render_text(self, state: PendulumState) -> str:
         eighths = round(4 * float(state.angle) / math.pi) % 8

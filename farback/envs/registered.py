@@ -13,9 +13,11 @@ from farback.envs.bridges.to_gymnasium import GymEnv, GymVectorEnv
 from farback.envs.cartpole import CartPole
 from farback.envs.eat import Eat
 from farback.envs.high_low import HighLow
+from farback.envs.hill import Hill
 from farback.envs.ladder import Ladder
 from farback.envs.noisy_recall import NoisyRecall
 from farback.envs.pendulum import Pendulum
+from farback.envs.pusher import Pusher
 from farback.envs.repeat_previous import RepeatPrevious
 from farback.envs.tabular_mdp import TabularMDP
 from farback.envs.target import Target
@@ -27,7 +29,7 @@ ENVS: dict[type[AbstractEnv], dict[str, Any]] = {
     NoisyRecall: {"length": 10},
     Bandit: {"arms": 10},
     GaussianBandit: {"arms": 10},
-    **{env: {} for env in (CartPole, Eat, HighLow, Ladder, Pendulum, RepeatPrevious, TabularMDP, Target)},
+    **{env: {} for env in (CartPole, Eat, HighLow, Hill, Ladder, Pendulum, Pusher, RepeatPrevious, TabularMDP, Target)},
 }
 """The environments, and values for their arguments that have no default."""
 

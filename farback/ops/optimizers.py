@@ -107,6 +107,32 @@ def halvable() -> optax.GradientTransformation:
     return optax.GradientTransformation(init, update)
 
 
+class RMSpropInTime(AbstractOptimizer):
+    """RMSprop in physical time: both of its rates are per second.
+
+        ν ← (1 − δt) ν + δt g²,      change = −α δt g / (√ν + 10⁻⁸)
+
+    **Arguments:**
+
+    - `rate`: α.
+    - `dt`: δt, the seconds of one step, below 1.
+
+    Reference: Tallec, Blier and Ollivier, *Making deep Q-learning methods robust to time discretization*, ICML 2019.
+    """
+
+    rate: Number
+    dt: Number
+
+    @property
+    def transformation(self) -> optax.GradientTransformation:
+        rmsprop = optax.rmsprop(self.rate * self.dt, decay=1 - self.dt, eps=1e-8, eps_in_sqrt=False)
+        return optax.chain(rmsprop, halvable())
+
+    def learning_rate(self, updates: Any) -> Float[Array, ""]:
+        del updates
+        return jnp.asarray(self.rate * self.dt)
+
+
 def can_be_halved(state: PyTree) -> bool:
     """Whether a state holds a factor for `halve`."""
     return any(

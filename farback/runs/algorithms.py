@@ -9,12 +9,14 @@ from typing import Any, NamedTuple
 import equinox as eqx
 
 from farback.agents import (
+    DAU,
     DDPG,
     DQN,
     PPO,
     SAC,
     TRPO,
     ActorCriticNetwork,
+    DAUNetwork,
     DDPGNetwork,
     MemoryActorCritic,
     MemoryActorCriticNetwork,
@@ -53,6 +55,7 @@ ALGORITHMS = {
     "memup-agent": Registered(MemUPAgent, ActorCriticNetwork),
     "dqn": Registered(DQN, QNetwork),
     "ddpg": Registered(DDPG, DDPGNetwork),
+    "dau": Registered(DAU, DAUNetwork),
     "sac": Registered(SAC, SACNetwork),
     "memory-actor-critic": Registered(MemoryActorCritic, MemoryActorCriticNetwork),
 }

@@ -16,7 +16,7 @@ class AbstractWrapper(AbstractEnv):
 
     A subclass defines `wrap`, which begins its own state around an inner state, and `step`, and overrides the methods
     that it changes. Its state keeps the inner state as `state.state`, or it overrides `unwrap`. All else is forwarded:
-    spaces, returns, `eval_env`, the three resets, `observe`, `cue` and `render_text`.
+    spaces, the time step, returns, `eval_env`, the three resets, `observe`, `cue` and `render_text`.
     """
 
     env: eqx.AbstractVar[AbstractEnv]
@@ -54,6 +54,10 @@ class AbstractWrapper(AbstractEnv):
     @property
     def max_episode_steps(self) -> int | None:
         return self.env.max_episode_steps
+
+    @property
+    def time_step(self) -> float | None:
+        return self.env.time_step
 
     @property
     def optimum(self) -> float:

@@ -1,0 +1,71 @@
+"""Rewards as rates: an environment in physical time whose returns do not depend on its time step."""
+
+from typing import Any, ClassVar
+
+from jaxtyping import PRNGKeyArray
+
+from farback.envs.base import AbstractEnv, AutoResetState, Feedback, State
+from farback.envs.wrappers.base import AbstractWrapper
+from farback.types import InputError
+
+
+class PerSecond(AbstractWrapper):
+    """Reads the rewards of an environment as rates per second: a step of δt seconds has the reward r δt.
+
+    Pendulum and CartPole give the same reward at each step however short it is. Around them, returns are comparable over
+    time steps, and deep advantage updating can learn. Do not use it around an environment whose rewards are events, such as
+    those of a goal that is reached.
+
+    **Arguments:**
+
+    - `env`: an environment in physical time, such as Pendulum(dt=0.01).
+    - `seconds`: the duration that rewards are multiplied by; by default, the time step of the environment.
+    """
+
+    env: AbstractEnv
+    seconds: float | None = None
+    wraps_hosted: ClassVar[bool] = True
+
+    def __check_init__(self):
+        if self.seconds is None and self.env.time_step is None:
+            raise InputError(
+                f"PerSecond({type(self.env).__name__}(...)): the environment does not state its time step; give an "
+                f"environment in physical time, such as Pendulum(dt=0.01), or give seconds."
+            )
+        if self.seconds is not None and not 0 < self.seconds < float("inf"):
+            raise InputError(f"PerSecond(seconds={self.seconds}): give a positive number.")
+
+    @property
+    def factor(self) -> float:
+        """The number that rewards are multiplied by."""
+        return self.seconds or self.env.time_step or 1.0
+
+    @property
+    def optimum(self) -> float:
+        return self.factor * self.env.optimum
+
+    @property
+    def memoryless(self) -> float:
+        return self.factor * self.env.memoryless
+
+    @property
+    def random(self) -> float:
+        return self.factor * self.env.random
+
+    def wrap(self, state: State) -> Any:
+        return state
+
+    def unwrap(self, state: Any) -> Any:
+        return state
+
+    def step(self, state: Any, action: Any, key: PRNGKeyArray) -> tuple[Any, Feedback]:
+        return self._scaled(*self.env.step(state, action, key))
+
+    def auto_reset(self, key: PRNGKeyArray) -> AutoResetState:
+        return self.env.auto_reset(key)
+
+    def auto_step(self, state: AutoResetState, action: Any) -> tuple[AutoResetState, Feedback]:
+        return self._scaled(*self.env.auto_step(state, action))
+
+    def _scaled(self, state: Any, feedback: Feedback) -> tuple[Any, Feedback]:
+        return state, feedback._replace(reward=self.factor * feedback.reward)
