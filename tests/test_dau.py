@@ -122,7 +122,7 @@ def test_the_policy_ascends_the_advantage_and_leaves_it_alone():
     def advantage(policy, seen):
         unit = policy.head(policy.memory((), policy.encoder(seen))[1])
         part = network.advantage
-        return part.head(part.memory((), part.encoder(seen))[1], unit)[0]
+        return part.head(part.memory((), part.encoder(seen))[1], unit)
 
     @eqx.filter_grad
     def mean(policy):

@@ -130,8 +130,8 @@ class DAUStep(AbstractStep):
             each = head(output[1])
             return each[action] - jnp.max(each), None
         proposed = model.policy.head(output[2])
-        advantage = head(output[1], action)[0] - head(output[1], jax.lax.stop_gradient(proposed))[0]
-        return advantage, -as_constant(head)(jax.lax.stop_gradient(output[1]), proposed)[0]
+        advantage = head(output[1], action) - head(output[1], jax.lax.stop_gradient(proposed))
+        return advantage, -as_constant(head)(jax.lax.stop_gradient(output[1]), proposed)
 
 
 class DAU(AbstractOffPolicyAgent):

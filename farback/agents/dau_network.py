@@ -10,7 +10,7 @@ from jaxtyping import PRNGKeyArray
 
 from farback.agents.box_actions import BoxActions
 from farback.agents.networks import Separate, SeparateEncoders
-from farback.agents.policy_q_network import ActionValueHead, DeterministicHead
+from farback.agents.policy_q_network import ActionValue, DeterministicHead
 from farback.agents.trunk import trunk
 from farback.cell import AbstractCell
 from farback.envs.base import AbstractEnv
@@ -57,7 +57,8 @@ class DAUNetwork(eqx.Module):
       `encoder(space, key=key)`, such as `Conv`.
     - `memory`: a memory whose output the cell reads beside the features, such as Pretrained('runs/memup', 'memory'). It
       gets no gradient from the agent. In Python, a maker `memory(input_size, key=key)`.
-    - `advantage_size`: the number of units between the memory and the advantage of a continuous action.
+    - `advantage_size`: the number of units between the memory and the advantage of a continuous action. They are
+      normalised before ReLU, as in `ActionValue`.
     """
 
     cell: Callable[..., AbstractCell]
@@ -83,7 +84,7 @@ class DAUNetwork(eqx.Module):
                 value, network(keys[1], lambda size, key: eqx.nn.Linear(size, int(space.n), key=key)), None
             )
         actions = BoxActions(env, type(self).__name__).size
-        advantage = network(keys[1], lambda size, key: ActionValueHead(size, actions, self.advantage_size, 1, key=key))
+        advantage = network(keys[1], lambda size, key: ActionValue(size, actions, self.advantage_size, True, key=key))
         return ValueAdvantage(
             value, advantage, network(keys[2], lambda size, key: DeterministicHead(size, actions, key=key))
         )

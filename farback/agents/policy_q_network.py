@@ -68,28 +68,57 @@ class SquashedGaussianHead(eqx.Module):
         return SquashedGaussian(mean, LEAST_LOG_STD + (jnp.tanh(raw) + 1) / 2 * (MOST_LOG_STD - LEAST_LOG_STD))
 
 
-class ActionValueHead(eqx.Module):
-    """Several critics that read features x and an action u:
+class ActionValue(eqx.Module):
+    """A function of features x and of an action u in [−1, 1]:
 
-        q_i = w_i · ReLU(W_i [x, u] + b_i) + c_i
+        q = w · ReLU(W x + U u + b) + c
+
+    W x and U u initially have the same size, however many features there are.
 
     **Arguments:**
 
-    - `features`: the length of x.
-    - `actions`: the length of u.
-    - `size`: the number of units of each critic.
+    - `features`, `actions`: the lengths of x and of u.
+    - `size`: the number of units.
+    - `layer_norm`: whether the units are normalised before ReLU.
+
+    Reference for the last: Ba, Kiros and Hinton, *Layer normalization*, 2016.
+    """
+
+    of_features: eqx.nn.Linear
+    of_action: eqx.nn.Linear
+    norm: eqx.nn.LayerNorm | eqx.nn.Identity
+    last: eqx.nn.Linear
+
+    def __init__(self, features: int, actions: int, size: int, layer_norm: bool = False, *, key: PRNGKeyArray):
+        keys = jax.random.split(key, 3)
+        self.of_features = eqx.nn.Linear(features, size, key=keys[0])
+        self.of_action = eqx.nn.Linear(actions, size, use_bias=False, key=keys[1])
+        self.norm = eqx.nn.LayerNorm(size) if layer_norm else eqx.nn.Identity()
+        self.last = eqx.nn.Linear(size, "scalar", key=keys[2])
+
+    def __call__(self, x: Float[Array, " features"], unit: Float[Array, " actions"]) -> Float[Array, ""]:
+        return self.last(jax.nn.relu(self.norm(self.of_features(x) + self.of_action(unit))))
+
+
+class ActionValueHead(eqx.Module):
+    """Several critics that read the same features and an action.
+
+    **Arguments:**
+
+    - `features`, `actions`, `size`, `layer_norm`: those of an `ActionValue`.
     - `critics`: the number of critics.
     """
 
-    layers: tuple[eqx.nn.MLP, ...]
+    critics: tuple[ActionValue, ...]
 
-    def __init__(self, features: int, actions: int, size: int, critics: int, *, key: PRNGKeyArray):
+    def __init__(
+        self, features: int, actions: int, size: int, critics: int, layer_norm: bool = False, *, key: PRNGKeyArray
+    ):
         keys = jax.random.split(key, critics)
-        self.layers = tuple(eqx.nn.MLP(features + actions, "scalar", size, 1, key=key) for key in keys)
+        self.critics = tuple(ActionValue(features, actions, size, layer_norm, key=key) for key in keys)
 
     def __call__(self, x: Float[Array, " features"], unit: Float[Array, " actions"]) -> Float[Array, " critics"]:
-        both = jnp.concatenate([x, unit])
-        return jnp.stack([layer(both) for layer in self.layers])
+        return jnp.stack([critic(x, unit) for critic in self.critics])
 
 
 class Reader(eqx.Module):
@@ -168,6 +197,7 @@ class DDPGNetwork(eqx.Module):
       default, each has its own.
     - `critics`: the number of critics, which read one memory. Targets take the least of their values.
     - `critic_size`: the number of units between a critic's memory and its value.
+    - `critic_layer_norm`: whether these units are normalised before ReLU.
     """
 
     cell: Callable[..., AbstractCell]
@@ -176,6 +206,7 @@ class DDPGNetwork(eqx.Module):
     shared_memory: bool = False
     critics: int = 1
     critic_size: int = 64
+    critic_layer_norm: bool = False
 
     def __check_init__(self):
         _check_critics(self)
@@ -199,6 +230,7 @@ class SACNetwork(eqx.Module):
       default, each has its own.
     - `critics`: the number of critics, which read one memory. Targets take the least of their values.
     - `critic_size`: the number of units between a critic's memory and its value.
+    - `critic_layer_norm`: whether these units are normalised before ReLU.
     """
 
     cell: Callable[..., AbstractCell]
@@ -207,6 +239,7 @@ class SACNetwork(eqx.Module):
     shared_memory: bool = False
     critics: int = 2
     critic_size: int = 64
+    critic_layer_norm: bool = False
 
     def __check_init__(self):
         _check_critics(self)
@@ -219,7 +252,8 @@ def _network(maker: Any, env: AbstractEnv, head: Any, log_alpha: Any, key: PRNGK
     policy_key, critic_key, head_key, value_key = jax.random.split(key, 4)
     actions = BoxActions(env, type(maker).__name__).size
     encoder, memory, size = trunk(maker, env.observation_space, critic_key)
-    critic: Any = ActionValueHead(size, actions, maker.critic_size, maker.critics, key=value_key)
+    sizes = size, actions, maker.critic_size, maker.critics, maker.critic_layer_norm
+    critic: Any = ActionValueHead(*sizes, key=value_key)
     policy = Reader(head(size, actions, key=head_key))
     if not maker.shared_memory:
         own_encoder, own_memory, _ = trunk(maker, env.observation_space, policy_key)

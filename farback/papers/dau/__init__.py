@@ -40,7 +40,7 @@ def q_learning(env: str, dt: float, smoothing: float, rates: float, noise: float
     words |= Words(exploration=f"OrnsteinUhlenbeck(7.5, 1.5, {noise:g}, reset=False)", optimizer=rmsprop(0.1))
     if env == CARTPOLE:
         return words | Words(algorithm="dqn", double=False)
-    return words | Words(algorithm="ddpg", policy_optimizer=rmsprop(0.02))
+    return words | Words(algorithm="ddpg", policy_optimizer=rmsprop(0.02), critic_layer_norm=True)
 
 
 def rivals(env: str, dt: float) -> Mapping[str, Words]:
@@ -63,7 +63,7 @@ def over_time_steps(env: str, steps: Sequence[float], hours: float, cell: str, u
         words = COPIES | words | Words(cell=cell, seed=SEED, seeds=seeds)
         if words["algorithm"] in sizes:
             words |= {sizes[words["algorithm"]]: units}
-        shown = Words(dau(env, dt)) | Words(env=f"PerSecond({env.format(dt)}, {dt / SHOWN[env]:g})", cell=cell)
+        shown = words | Words(env=f"PerSecond({env.format(dt)}, {dt / SHOWN[env]:g})")
         evaluate = metrics(EPISODES, configure(**shown).build())
         return Case(f"{dt:g}: {name}", evaluation(configured(updates=updates, rows=50, **words), evaluate))
 
