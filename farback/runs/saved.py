@@ -60,9 +60,9 @@ class LoadedRun(NamedTuple):
         - `algorithm`: what to evaluate on, such as the run's algorithm with another task.
         """
         algorithm = self.algorithm.split() if algorithm is None else algorithm
-        score = eqx.filter_jit(lambda algorithm, network, key: algorithm.evaluate(network, key, amount))
         with host_errors():
-            found = {seed: score(algorithm, one, evaluation_key(seed)) for seed, one in self.networks().items()}
+            each = self.networks().items()
+            found = {seed: _evaluate(algorithm, one, evaluation_key(seed), amount) for seed, one in each}
             return jax.block_until_ready(found)
 
     def timeline(self, seed: int, steps: int) -> tuple[Timeline, list[str]]:
@@ -71,9 +71,8 @@ class LoadedRun(NamedTuple):
         Returns `(timeline, lines)`, where `lines` has a line of text per step.
         """
         algorithm = self.algorithm.split()
-        watch = eqx.filter_jit(lambda algorithm, network, key: algorithm.timeline(network, key, steps))
         with host_errors():
-            found = jax.block_until_ready(watch(algorithm, self._network(seed), evaluation_key(seed)))
+            found = jax.block_until_ready(_timeline(algorithm, self._network(seed), evaluation_key(seed), steps))
         return found, algorithm.render_steps(found)
 
     def _network(self, seed: int) -> Model:
@@ -81,6 +80,16 @@ class LoadedRun(NamedTuple):
         if seed not in seeds:
             raise InputError(f"seed = {seed}: the run has the seeds {', '.join(map(str, seeds))}; give one of them.")
         return self.program.network(self.state, seeds.index(seed))
+
+
+@eqx.filter_jit
+def _evaluate(algorithm: AbstractAlgorithm, network: Model, key: PRNGKeyArray, amount: int) -> Metrics:
+    return algorithm.evaluate(network, key, amount)
+
+
+@eqx.filter_jit
+def _timeline(algorithm: AbstractAlgorithm, network: Model, key: PRNGKeyArray, steps: int) -> Timeline:
+    return algorithm.timeline(network, key, steps)
 
 
 def open_run(

@@ -1,71 +1,30 @@
 """Making deep Q-learning methods robust to time discretization; Tallec, Blier and Ollivier, 2019."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 
+from farback.papers.dau.agents import CARTPOLE, PENDULUM, dau, rivals, sized, trained
+from farback.papers.dau.policies import VALUE, draw_policies, policies
 from farback.papers.dau.theory import ADVANTAGE, PARAMETER, SPREAD, collapse, exploration, learning_rates
 from farback.papers.engine.item import RETURN, Case, Item, Metric
-from farback.papers.engine.runs import Words, configured, evaluation, metrics
+from farback.papers.engine.runs import Words, evaluation, metrics
 from farback.reports.grid import draw_grid
 from farback.runs.config import configure
 
 TITLE = "Deep advantage updating"
-SEED = 100
-"""The first of the seeds that are reported; settings are chosen on others."""
-REFERENCE = 0.02
-"""The time step whose learning rates, rewards and noise the unscaled forms have."""
 EPISODES = 64
 """The episodes of an evaluation."""
-COPIES = Words(num_envs=256, window=10, gradient_steps=50, batch_size=256, buffer_size=1_000_000, learning_starts=2_560)
-
-PENDULUM, CARTPOLE = "Pendulum(dt={})", "CartPole(dt={})"
 SHOWN = {PENDULUM: 0.05, CARTPOLE: 0.02}
 """The time steps of Gymnasium. Returns are shown as there, whatever the time step is."""
 
 
-def dau(env: str, dt: float) -> Words:
-    """Deep advantage updating."""
-    return Words(algorithm="dau", env=f"PerSecond({env.format(dt)})", value_learning_rate=0.1, policy_learning_rate=0.02)
-
-
-def q_learning(env: str, dt: float, smoothing: float, rates: float, noise: float) -> Words:
-    """DDPG or, for discrete actions, DQN, with the rates of learning and rewards, and the noise, of given time steps."""
-
-    def rmsprop(rate: float) -> str:
-        return f"rmsprop({rate * rates:g}, decay={1 - rates:g}, eps_in_sqrt=False)"
-
-    words = Words(
-        env=f"PerSecond({env.format(dt)}, {rates:g})", gamma=0.8**dt, sequence_length=1, target_rate=1 - smoothing
-    )
-    words |= Words(exploration=f"OrnsteinUhlenbeck(7.5, 1.5, {noise:g}, reset=False)", optimizer=rmsprop(0.1))
-    if env == CARTPOLE:
-        return words | Words(algorithm="dqn", double=False)
-    return words | Words(algorithm="ddpg", policy_optimizer=rmsprop(0.02), critic_layer_norm=True)
-
-
-def rivals(env: str, dt: float) -> Mapping[str, Words]:
-    """The forms of Q-learning."""
-    name = "DQN" if env == CARTPOLE else "DDPG"
-    return {
-        f"{name}, unscaled": q_learning(env, dt, 0.9, REFERENCE, REFERENCE),
-        f"{name}, unscaled, no target network": q_learning(env, dt, 0.0, REFERENCE, REFERENCE),
-        f"{name}, unscaled but its noise": q_learning(env, dt, 0.9, REFERENCE, dt),
-        f"{name}, scaled": q_learning(env, dt, 0.9, dt, dt),
-    }
-
-
 def over_time_steps(env: str, steps: Sequence[float], hours: float, cell: str, units: int, seeds: int) -> list[Case]:
-    """Every algorithm with every time step, for as many physical hours of all copies together."""
+    """Every algorithm with every time step, for the same physical hours of all copies together."""
 
     def case(name: str, words: Words, dt: float) -> Case:
-        updates = max(2, round(3600 * hours / (dt * COPIES["num_envs"] * COPIES["window"])))
-        sizes = {"dau": "advantage_size", "ddpg": "critic_size"}
-        words = COPIES | words | Words(cell=cell, seed=SEED, seeds=seeds)
-        if words["algorithm"] in sizes:
-            words |= {sizes[words["algorithm"]]: units}
-        shown = words | Words(env=f"PerSecond({env.format(dt)}, {dt / SHOWN[env]:g})")
-        evaluate = metrics(EPISODES, configure(**shown).build())
-        return Case(f"{dt:g}: {name}", evaluation(configured(updates=updates, rows=50, **words), evaluate))
+        shown = Words(env=f"PerSecond({env.format(dt)}, {dt / SHOWN[env]:g})")
+        evaluate = metrics(EPISODES, configure(**sized(words, cell, units, seeds) | shown).build())
+        return Case(f"{dt:g}: {name}", evaluation(trained(words, dt, hours, cell, units, seeds), evaluate))
 
     each = {dt: {"DAU": dau(env, dt), **rivals(env, dt)} for dt in steps}
     return [case(name, each[dt][name], dt) for name in each[steps[0]] for dt in steps]
@@ -83,12 +42,18 @@ ITEMS = [
         "rewards and noise are those of a time step of 0.02, as in the authors' code; the discount is always scaled. "
         "DDPG's target network moves by a tenth at each gradient step.",
         partial(over_time_steps, PENDULUM), {"steps": ((0.05, 0.02), STEPS, STEPS), "hours": (0.03, 0.4, 1.78), **NETWORK},
-        minutes=(2, 120, 1500), metric=RETURN, smoke=(0, 3), across=draw_grid),
+        minutes=(2, 120, 1500), metric=RETURN, smoke=(0,), across=draw_grid),
     Item("dau/cartpole", "A pole over time steps (fig. 8.2)",
         "The same, with discrete actions, after one hour. The noise is added to the advantages or to the action values.",
         partial(over_time_steps, CARTPOLE), {"steps": ((0.02, 0.01), (0.01, 0.005, 0.002), STEPS),
         "hours": (0.03, 1.0, 3.55), **NETWORK | {"seeds": (1, 3, 5)}},
-        minutes=(2, 100, 1500), metric=RETURN, smoke=(0, 3), across=draw_grid),
+        minutes=(2, 100, 1500), metric=RETURN, smoke=(3,), across=draw_grid),
+    Item("dau/policies", "Values and policies of Pendulum while they are learnt (figs. 8.1, A.1, A.2)",
+        "The value and the action over the angle and the velocity, one seed, after 4 to 20 minutes of all copies together. "
+        "The table has the mean value.",
+        policies, {"steps": ((0.05,), (0.01, 0.0005), (0.01, 0.0005)), "minutes": (2.0, 20.0, 20.0), "stages": (2, 5, 5),
+        "size": (5, 41, 41), "cell": NETWORK["cell"], "units": NETWORK["units"]},
+        minutes=(1, 15, 60), metric=Metric(VALUE, "value"), draw=draw_policies),
     Item("dau/exploration", "Exploration and the time step (theorem 4)",
         "The standard deviation of the position after one second of the dynamics dx/dt = a around a policy that stands "
         f"still. ε-greedy with ε = {0.5} draws an action in [−1, 1] at half of the steps. In parentheses: the prediction, "

@@ -1,5 +1,6 @@
 """The training of a case, and the measures of it."""
 
+import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -43,7 +44,7 @@ class Training(NamedTuple):
 def configured(algorithm: str, updates: int, rows: int = 200, **words: Any) -> Training:
     """A training from the arguments of `configure`, with a log of about `rows` rows."""
     config = configure(algorithm, **{"log_every": max(1, updates // rows)} | words)
-    return Training(config.program, updates, config.record)
+    return Training(functools.cache(config.program), updates, config.record)
 
 
 def constructed(algorithm: AbstractAlgorithm, updates: int, seeds: int, rows: int, record: Mapping[str, Any]) -> Training:
@@ -52,7 +53,7 @@ def constructed(algorithm: AbstractAlgorithm, updates: int, seeds: int, rows: in
     def program(devices: int) -> Program:
         return Program(algorithm, range(seeds), max(1, updates // rows), devices if seeds % devices == 0 else 1)
 
-    return Training(program, updates, record)
+    return Training(functools.cache(program), updates, record)
 
 
 def clipped_adam(rate: float, norm: float = 1.0, falls: int = 0) -> str:
