@@ -286,6 +286,8 @@ TRAIN = ("train", "supervised", "--task", "Recall(2)")
         (("report", "nowhere"), "has no config.json"),
         (("report",), "no runs to report on"),
         ((*TRAIN, "--optimizer", "chain(clip(1.0))", "--learning-rate", "0.1"), "has no learning rate to change"),
+        (("train", "dau", "--env", "Hill()", "--learning-rate", "0.1"), "give --value-learning-rate"),
+        (("train", "dau", "--env", "TMaze(3)"), "TMaze does not state its time step"),
         ((*TRAIN, "--learning-rate", "fast(1)"), "There is no optimizer 'fast'"),
         ((*TRAIN, "--config", "nowhere.toml"), "the file does not exist"),
         (("certify", "supervised", "--task", "Recall(2)"), "put {} in its place"),
