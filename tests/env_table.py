@@ -13,6 +13,7 @@ from farback.envs import (
     Bandit,
     CartPole,
     Curriculum,
+    Detour,
     Eat,
     GaussianBandit,
     HighLow,
@@ -108,6 +109,10 @@ def go_to_the_middle(memory, observation):
     return memory, jnp.where(observation[2] > 0, 0.0, jnp.clip(-observation[:2], -1, 1))
 
 
+def leave_after_one_step(memory, observation):
+    return memory + 1, (memory > 0).astype(int)
+
+
 def upright(memory, observation):
     return memory, (observation[2] + 0.5 * observation[3] + 0.05 * observation[0] + 0.1 * observation[1] > 0).astype(int)
 
@@ -145,6 +150,8 @@ ROWS = [
     Row(Pusher(dt=0.2, seconds=4.0), 20, go_to_the_origin(Pusher(dt=0.2)), go_to_the_origin(Pusher(dt=0.2))),
     Row(PerSecond(CartPole()), 500, Policy(None, upright), Policy(None, upright)),
     Row(PerSecond(Pendulum(dt=0.1, seconds=1.0), seconds=0.5), 10),
+    Row(Detour(), 100, always(1), always(1)),
+    Row(Detour(reward=4.0, horizon=5), 5, Policy(0, leave_after_one_step)),
     Row(Bandit(3), 1, always(0), always(2)),
     Row(Bandit(2, wins=2.0, losses=3.0), 1, always(0), always(1)),
     Row(GaussianBandit(4, mean=0.5, noise=2.0), 1, always(0), always(3)),

@@ -55,6 +55,7 @@ RUNS = {
         {name: value for name, value in BOX.items() if name != "critic_size"}
         | {"env": "Pusher(seconds=0.5)", "burn_in": 1},
     ),
+    "tabular-q": ("tabular-q", {"env": "Ladder(3)", "num_envs": 2, "window": 7}),
     "ppo-curriculum": ("ppo", ENV | {"env": CURRICULUM, "window": 8}),
 }
 

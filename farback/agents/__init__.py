@@ -38,5 +38,8 @@ from farback.agents.q_network import QHead as QHead
 from farback.agents.q_network import QNetwork as QNetwork
 from farback.agents.q_policy import QPolicy as QPolicy
 from farback.agents.sac import SAC as SAC
+from farback.agents.tabular_q import QTable as QTable
+from farback.agents.tabular_q import QTableNetwork as QTableNetwork
+from farback.agents.tabular_q import TabularQ as TabularQ
 from farback.agents.trpo import TRPO as TRPO
 from farback.ops.schedules import LinearSchedule as LinearSchedule

@@ -54,6 +54,10 @@ EXAMPLES = {
         "--gradient-steps 10 --total-steps 10_000",
         "--env 'Hill(dt=0.05)' --cell 'MLP(32)' --num-envs 8 --learning-starts 80 --gradient-steps 4 --total-steps 10_000",
     ),
+    "tabular-q": (
+        "--env 'Ladder(5)' --total-steps 20_000",
+        "--env 'Detour()' --gamma 0.4 --on-policy --step-size 'LinearSchedule(0.5, 0.05, 100)' --total-steps 20_000",
+    ),
     "memory-actor-critic": (
         "--env 'HighLow(10)' --cell 'LSTM(8)' --first-size 32 --second-size 32 --sequence-length 2 --write-optimizer "
         "'adam(1e-4)' --within-episodes --total-steps 10_000",

@@ -11,6 +11,7 @@ from farback.envs.bandit import Bandit, GaussianBandit
 from farback.envs.base import AbstractEnv
 from farback.envs.bridges.to_gymnasium import GymEnv, GymVectorEnv
 from farback.envs.cartpole import CartPole
+from farback.envs.detour import Detour
 from farback.envs.eat import Eat
 from farback.envs.high_low import HighLow
 from farback.envs.hill import Hill
@@ -24,12 +25,13 @@ from farback.envs.target import Target
 from farback.envs.tmaze import TMaze
 from farback.envs.wrappers.previous_action_reward import PreviousActionReward
 
+WITH_DEFAULTS = (CartPole, Detour, Eat, HighLow, Hill, Ladder, Pendulum, Pusher, RepeatPrevious, TabularMDP, Target)
 ENVS: dict[type[AbstractEnv], dict[str, Any]] = {
     TMaze: {"corridor": 10},
     NoisyRecall: {"length": 10},
     Bandit: {"arms": 10},
     GaussianBandit: {"arms": 10},
-    **{env: {} for env in (CartPole, Eat, HighLow, Hill, Ladder, Pendulum, Pusher, RepeatPrevious, TabularMDP, Target)},
+    **{env: {} for env in WITH_DEFAULTS},
 }
 """The environments, and values for their arguments that have no default."""
 

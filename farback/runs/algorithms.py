@@ -23,7 +23,9 @@ from farback.agents import (
     OptimalBaseline,
     PolicyGradient,
     QNetwork,
+    QTableNetwork,
     SACNetwork,
+    TabularQ,
 )
 from farback.algorithm import AbstractAlgorithm
 from farback.learner import ReadoutNetwork, Supervised
@@ -56,6 +58,7 @@ ALGORITHMS = {
     "dqn": Registered(DQN, QNetwork),
     "ddpg": Registered(DDPG, DDPGNetwork),
     "dau": Registered(DAU, DAUNetwork),
+    "tabular-q": Registered(TabularQ, QTableNetwork),
     "sac": Registered(SAC, SACNetwork),
     "memory-actor-critic": Registered(MemoryActorCritic, MemoryActorCriticNetwork),
 }

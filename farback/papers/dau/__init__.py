@@ -5,7 +5,7 @@ from functools import partial
 
 from farback.papers.dau.agents import CARTPOLE, PENDULUM, dau, rivals, sized, trained
 from farback.papers.dau.policies import VALUE, draw_policies, policies
-from farback.papers.dau.theory import ADVANTAGE, PARAMETER, SPREAD, collapse, exploration, learning_rates
+from farback.papers.dau.theory import ADVANTAGE, PARAMETER, SPREAD, collapse, discounts, exploration, learning_rates
 from farback.papers.engine.item import RETURN, Case, Item, Metric
 from farback.papers.engine.runs import Words, evaluation, metrics
 from farback.reports.grid import draw_grid
@@ -31,7 +31,7 @@ def over_time_steps(env: str, steps: Sequence[float], hours: float, cell: str, u
 
 
 # fmt: off
-STEPS = (0.01, 0.005, 0.002, 0.001, 0.0005)
+STEPS, DISCOUNTS = (0.01, 0.005, 0.002, 0.001, 0.0005), (0.3, 0.4, 0.6, 0.9)
 NETWORK = {"cell": ("MLP(8, layers=1)", "MLP(64, layer_norm=True)", "MLP(256, layer_norm=True)"), "units": (8, 64, 256),
            "seeds": (1, 5, 5)}
 
@@ -71,4 +71,9 @@ ITEMS = [
         "limit of continuous time, or the leading term.",
         learning_rates, {"steps": ((0.1,), (1e-2, 1e-3, 1e-4, 1e-5), (1e-2, 1e-3, 1e-4, 1e-5))},
         minutes=(1, 1, 1), metric=Metric(PARAMETER, "log θ")),
+    Item("dau/discount", "The best policy depends on the discount (fig. 6.2)",
+        "The return of what tabular Q-learning and SARSA learn in a decision process of two states, where a detour pays "
+        "for γ > ½. In parentheses: the return of the policy that is best for γ.",
+        discounts, {"gammas": ((0.3,), (0.3, 0.4, 0.6, 0.9), (0.3, 0.4, 0.6, 0.9)), "steps": (200, 20_000, 20_000)},
+        minutes=(1, 1, 1), metric=RETURN, levels={"staying": 100.0, "leaving": 150.0}, smoke=(0,)),
 ]

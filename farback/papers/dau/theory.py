@@ -1,4 +1,4 @@
-"""The theorems of chapter 8 as numbers, beside their predictions."""
+"""The theorems of chapter 8, and figure 6.2, as numbers beside their predictions."""
 
 import math
 from collections.abc import Sequence
@@ -10,9 +10,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from farback.agents import EpsilonGreedy, OrnsteinUhlenbeck
-from farback.envs import Pusher
+from farback.envs import Detour, Pusher
+from farback.papers.dau.agents import SEED
 from farback.papers.engine.item import Case, Place
-from farback.papers.engine.runs import computed
+from farback.papers.engine.runs import computed, configured, evaluation, metrics
 from farback.runs.log import Row
 
 SPREAD, GAP, ADVANTAGE, PARAMETER = "charts/spread", "charts/gap", "charts/advantage", "charts/parameter"
@@ -92,6 +93,8 @@ def _advantage(dt: float, factor: float, place: Place) -> tuple[list[Row], str]:
     return _rows(ADVANTAGE, factor * (returned(ACTION) - returned(-GAIN * STATE)) / dt), ""
 
 
+STAYS, SEEDS = 100.0, 5
+"""The return of a policy that never leaves, and the number of seeds."""
 RATE, TIME = 1.0, 1.0
 """α, and the seconds after which parameters are compared."""
 
@@ -122,6 +125,18 @@ def _parameter(beta: float, dt: float, count: int, place: Place) -> tuple[list[R
     states = np.sin(np.arange(count + 1) * dt)
     changes = RATE * dt**beta * (DISCOUNT**dt * states[1:] - states[:-1]) / dt * states[:-1]
     return _rows(PARAMETER, float(np.sum(np.log1p(changes)))), ""
+
+
+def discounts(gammas: Sequence[float], steps: int) -> list[Case]:
+    """The return of what Q-learning and SARSA learn with each discount in a `Detour` of 100 steps."""
+    cases = []
+    for name, on_policy in (("Q-learning", False), ("SARSA", True)):
+        for gamma in gammas:
+            words = {"env": "Detour()", "gamma": gamma, "on_policy": on_policy, "seeds": SEEDS, "seed": SEED}
+            training = configured("tabular-q", updates=max(2, steps // 100), rows=10, **words)
+            claim = STAYS if gamma < 0.5 else Detour().optimum
+            cases.append(Case(f"{name}, γ = {gamma:g}", evaluation(training, metrics(1)), claim))
+    return cases
 
 
 def _rows(metric: str, value: float) -> list[Row]:
