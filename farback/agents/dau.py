@@ -199,6 +199,9 @@ class DAU(AbstractOffPolicyAgent):
 
     def __check_init__(self):
         check_off_policy(self)
+        for name in ("value_learning_rate", "policy_learning_rate"):
+            if not isinstance(rate := getattr(self, name), jax.Array) and not rate > 0:
+                raise InputError(f"DAU({name}={rate}): give a positive number.")
         if not 0 < self.dt < 1:
             raise InputError(f"DAU(env=...): a time step of {self.dt} seconds is too long; give 0 < dt < 1.")
 
