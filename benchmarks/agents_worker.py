@@ -87,6 +87,21 @@ def off_policy(
     return {"seconds": took, "steps_per_second": copies * seeds / took}
 
 
+def dau(copies: int, window: int, gradients: int, batch: int, units: int, dt: float, seconds: float) -> dict[str, float]:
+    """Updates of deep advantage updating on Pendulum, as `farback train` compiles them."""
+    sizes = {"num_envs": copies, "window": window, "gradient_steps": gradients, "batch_size": batch}
+    networks = {"cell": f"MLP({units}, layer_norm=True)", "advantage_size": units}
+    program = configure("dau", env=f"PerSecond(Pendulum(dt={dt}))", **sizes, **networks, log_every=1).program()
+    running = program.advance(program.init(), 3, 0)[0]  # until it learns
+
+    def run():
+        nonlocal running
+        running = jax.block_until_ready(program.advance(running, 1, 0)[0])
+
+    took = median_seconds(run, seconds)
+    return {"seconds": took, "steps_per_second": copies * window / took}
+
+
 def random(env: str, copies: int, steps: int, seconds: float) -> dict[str, float]:
     """Uniformly random choices between two actions."""
     made = build(env, AbstractEnv)
@@ -117,6 +132,10 @@ if __name__ == "__main__":
                 name: (partial(off_policy, *each), {"env": "CartPole()", "copies": 8, "batch": 128, **tuned})
                 for name, each in OFF_POLICY.items()
             },
+            "dau": (
+                dau,
+                {"copies": 256, "window": 10, "gradients": 50, "batch": 256, "units": 256, "dt": 0.01, "seconds": 10.0},
+            ),
             "random": (random, {"env": "TMaze(50)", "copies": 4096, "steps": 1000, "seconds": 10.0}),
         },
         "farback",

@@ -12,7 +12,14 @@ from agent_cases import (
     ten_agents,
     update_of_memory,
 )
-from off_policy_cases import against_flashbax, against_rejax, against_sbx, five_seeds, r2d2_against_memorax
+from off_policy_cases import (
+    against_continuous_rl,
+    against_flashbax,
+    against_rejax,
+    against_sbx,
+    five_seeds,
+    r2d2_against_memorax,
+)
 from table import (
     Found,
     Row,
@@ -30,8 +37,8 @@ from table import (
 )
 
 
-def tables(quick: bool) -> list[Table]:
-    """All tables; `quick` only checks that they run."""
+def tables(quick: bool, continuous_rl: str | None = None) -> list[Table]:
+    """All tables; `quick` only checks that they run. A table is left out without its checkout, `continuous_rl`."""
     short = " --seconds 0.3" if quick else ""
     return [
         against_torch(short),
@@ -59,6 +66,7 @@ def tables(quick: bool) -> list[Table]:
         against_sbx(short),
         r2d2_against_memorax(short),
         five_seeds(short),
+        *([] if continuous_rl is None else [against_continuous_rl(continuous_rl, short)]),
     ]
 
 

@@ -1,6 +1,20 @@
 """The tables of the replay and of off-policy agents: what is measured, against what, and the targets."""
 
-from table import Row, Side, Table, Target, in_microseconds, inverse_ratio, ratio, seconds, steps_per_second, thousands
+import shlex
+
+from table import (
+    Row,
+    Side,
+    Table,
+    Target,
+    in_microseconds,
+    in_seconds,
+    inverse_ratio,
+    ratio,
+    seconds,
+    steps_per_second,
+    thousands,
+)
 
 NOT_SLOWER = Target(inverse_ratio, 1.0, at_least=True)
 
@@ -93,6 +107,22 @@ def r2d2_against_memorax(short: str) -> Table:
         (Row("R2D2, CartPole", sides, Target(ratio, 1.5, at_least=True)),),
         steps_per_second,
         thousands,
+    )
+
+
+def against_continuous_rl(checkout: str, short: str) -> Table:
+    """Deep advantage updating against its authors' code."""
+    sides = (Side("agents", f"dau{short}"), Side("continuous-rl", f"dau --checkout {shlex.quote(checkout)}{short}"))
+    return Table(
+        "n",
+        "Deep advantage updating against the authors' code",
+        "The time of an update on Pendulum: 10 steps of 256 copies, and 50 gradient steps on 256 steps of the replay each. "
+        "Networks have two layers of 256 units; ours has a third in the advantage. Theirs steps all copies as one array "
+        "here, instead of a process for each.",
+        ("farback", "continuous-rl"),
+        (Row("DAU, Pendulum", sides, Target(inverse_ratio, 20.0, at_least=True)),),
+        seconds,
+        in_seconds,
     )
 
 

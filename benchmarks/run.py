@@ -154,10 +154,11 @@ def say(text: str) -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="a,b,c,d,e,f,g,h,i,j,k,l,m", help="the sections to run (default: %(default)s)")
+    parser.add_argument("--only", default="a,b,c,d,e,f,g,h,i,j,k,l,m,n", help="the sections to run (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="how often each side is measured (default: %(default)s)")
     parser.add_argument("--out", type=Path, help="where to write (default: docs/results/speed.md; out/speed.md if quick)")
     parser.add_argument("--quick", action="store_true", help="small sizes, one round: whether everything runs")
+    parser.add_argument("--continuous-rl", metavar="PATH", help="a checkout of ctallec/continuous-rl, for section n")
     parser.add_argument("--json", action="store_true", help="print the results as one JSON object as well")
     arguments = parser.parse_args()
     arguments.rounds = 1 if arguments.quick else arguments.rounds
@@ -170,7 +171,9 @@ def main() -> None:
     load = os.getloadavg()[0]
     if load > BUSY:
         say(f"This machine is busy (load {load:.2f}): the numbers will be wrong.")
-    chosen = [table for table in tables(arguments.quick) if table.section in arguments.only.split(",")]
+    chosen = [
+        table for table in tables(arguments.quick, arguments.continuous_rl) if table.section in arguments.only.split(",")
+    ]
     for peer in sorted({side.worker for table in chosen for row in table.rows for side in row.sides} & PEERS):
         ensure_environment(peer)
     pages, versions, everything = [], {}, {}

@@ -9,7 +9,7 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
-PEERS = {"torch", "braintrace", "sb3", "memorax", "flashbax", "rejax", "sbx"}
+PEERS = {"torch", "braintrace", "sb3", "memorax", "flashbax", "rejax", "sbx", "continuous-rl"}
 """Each has `benchmarks/requirements-NAME.txt` and `benchmarks/NAME_worker.py`."""
 
 Found = dict[str, Any]
