@@ -215,7 +215,7 @@ def test_time_limits_are_bootstrapped_through_and_ends_are_not():
 def test_what_is_not_in_physical_time_is_refused():
     with pytest.raises(InputError, match=r"Target does not state its time step; give"):
         make(Target())
-    with pytest.raises(InputError, match="policy_learning_rate=0: give a positive number"):
+    with pytest.raises(InputError, match=r"policy_learning_rate=0\): give a positive number"):
         make(PUSHER, policy_learning_rate=0)
     with pytest.raises(InputError, match="a time step of 2 seconds is too long"):
         make(Pusher(dt=2, seconds=20))

@@ -29,7 +29,7 @@ def exploration(steps: Sequence[float], runs: int) -> list[Case]:
     for dt in steps:
         greedy = math.sqrt(EPSILON * dt / 3)  # Uniform actions in [−1, 1] have variance 1/3.
         each = {
-            "ε-greedy": (partial(EpsilonGreedyInBox, EPSILON), greedy),
+            "ε-greedy": (partial(EpsilonGreedy, EPSILON), greedy),
             "Ornstein-Uhlenbeck": (partial(OrnsteinUhlenbeck, THETA, SIGMA, dt), correlated),
         }
         for name, (make, predicted) in each.items():
@@ -37,17 +37,11 @@ def exploration(steps: Sequence[float], runs: int) -> list[Case]:
     return cases
 
 
-class EpsilonGreedyInBox(EpsilonGreedy):
-    """ε-greedy exploration of continuous actions, which `EpsilonGreedy` refuses because it fails for short time steps."""
-
-    def initial(self, space):
-        del space
-        return ()
-
-
 def _spread(make, dt: float, runs: int, place: Place) -> tuple[list[Row], str]:
     del place
     env, explore = Pusher(dt=dt, seconds=1.0), make()
+    # EpsilonGreedy, which has no state, refuses to begin in a space where it does not work.
+    begun = () if isinstance(explore, EpsilonGreedy) else explore.initial(env.action_space)
 
     @jax.jit
     def one(key: Array) -> Float[Array, ""]:
@@ -56,10 +50,8 @@ def _spread(make, dt: float, runs: int, place: Place) -> tuple[list[Row], str]:
             noise, action = explore(env.action_space, noise, jnp.zeros(1), False, key)
             return (env.step(state, action, key)[0], noise), None
 
-        begin = env.reset(key)._replace(position=jnp.zeros(()))
-        (state, _), _ = jax.lax.scan(
-            step, (begin, explore.initial(env.action_space)), jax.random.split(key, env.max_episode_steps)
-        )
+        begin = env.reset(key)._replace(position=jnp.zeros(())), begun
+        (state, _), _ = jax.lax.scan(step, begin, jax.random.split(key, env.max_episode_steps))
         return state.position
 
     positions = jax.vmap(one)(jax.random.split(jax.random.key(0), runs))
