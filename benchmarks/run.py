@@ -154,13 +154,15 @@ def say(text: str) -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="a,b,c,d,e,f,g,h,i,j,k,l,m,n", help="the sections to run (default: %(default)s)")
+    parser.add_argument("--only", default="a,b,c,d,e,f,g,h,i,j,k,l,m", help="the sections to run (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="how often each side is measured (default: %(default)s)")
     parser.add_argument("--out", type=Path, help="where to write (default: docs/results/speed.md; out/speed.md if quick)")
     parser.add_argument("--quick", action="store_true", help="small sizes, one round: whether everything runs")
     parser.add_argument("--continuous-rl", metavar="PATH", help="a checkout of ctallec/continuous-rl, for section n")
     parser.add_argument("--json", action="store_true", help="print the results as one JSON object as well")
     arguments = parser.parse_args()
+    if "n" in arguments.only.split(",") and arguments.continuous_rl is None:
+        parser.error("section n needs --continuous-rl PATH")
     arguments.rounds = 1 if arguments.quick else arguments.rounds
     arguments.out = arguments.out or ROOT / ("out/speed.md" if arguments.quick else "docs/results/speed.md")
     return arguments

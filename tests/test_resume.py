@@ -12,7 +12,7 @@ from farback.runs.algorithms import ALGORITHMS, arguments
 TASK = {"task": "Recall(3)", "cell": "GRU(4)", "batch_size": 2}
 ENV = {"env": "TMaze(3, extra=1)", "cell": "GRU(3)", "num_envs": 4, "window": 4}
 REPLAY = {"buffer_size": 60, "batch_size": 3, "sequence_length": 2, "learning_starts": 24, "gradient_steps": 2}
-BOX = ENV | REPLAY | {"env": "HighLow(3)", "critic_size": 4}
+BOX, CRITIC = ENV | REPLAY | {"env": "HighLow(3)"}, {"critic_size": 4}
 CURRICULUM = "Curriculum(NoisyRecall(9), 'length', 5, 1, -9.0, episodes=1)"
 MEMUP = {"data": "RandomEpisodes(TMaze(3, extra=1))", "cell": "LSTM(3)", "batch_size": 2, "window": 2}
 
@@ -43,17 +43,18 @@ RUNS = {
         },
     ),
     "dqn-on-host": ("dqn", ENV | REPLAY | {"buffer_on_host": True, "within_episodes": True, "seeds": 2}),
-    "ddpg": ("ddpg", BOX | {"critics": 2, "policy_period": 2, "smoothing_std": 0.2, "exploration": "OrnsteinUhlenbeck()"}),
-    "sac": ("sac", BOX | {"prioritized": True, "burn_in": 1, "n_step": 2, "target_period": 3, "target_rate": 1.0}),
+    "ddpg": (
+        "ddpg",
+        BOX | CRITIC | {"critics": 2, "policy_period": 2, "smoothing_std": 0.2, "exploration": "OrnsteinUhlenbeck()"},
+    ),
+    "sac": ("sac", BOX | CRITIC | {"prioritized": True, "burn_in": 1, "n_step": 2, "target_period": 3, "target_rate": 1.0}),
     "memory-actor-critic": (
         "memory-actor-critic",
-        {name: value for name, value in BOX.items() if name != "critic_size"}
-        | {"first_size": 4, "second_size": 4, "within_episodes": True, "write_exploration": "GaussianNoise(0.1)"},
+        BOX | {"first_size": 4, "second_size": 4, "within_episodes": True, "write_exploration": "GaussianNoise(0.1)"},
     ),
     "dau": (
         "dau",
-        {name: value for name, value in BOX.items() if name != "critic_size"}
-        | {"env": "Pusher(seconds=0.5)", "burn_in": 1},
+        BOX | {"env": "Pusher(seconds=0.5)", "burn_in": 1},
     ),
     "tabular-q": ("tabular-q", {"env": "Ladder(3)", "num_envs": 2, "window": 7}),
     "ppo-curriculum": ("ppo", ENV | {"env": CURRICULUM, "window": 8}),

@@ -6,7 +6,6 @@ Reference: Tallec, Blier and Ollivier, *Making deep Q-learning methods robust to
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from gymnasium.spaces import Discrete
@@ -36,7 +35,7 @@ from farback.envs.base import AbstractEnv
 from farback.estimators import BPTT, AbstractEstimator
 from farback.network import Network
 from farback.ops.gradients import scale_gradient
-from farback.ops.optimizers import RMSpropInTime, descend, descent_metrics
+from farback.ops.optimizers import RMSpropInTime, descend_each, descent_metrics, init_each
 from farback.ops.schedules import LinearSchedule, value_at
 from farback.step import AbstractStep, Metrics, Model
 from farback.types import InputError, Number, Outcome, Tally, Window
@@ -230,8 +229,7 @@ class DAU(AbstractOffPolicyAgent):
         return RMSpropInTime(self.value_learning_rate, self.dt), RMSpropInTime(self.policy_learning_rate, self.dt)
 
     def init_optimizer(self, network: Model) -> PyTree:
-        each = zip(self._optimizers, _halves(network), strict=True)
-        return tuple(optimizer.init(eqx.filter(half, eqx.is_inexact_array)) for optimizer, half in each)
+        return init_each(self._optimizers, _halves(network))
 
     def check_network(self, network: Model) -> None:
         name, remedy = type(self).__name__, "make it with DAUNetwork(cell)"
@@ -270,9 +268,8 @@ class DAU(AbstractOffPolicyAgent):
         return jax.vmap(jax.vmap(BoxActions(self.env, type(self).__name__).to_unit))(action)
 
     def _descend(self, learner: Learner, gradient: Any, outcome: Outcome) -> Learner:
-        each = zip(self._optimizers, _halves(learner.network), learner.optimizer, _halves(gradient), strict=True)
-        found = [descend(optimizer, half, state, slope, outcome.loss) for optimizer, half, state, slope in each]
-        ((value, advantage), policy), states = zip(*found, strict=True)
+        parts = _halves(learner.network), learner.optimizer, _halves(gradient)
+        ((value, advantage), policy), states = descend_each(self._optimizers, *parts, outcome.loss)
         return Learner(ValueAdvantage(value, advantage, policy), learner.target, states, learner.gradient_steps)
 
 

@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
@@ -35,7 +34,7 @@ from farback.cell import State, reset
 from farback.envs.base import AbstractEnv
 from farback.estimators import BPTT, AbstractEstimator
 from farback.ops.gradients import scale_gradient
-from farback.ops.optimizers import Optimizer, descend, descent_metrics
+from farback.ops.optimizers import Optimizer, descend_each, descent_metrics, init_each
 from farback.ops.schedules import LinearSchedule, value_at
 from farback.step import AbstractStep, Metrics, Model
 from farback.types import InputError, Number, Outcome, Tally, Window
@@ -253,8 +252,7 @@ class MemoryActorCritic(AbstractOffPolicyAgent):
         return {"charts/value": extras.value}
 
     def init_optimizer(self, network: Model) -> PyTree:
-        each = zip(self._optimizers, _parts(network), strict=True)
-        return tuple(optimizer.init(eqx.filter(part, eqx.is_inexact_array)) for optimizer, part in each)
+        return init_each(self._optimizers, _parts(network))
 
     @property
     def _optimizers(self) -> tuple[Optimizer, Optimizer, Optimizer]:
@@ -313,9 +311,8 @@ class MemoryActorCritic(AbstractOffPolicyAgent):
         )
 
     def _descend(self, learner: Learner, gradient: Any, outcome: Outcome) -> Learner:
-        each = zip(self._optimizers, _parts(learner.network), learner.optimizer, _parts(gradient), strict=True)
-        found = [descend(optimizer, part, state, slope, outcome.loss) for optimizer, part, state, slope in each]
-        (critic, (encoder, head), cell), states = zip(*found, strict=True)
+        parts = _parts(learner.network), learner.optimizer, _parts(gradient)
+        (critic, (encoder, head), cell), states = descend_each(self._optimizers, *parts, outcome.loss)
         network = MemoryPolicyQ(encoder, cell, head, critic)
         return Learner(network, learner.target, states, learner.gradient_steps)
 

@@ -30,7 +30,8 @@ class Detour(AbstractEnv):
     - `reward`: R, above 2.
     - `horizon`: H, the number of steps of an episode.
 
-    Reference: Tallec, *Recurrent neural networks and reinforcement learning: dynamic approaches*, 2019, figure 6.2.
+    Reference: after figure 6.2 of Tallec, *Recurrent neural networks and reinforcement learning: dynamic approaches*, 2019;
+    the rewards are ours, with its threshold, γ = ½ for R = 3.
     """
 
     reward: float = 3.0

@@ -1,6 +1,7 @@
 """Optimizers: their interface, one step, and transformations that optax lacks."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -41,6 +42,25 @@ def descend(
     parameters = eqx.filter(model, eqx.is_inexact_array)
     changes, state = optax.with_extra_args_support(transformation).update(gradient, state, parameters, value=loss)
     return eqx.apply_updates(model, changes), state
+
+
+def init_each(optimizers: Sequence[Optimizer], models: Sequence[PyTree]) -> tuple[PyTree, ...]:
+    """The states of several optimizers, each of a part of a model."""
+    each = zip(optimizers, models, strict=True)
+    return tuple(optimizer.init(eqx.filter(model, eqx.is_inexact_array)) for optimizer, model in each)
+
+
+def descend_each(
+    optimizers: Sequence[Optimizer],
+    models: Sequence[PyTree],
+    states: Sequence[PyTree],
+    gradients: Sequence[PyTree],
+    loss: Float[Array, ""],
+) -> tuple[tuple[Any, ...], tuple[PyTree, ...]]:
+    """Returns (models, states) after one step of several optimizers, each of a part of a model."""
+    each = zip(optimizers, models, states, gradients, strict=True)
+    models, states = zip(*(descend(*parts, loss) for parts in each), strict=True)
+    return models, states
 
 
 def descent_metrics(optimizer: Optimizer, gradient: PyTree, updates: Any) -> dict[str, Tally]:

@@ -5,7 +5,16 @@ from functools import partial
 
 from farback.papers.dau.agents import CARTPOLE, PENDULUM, dau, rivals, sized, trained
 from farback.papers.dau.policies import VALUE, draw_policies, policies
-from farback.papers.dau.theory import ADVANTAGE, PARAMETER, SPREAD, collapse, discounts, exploration, learning_rates
+from farback.papers.dau.theory import (
+    ADVANTAGE,
+    EPSILON,
+    PARAMETER,
+    SPREAD,
+    collapse,
+    discounts,
+    exploration,
+    learning_rates,
+)
 from farback.papers.engine.item import RETURN, Case, Item, Metric
 from farback.papers.engine.runs import Words, evaluation, metrics
 from farback.reports.grid import draw_grid
@@ -55,9 +64,9 @@ ITEMS = [
         "size": (5, 41, 41), "cell": NETWORK["cell"], "units": NETWORK["units"]},
         minutes=(1, 15, 60), metric=Metric(VALUE, "value"), draw=draw_policies),
     Item("dau/exploration", "Exploration and the time step (theorem 4)",
-        "The standard deviation of the position after one second of the dynamics dx/dt = a around a policy that stands "
-        f"still. ε-greedy with ε = {0.5} draws an action in [−1, 1] at half of the steps. In parentheses: the prediction, "
-        "√(ε δt / 3) for ε-greedy, which averages out.",
+        "The standard deviation of the position after one second of dx/dt = a around a policy that stands "
+        f"still. ε-greedy with ε = {EPSILON} draws an action in [−1, 1] at half of the steps. In parentheses: the "
+        "prediction, √(ε δt / 3) for ε-greedy, which averages out.",
         exploration, {"steps": ((0.1,), (0.1, 0.01, 0.001), (0.1, 0.01, 0.001)), "runs": (100, 10_000, 10_000)},
         minutes=(1, 1, 1), metric=Metric(SPREAD, "standard deviation")),
     Item("dau/collapse", "Values of actions and the time step (theorems 2 and 3)",

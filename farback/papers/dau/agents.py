@@ -57,6 +57,6 @@ def sized(words: Words, cell: str, units: int, seeds: int) -> Words:
 
 
 def trained(words: Words, dt: float, hours: float, cell: str, units: int, seeds: int) -> Training:
-    """A training of so many physical hours of all copies together."""
+    """A training for a number of physical hours, summed over all copies."""
     updates = max(2, round(3600 * hours / (dt * COPIES["num_envs"] * COPIES["window"])))
     return configured(updates=updates, rows=50, **sized(words, cell, units, seeds))

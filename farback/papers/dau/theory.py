@@ -9,37 +9,36 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from farback.agents import EpsilonGreedy, OrnsteinUhlenbeck
+from farback.agents import AbstractExploration, EpsilonGreedy, OrnsteinUhlenbeck
 from farback.envs import Detour, Pusher
 from farback.papers.dau.agents import SEED
 from farback.papers.engine.item import Case, Place
 from farback.papers.engine.runs import computed, configured, evaluation, metrics
 from farback.runs.log import Row
 
-SPREAD, GAP, ADVANTAGE, PARAMETER = "charts/spread", "charts/gap", "charts/advantage", "charts/parameter"
+SPREAD, ADVANTAGE, PARAMETER = "charts/spread", "charts/advantage", "charts/parameter"
 EPSILON, THETA, SIGMA = 0.5, 7.5, 0.5
 
 
 def exploration(steps: Sequence[float], runs: int) -> list[Case]:
     """The spread of the positions after one second that exploration brings about around a policy that stands still."""
-    theta = THETA
-    integral = 1 - 2 * -math.expm1(-theta) / theta + -math.expm1(-2 * theta) / (2 * theta)
-    correlated = SIGMA / theta * math.sqrt(integral)
+    integral = 1 + 2 * math.expm1(-THETA) / THETA - math.expm1(-2 * THETA) / (2 * THETA)
+    correlated = SIGMA / THETA * math.sqrt(integral)
     cases = []
     for dt in steps:
         greedy = math.sqrt(EPSILON * dt / 3)  # Uniform actions in [−1, 1] have variance 1/3.
         each = {
-            "ε-greedy": (partial(EpsilonGreedy, EPSILON), greedy),
-            "Ornstein-Uhlenbeck": (partial(OrnsteinUhlenbeck, THETA, SIGMA, dt), correlated),
+            "ε-greedy": (EpsilonGreedy(EPSILON), greedy),
+            "Ornstein-Uhlenbeck": (OrnsteinUhlenbeck(THETA, SIGMA, dt), correlated),
         }
-        for name, (make, predicted) in each.items():
-            cases.append(Case(f"{name}, δt = {dt:g}", computed(partial(_spread, make, dt, runs)), predicted))
+        for name, (explore, predicted) in each.items():
+            cases.append(Case(f"{name}, δt = {dt:g}", computed(partial(_spread, explore, dt, runs)), predicted))
     return cases
 
 
-def _spread(make, dt: float, runs: int, place: Place) -> tuple[list[Row], str]:
+def _spread(explore: AbstractExploration, dt: float, runs: int, place: Place) -> tuple[list[Row], str]:
     del place
-    env, explore = Pusher(dt=dt, seconds=1.0), make()
+    env = Pusher(dt=dt, seconds=1.0)
     # EpsilonGreedy, which has no state, refuses to begin in a space where it does not work.
     begun = () if isinstance(explore, EpsilonGreedy) else explore.initial(env.action_space)
 

@@ -44,7 +44,7 @@ class Training(NamedTuple):
 def configured(algorithm: str, updates: int, rows: int = 200, **words: Any) -> Training:
     """A training from the arguments of `configure`, with a log of about `rows` rows."""
     config = configure(algorithm, **{"log_every": max(1, updates // rows)} | words)
-    return Training(functools.cache(config.program), updates, config.record)
+    return Training(functools.partial(_kept_program, lambda devices: config.program(devices)), updates, config.record)
 
 
 def constructed(algorithm: AbstractAlgorithm, updates: int, seeds: int, rows: int, record: Mapping[str, Any]) -> Training:
@@ -53,7 +53,13 @@ def constructed(algorithm: AbstractAlgorithm, updates: int, seeds: int, rows: in
     def program(devices: int) -> Program:
         return Program(algorithm, range(seeds), max(1, updates // rows), devices if seeds % devices == 0 else 1)
 
-    return Training(functools.cache(program), updates, record)
+    return Training(functools.partial(_kept_program, program), updates, record)
+
+
+@functools.lru_cache(maxsize=1)
+def _kept_program(make: Callable[[int], Program], devices: int) -> Program:
+    """The program of the training in progress, compiled once for all its stages."""
+    return make(devices)
 
 
 def clipped_adam(rate: float, norm: float = 1.0, falls: int = 0) -> str:
