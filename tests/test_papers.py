@@ -62,6 +62,7 @@ class Counter(AbstractListener):
 RUN = (
     *("uoro/influence", "artbp/influence", "chrono/copy", "online/brackets", "recurrent-pg/immediate", "rl2/bandits"),
     *("uoro/variance-width", "memup/ablation", "memup/longest", "memory-states/crossing-time", "off-policy/quantiles"),
+    "dau/policies",
 )
 """At least one item of each paper."""
 
