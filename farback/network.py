@@ -5,10 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
+import jax
 from jaxtyping import Array, Float, PyTree
 
 from farback.cell import AbstractCell
-from farback.step import AbstractStep, Metrics
+from farback.step import AbstractStep, Metrics, Model
 from farback.types import Window
 
 
@@ -18,6 +19,20 @@ class AbstractEncoder(eqx.Module):
     @abstractmethod
     def __call__(self, observation: Any) -> Any:
         """The features of one observation."""
+
+    def observed(self, observations: Any) -> "AbstractEncoder":
+        """Returns the encoder after observations, leading axes `[batch, time]`, which may change its statistics."""
+        del observations
+        return self
+
+
+def observed(model: Model, observations: Any) -> Model:
+    """Returns a model whose encoders have seen observations, leading axes `[batch, time]`."""
+
+    def is_encoder(part):
+        return isinstance(part, AbstractEncoder)
+
+    return jax.tree.map(lambda part: part.observed(observations) if is_encoder(part) else part, model, is_leaf=is_encoder)
 
 
 class Network(eqx.Module):

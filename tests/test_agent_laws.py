@@ -44,7 +44,7 @@ from farback.agents import (
     SACNetwork,
 )
 from farback.cells import GRU, MLP, RTU, Chain, Frozen, FrozenEncoder, SkipConcat
-from farback.encoders import Conv, DictEncoder
+from farback.encoders import Conv, DictEncoder, Normalize
 from farback.envs import HighLow, Hill, Ladder, PreviousActionReward, Pusher, Target, TMaze
 from farback.estimators import BPTT, RTRL
 from farback.estimators.base import time_major
@@ -70,7 +70,7 @@ def frozen(size, *, key):
 
 
 def pictures(space, *, key):
-    return DictEncoder(space, image=CONV, key=key)
+    return DictEncoder(space, {"image": CONV, "number": Normalize}, key=key)
 
 
 def fixed(space, *, key):
@@ -96,8 +96,8 @@ def make_box(agent, network, env=HighLow(3), cell=GRU8, window=4, sequence_lengt
     return agent(env, network(cell, critic_size=16), gradient_steps=4, **(sizes | optimizers | more))
 
 
-def make_dau(env, cell, **more):
-    network = DAUNetwork(cell, advantage_size=16)
+def make_dau(env, cell, encoder=None, **more):
+    network = DAUNetwork(cell, encoder, advantage_size=16)
     sizes = {"num_envs": 8, "window": 10, "buffer_size": 4_000, "batch_size": 32, "learning_starts": 80}
     return DAU(env, network, gradient_steps=10, **(sizes | more))
 
@@ -188,7 +188,7 @@ AGENTS |= {
         refuses=r"The network's output is .* but DAU needs|continuous actions between bounds",
     ),
     "DAU-continuous": Row(
-        make_dau(Pusher(seconds=3.0), MLP16),
+        make_dau(Pusher(seconds=3.0), MLP16, Normalize),
         2.0,
         metrics=ADVANTAGE | {"losses/policy_loss"},
         refuses=r"The network's output is .* but DAU needs|not Discrete",

@@ -11,9 +11,10 @@ import pytest
 import scipy.signal
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, Text, Tuple
 
-from farback.encoders import MLP, Conv, DictEncoder, Flatten, NatureConv, features_size
+from farback.cells import FrozenEncoder
+from farback.encoders import MLP, Conv, DictEncoder, Flatten, NatureConv, Normalize, features_size
 from farback.envs.spaces import flat, sample
-from farback.network import AbstractEncoder
+from farback.network import AbstractEncoder, observed
 from farback.types import InputError
 
 pytestmark = pytest.mark.slow
@@ -25,6 +26,7 @@ def image(*shape, dtype=np.uint8):
 
 MAKERS = {
     "Flatten": Flatten,
+    "Normalize": Normalize,
     "MLP": functools.partial(MLP, size=7),
     "Conv": Conv,
     "Conv, one number a layer": functools.partial(Conv, channels=(3, 4), kernel=(5, 2), stride=[3, 1], features=6),
@@ -185,6 +187,31 @@ def test_equal_encoders_share_a_compiled_program():
     assert len(traces) == 1
     encode(Flatten(Dict(a=Discrete(4), b=image(2, 2))), {"a": jnp.array(1), "b": jnp.zeros((2, 2), jnp.uint8)})
     assert len(traces) == 2
+
+
+def test_normalized_features_have_the_statistics_of_all_rollouts():
+    """Two rollouts of different sizes count as one; before the first, features are the observations."""
+    space = Dict(a=Discrete(3), b=Box(-50, 50, (2,)))
+    seen = jax.vmap(jax.vmap(functools.partial(sample, space)))(jax.random.split(KEY, (4, 60)))
+    encoder = Normalize(space)
+    one = jax.tree.map(lambda leaf: leaf[0, 0], seen)
+    np.testing.assert_array_equal(encoder(one), jnp.clip(flat(space, one), -10, 10))
+    after = encoder.observed(jax.tree.map(lambda leaf: leaf[:, :7], seen))
+    after = after.observed(jax.tree.map(lambda leaf: leaf[:, 7:], seen))
+    features = jax.vmap(jax.vmap(after))(seen).reshape(-1, 5)
+    np.testing.assert_allclose(features.mean(0), 0, atol=1e-12)
+    np.testing.assert_allclose(features.std(0), 1, rtol=1e-6)
+    assert not jax.tree.leaves(eqx.filter(after, eqx.is_inexact_array)), "statistics are no parameters"
+
+
+def test_observations_reach_the_encoders_that_normalize_them():
+    space = Dict(a=Box(-50, 50, (2,)), b=Box(-1, 1, (3,)))
+    seen = jax.vmap(jax.vmap(functools.partial(sample, space)))(jax.random.split(KEY, (2, 5)))
+    encoder = DictEncoder(space, a=Normalize, key=KEY)
+    after = observed({"network": encoder, "frozen": FrozenEncoder(encoder)}, seen)
+    expected = Normalize(space["a"]).observed(seen["a"])
+    assert eqx.tree_equal(after["network"].encoders["a"].statistics, expected.statistics)
+    assert eqx.tree_equal(after["frozen"], FrozenEncoder(encoder)), "control: a fixed encoder stays as it is"
 
 
 KEY = jax.random.key(0)

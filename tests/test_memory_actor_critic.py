@@ -59,11 +59,13 @@ def losses(network, learner, steps, load):
     old, target = learner.network, learner.target
     found = {"critic": [], "action": [], "bellman": []}
 
+    @eqx.filter_jit  # traced once, not once a step
     def q(critic, observation, memory, action, write):
         memory, write = (m if critic.sees_memory else jnp.zeros(size) for m in (memory, write))
         seen = jax.nn.relu(critic.first(jnp.concatenate([observation, memory])))
         return critic.last(jax.nn.relu(critic.second(jnp.concatenate([seen, action, write]))))[0]
 
+    @eqx.filter_jit
     def pi(policy, observation, memory):
         write, _ = policy.cell(restore(memory), observation)
         return policy.action_head(observation, memory), ravel_pytree(write)[0]

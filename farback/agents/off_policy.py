@@ -19,7 +19,7 @@ from farback.envs.base import AbstractEnv
 from farback.envs.check import check_shapes
 from farback.envs.spaces import sample
 from farback.estimators import ARTBP, BPTT, TBPTT, AbstractEstimator
-from farback.network import Network
+from farback.network import Network, observed
 from farback.ops.random import example_keys
 from farback.ops.returns import RewardSequence, n_step
 from farback.ops.schedules import LinearSchedule, at_update, check_discount, value_at
@@ -229,6 +229,8 @@ class AbstractOffPolicyAgent(AbstractAgent):
             self.env, policy, state.policy_state, state.envs, act_key, self.window
         )
         replay = replay.add(stored(steps), after=outcome.loss)
+        both = observed((learner.network, learner.target), steps.observation)
+        learner = eqx.tree_at(lambda learner: (learner.network, learner.target), learner, both)
         state = OffPolicyState(learner, policy_state, envs, replay, key, state.updates + 1)
         return state, Outcome(outcome.loss, outcome.metrics | statistics)
 

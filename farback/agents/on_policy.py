@@ -17,7 +17,7 @@ from farback.agents.base import AbstractAgent
 from farback.envs.check import check_shapes
 from farback.estimators import AbstractEstimator
 from farback.heads import ActorCriticOutput
-from farback.network import NetworkStep
+from farback.network import NetworkStep, observed
 from farback.ops.optimizers import Optimizer
 from farback.ops.random import example_keys
 from farback.ops.returns import RewardSequence, explained_variance
@@ -137,7 +137,8 @@ class AbstractOnPolicyAgent(AbstractAgent):
         data = Rollout(trajectory, bootstrap_value(policy, memory, envs))
         learned = at_update(self, state.updates).learn(state, data, learn_key)
         metrics = learned.outcome.metrics | statistics
-        state = AgentState(learned.network, learned.optimizer, learned.carry, envs, key, state.updates + 1)
+        network = observed(learned.network, trajectory.observation)
+        state = AgentState(network, learned.optimizer, learned.carry, envs, key, state.updates + 1)
         return state, Outcome(learned.outcome.loss, metrics)
 
     def _first_window(self, network, envs):

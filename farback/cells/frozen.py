@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree
 
 from farback.cell import AbstractCell, AbstractUnrolledCell, State, unroll
+from farback.network import AbstractEncoder
 
 
 class Bits(eqx.Module):
@@ -69,7 +70,7 @@ class Frozen(AbstractUnrolledCell):
         return jax.lax.stop_gradient(unroll(self.cell, state, first, x, flow))
 
 
-class FrozenEncoder(eqx.Module):
+class FrozenEncoder(AbstractEncoder):
     """An encoder with fixed parameters. No gradient passes through it.
 
     **Arguments:**

@@ -6,3 +6,4 @@ from farback.encoders.dict_encoder import DictEncoder as DictEncoder
 from farback.encoders.flatten import Flatten as Flatten
 from farback.encoders.mlp import MLP as MLP
 from farback.encoders.nature_conv import NatureConv as NatureConv
+from farback.encoders.normalize import Normalize as Normalize

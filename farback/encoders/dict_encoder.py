@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from farback.encoders.base import Encoder, features_size, flat_size
 from farback.encoders.flatten import Flatten
-from farback.network import AbstractEncoder
+from farback.network import AbstractEncoder, observed
 from farback.types import InputError
 
 Maker = Callable[..., AbstractEncoder]
@@ -60,6 +60,10 @@ class DictEncoder(AbstractEncoder):
 
     def __call__(self, observation: Any) -> Float[Array, " features"]:
         return jnp.concatenate([self.encoders[name](observation[name]) for name in self.order])
+
+    def observed(self, observations: Any) -> "DictEncoder":
+        after = {name: observed(self.encoders[name], observations[name]) for name in self.order}
+        return eqx.tree_at(lambda encoder: encoder.encoders, self, after)
 
 
 def _require_maker(space: Space[Any], keys: tuple[Any, ...], name: Any, maker: Any) -> None:

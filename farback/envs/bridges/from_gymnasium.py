@@ -16,6 +16,7 @@ from jaxtyping import PRNGKeyArray
 from farback.envs.base import AbstractEnv, AutoResetState, Feedback, State
 from farback.envs.bridges.host import Host, HostedState
 from farback.envs.bridges.host import host_errors as host_errors
+from farback.envs.bridges.physics import BodySettings
 from farback.envs.bridges.vector_env import make_vector_env
 from farback.envs.spaces import sample
 from farback.ops.batching import batched
@@ -40,12 +41,43 @@ class Gymnasium(AbstractEnv):
 
     - `make`: an id of Gymnasium's registry, for `gymnasium.make_vec`, or a function from a number of copies to a vector
       environment.
+    - `dt`: the seconds between two actions, for the ids of MuJoCo's environments, such as HalfCheetah-v5, and for
+      BipedalWalker-v3. By default, the environment is not in physical time. The reward of these environments is a rate:
+      `PerSecond` makes it the reward of a step.
+    - `seconds`: with `dt`, the duration of an episode; by default, that of the environment as registered.
+    - `physics_step`: with `dt`, the seconds of one step of MuJoCo's physics, which divides `dt`; by default, that of the
+      model. To compare time steps, give all of them the same.
     """
 
     host: Host = eqx.field(static=True)
+    body: BodySettings | None = eqx.field(static=True)
 
-    def __init__(self, make: str | Callable[[int], VectorEnv[Any, Any, Any]]):
+    def __init__(
+        self,
+        make: str | Callable[[int], VectorEnv[Any, Any, Any]],
+        dt: float | None = None,
+        seconds: float | None = None,
+        physics_step: float | None = None,
+    ):
+        if dt is not None and isinstance(make, str):
+            self.body = BodySettings(make, dt, seconds, physics_step)
+            self.host = Host(self.body)
+            return
+        if dt is not None or seconds is not None or physics_step is not None:
+            raise InputError(
+                "Gymnasium(make, dt, seconds, physics_step): dt needs an id, such as 'HalfCheetah-v5'; seconds and "
+                "physics_step need dt."
+            )
+        self.body = None
         self.host = Host(functools.partial(make_vector_env, make) if isinstance(make, str) else make)
+
+    @property
+    def time_step(self) -> float | None:
+        return self.body and self.body.dt
+
+    @property
+    def max_episode_steps(self) -> int | None:
+        return self.body and self.body.max_episode_steps
 
     @property
     def observation_space(self) -> Space[Any]:

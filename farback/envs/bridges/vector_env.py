@@ -1,6 +1,8 @@
 """Gymnasium's vector environments with the auto-reset of `AutoResetState`."""
 
 import importlib
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any
 
 import gymnasium
@@ -146,7 +148,14 @@ def _name(venv):
 
 
 def make_vector_env(name: str, copies: int) -> VectorEnv[Any, Any, Any]:
-    """Returns a vector environment by its id in the registry of Gymnasium.
+    """Returns a vector environment by its id in the registry of Gymnasium."""
+    with registered(name):
+        return gymnasium.make_vec(name, copies)
+
+
+@contextmanager
+def registered(name: str) -> Generator[None]:
+    """Within it, an id may be looked up: errors are `InputError`s.
 
     Ids of well-known packages, such as `ALE/Pong-v5` of ale-py, are registered by importing their package.
     """
@@ -154,7 +163,7 @@ def make_vector_env(name: str, copies: int) -> VectorEnv[Any, Any, Any]:
     try:
         if known is not None:
             importlib.import_module(known[0])
-        return gymnasium.make_vec(name, copies)
+        yield
     except ModuleNotFoundError as error:
         package = known[1] if known is not None else error.name
         raise InputError(f"{name} needs the package {package}, which is missing: pip install {package}.") from None

@@ -2,6 +2,7 @@
 
 from typing import Any, ClassVar
 
+import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
 from farback.envs.base import AbstractEnv, AutoResetState, Feedback, State
@@ -20,10 +21,13 @@ class PerSecond(AbstractWrapper):
 
     - `env`: an environment in physical time, such as Pendulum(dt=0.01).
     - `seconds`: the duration that rewards are multiplied by; by default, the time step of the environment.
+    - `terminal_seconds`: the duration that the reward of a terminal step is multiplied by, if that is an event, such as the
+      penalty for a fall; it does not depend on the time step. By default, it is a rate too.
     """
 
     env: AbstractEnv
     seconds: float | None = None
+    terminal_seconds: float | None = None
     wraps_hosted: ClassVar[bool] = True
 
     def __check_init__(self):
@@ -32,8 +36,9 @@ class PerSecond(AbstractWrapper):
                 f"PerSecond({type(self.env).__name__}(...)): the environment does not state its time step; give an "
                 f"environment in physical time, such as Pendulum(dt=0.01), or give seconds."
             )
-        if self.seconds is not None and not 0 < self.seconds < float("inf"):
-            raise InputError(f"PerSecond(seconds={self.seconds}): give a positive number.")
+        for name in ("seconds", "terminal_seconds"):
+            if (value := getattr(self, name)) is not None and not 0 < value < float("inf"):
+                raise InputError(f"PerSecond({name}={value}): give a positive number.")
 
     @property
     def factor(self) -> float:
@@ -68,4 +73,5 @@ class PerSecond(AbstractWrapper):
         return self._scaled(*self.env.auto_step(state, action))
 
     def _scaled(self, state: Any, feedback: Feedback) -> tuple[Any, Feedback]:
-        return state, feedback._replace(reward=self.factor * feedback.reward)
+        factor = jnp.where(feedback.terminated, self.terminal_seconds or self.factor, self.factor)
+        return state, feedback._replace(reward=factor * feedback.reward)
