@@ -1,5 +1,6 @@
 """Every test runs in float64, with annotations checked, warnings as errors, and strict dtype promotion."""
 
+import contextlib
 import gc
 import os
 import shutil
@@ -23,15 +24,27 @@ hook.__enter__()
 def use_compilation_cache():
     """Keeps compiled programs between sessions, in `.pytest_cache/xla` or in `JAX_COMPILATION_CACHE_DIR`.
 
-    Each worker of pytest-xdist has a directory of its own, because JAX does not write entries atomically. Processes that
-    tests start share another one.
+    Each worker of pytest-xdist has a directory of its own, because JAX does not write entries atomically. It begins with
+    what all of them compiled before. Processes that tests start share another one.
     """
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
     default = os.environ.get("JAX_COMPILATION_CACHE_DIR", Path(__file__).parent.parent / ".pytest_cache" / "xla")
     directory = Path(os.environ.setdefault("FARBACK_TEST_CACHE", str(default)))  # workers inherit it
-    jax.config.update("jax_compilation_cache_dir", str(directory / os.environ.get("PYTEST_XDIST_WORKER", "alone")))
+    jax.config.update("jax_compilation_cache_dir", str(directory / (worker or "alone")))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(directory / "processes")
+    if worker is None:  # before the workers start
+        share(directory)
+
+
+def share(directory):
+    """Links the entries of all workers into the directory of each."""
+    entries = {path.name: path for path in directory.glob("*/*-cache")}
+    for of_worker in directory.glob("*/"):
+        for name in entries.keys() - {path.name for path in of_worker.iterdir()}:
+            with contextlib.suppress(OSError):  # no hard links here: the worker compiles the program itself
+                os.link(entries[name], of_worker / name)
 
 
 use_compilation_cache()

@@ -34,7 +34,7 @@ def late_loss(algorithm, updates, key=1):
 
 
 @pytest.mark.parametrize(
-    ("estimator", "window", "updates"), [(BPTT(), 14, 600), (RTRL(), 7, 1200), (UORO(), 7, 2000)], ids=str
+    ("estimator", "window", "updates"), [(BPTT(), 14, 600), (RTRL(), 7, 800), (UORO(), 7, 2000)], ids=str
 )
 def test_supervised_learns_recall(estimator, window, updates):
     network = ReadoutNetwork(functools.partial(GRU, size=12))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from farback.envs import Gymnasium, Pendulum, PerSecond
+from farback.envs.bridges.host import host_errors
 from farback.envs.bridges.physics import BodySettings
 from farback.types import InputError
 
@@ -106,3 +107,33 @@ def test_bodies_state_their_time_step_and_their_longest_episode():
 def test_bodies_refuse_bad_time_steps(make, message):
     with pytest.raises(InputError, match=message):
         make()
+
+
+def test_copies_in_two_processes_step_as_in_one():
+    def rollout(processes):
+        env = Gymnasium("HalfCheetah-v5", dt=0.05, seconds=0.2, processes=processes)
+        state, seen = jax.vmap(env.auto_reset)(jax.random.split(jax.random.key(0), 3)), []
+        for step in range(8):  # episodes have 4 steps, and one for the last observation
+            state, feedback = jax.vmap(env.auto_step)(state, 0.1 * step * jnp.arange(1.0, 4.0)[:, None] * jnp.ones((3, 6)))
+            seen.append((state.state.observation, state.first, state.last, feedback))
+        return seen
+
+    one, two = rollout(1), rollout(2)
+    jax.tree.map(np.testing.assert_array_equal, one, two)
+    rows = one[-1][0]
+    assert not np.array_equal(rows[0], rows[1]), "control: copies differ"
+
+
+def test_errors_of_other_processes_are_those_of_this_one():
+    with pytest.raises(InputError, match=r"another process cannot read make .*give an id"):
+        Gymnasium(lambda copies: gymnasium.make_vec("CartPole-v1", copies), processes=2)
+    with pytest.raises(InputError, match="processes=0"):
+        Gymnasium("CartPole-v1", processes=0)
+    env = Gymnasium("Pendulum-v1", processes=2)
+    state = jax.vmap(env.auto_reset)(jax.random.split(jax.random.key(0), 2))
+    with pytest.raises(InputError, match="actions of a model are NaN"), host_errors():
+        jax.block_until_ready(jax.vmap(env.auto_step)(state, jnp.full((2, 1), np.nan)))
+    jax.block_until_ready(jax.vmap(env.auto_step)(state, jnp.zeros((2, 1))))
+    env.host.processes.all[0].kill()
+    with pytest.raises(InputError, match=r"ended with code -9\. The same command resumes"), host_errors():
+        jax.block_until_ready(jax.vmap(env.auto_step)(state, jnp.zeros((2, 1))))

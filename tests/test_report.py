@@ -377,6 +377,13 @@ def test_another_column_that_spans_powers_of_ten_has_a_logarithmic_axis(last, sc
         assert draw_metric([record("", sizes)], "losses/loss", "units").axes[0].get_xscale() == scale
 
 
+@pytest.mark.parametrize(("last", "scale"), [(120_000, "log"), (9_000, "linear")])
+def test_runs_of_very_different_lengths_have_a_logarithmic_axis(last, scale):
+    runs = [[{"step": step, "seed": 0, "losses/loss": 1.0} for step in (end / 10, end)] for end in (1_000, last)]
+    with house_style():
+        assert draw_metric([record("", rows) for rows in runs], "losses/loss").axes[0].get_xscale() == scale
+
+
 def test_names_in_figures_are_short_and_printable():
     assert printable("plain") == "plain"
     assert printable("a\x00\n\udcffb") == "a���b"

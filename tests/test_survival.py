@@ -79,11 +79,11 @@ def rows(directory):
 
 
 @pytest.mark.slow
-def test_a_run_killed_five_times_equals_an_unbroken_one(tmp_path):
+def test_a_run_killed_three_times_equals_an_unbroken_one(tmp_path):
     """Killed while it starts, trains, logs and saves, a run keeps only what a checkpoint holds."""
-    steps, draw, kills = 16 * 100_000, random.Random(0), 0
+    steps, draw, kills = 16 * 60_000, random.Random(0), 0
     seen = set()
-    while kills < 5:
+    while kills < 3:
         process = start(tmp_path / "killed", steps)
         before = paths(tmp_path / "killed")[:1]
         if kills:
@@ -96,12 +96,12 @@ def test_a_run_killed_five_times_equals_an_unbroken_one(tmp_path):
         assert process.returncode == -signal.SIGKILL, "the run ended before it was killed: give it more steps"
         kills += 1
         seen |= {path.stem for path in paths(tmp_path / "killed")}
-    assert len(seen) > 3
+    assert len(seen) > 1
     finish(tmp_path / "killed", steps)
     finish(tmp_path / "whole", steps)
     assert payload(tmp_path / "killed") == payload(tmp_path / "whole")
     assert rows(tmp_path / "killed") == rows(tmp_path / "whole")
-    assert [row["update"] for row in rows(tmp_path / "whole")] == list(range(50, 100_001, 50))
+    assert [row["update"] for row in rows(tmp_path / "whole")] == list(range(50, 60_001, 50))
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -47,6 +47,8 @@ class Gymnasium(AbstractEnv):
     - `seconds`: with `dt`, the duration of an episode; by default, that of the environment as registered.
     - `physics_step`: with `dt`, the seconds of one step of MuJoCo's physics, which divides `dt`; by default, that of the
       model. To compare time steps, give all of them the same.
+    - `processes`: the number of processes that the copies are divided over, which step them at the same time. Give 1, the
+      default, unless a step of the copies takes more than a millisecond.
     """
 
     host: Host = eqx.field(static=True)
@@ -58,10 +60,11 @@ class Gymnasium(AbstractEnv):
         dt: float | None = None,
         seconds: float | None = None,
         physics_step: float | None = None,
+        processes: int = 1,
     ):
         if dt is not None and isinstance(make, str):
             self.body = BodySettings(make, dt, seconds, physics_step)
-            self.host = Host(self.body)
+            self.host = Host(self.body, processes)
             return
         if dt is not None or seconds is not None or physics_step is not None:
             raise InputError(
@@ -69,7 +72,7 @@ class Gymnasium(AbstractEnv):
                 "physics_step need dt."
             )
         self.body = None
-        self.host = Host(functools.partial(make_vector_env, make) if isinstance(make, str) else make)
+        self.host = Host(functools.partial(make_vector_env, make) if isinstance(make, str) else make, processes)
 
     @property
     def time_step(self) -> float | None:

@@ -12,6 +12,7 @@ from gymnasium.vector import VectorEnv
 from jaxtyping import Array, Int, PyTree
 
 from farback.envs.base import Feedback
+from farback.envs.bridges.processes import DividedVectorEnv, Processes
 from farback.envs.bridges.vector_env import AutoResetVectorEnv
 from farback.envs.spaces import names, parts
 from farback.types import InputError
@@ -64,13 +65,17 @@ class Host:
     **Arguments:**
 
     - `make`: makes a vector environment of a number of copies.
+    - `processes`: the number of processes that the copies are divided over. With 1, this process steps them.
     """
 
-    def __init__(self, make: Callable[[int], VectorEnv[Any, Any, Any]]):
+    def __init__(self, make: Callable[[int], VectorEnv[Any, Any, Any]], processes: int = 1):
+        if processes < 1:
+            raise InputError(f"Gymnasium(processes={processes}): give a positive number.")
         self.make: Callable[[int], VectorEnv[Any, Any, Any]] = make
-        self.venvs: dict[int, AutoResetVectorEnv] = {}
+        self.venvs: dict[int, AutoResetVectorEnv | DividedVectorEnv] = {}
         self.remade: dict[int, Any] = {}
-        venv = self._make(1).venv
+        self.processes = Processes(make, processes) if processes > 1 else None
+        venv = AutoResetVectorEnv(make(1)).venv
         self.observation_space, self.action_space = venv.single_observation_space, venv.single_action_space
         venv.close()
         for space in (self.observation_space, self.action_space):
@@ -112,6 +117,8 @@ class Host:
         return self.remade[number], last, _no_feedback(last)._replace(truncated=~last)
 
     def _make(self, copies):
+        if self.processes is not None:
+            return DividedVectorEnv(self.processes, copies)
         return AutoResetVectorEnv(self.make(copies))
 
 
