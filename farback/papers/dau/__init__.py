@@ -43,7 +43,7 @@ def over_time_steps(
     world = world.with_physics(physics)
 
     def case(name: str, words: Words, dt: float) -> Case:
-        words = words | world.words
+        words = {**words, **world.words}
         shown = Words(env=world.at(dt, dt / world.usual))
         evaluate = metrics(EPISODES, configure(**sized(words, cell, units, seeds) | shown).build())
         return Case(f"{dt:g}: {name}", evaluation(trained(words, dt, hours, cell, units, seeds), evaluate))
