@@ -19,6 +19,7 @@ from farback.envs.ladder import Ladder as Ladder
 from farback.envs.noisy_recall import NoisyRecall as NoisyRecall
 from farback.envs.pendulum import Pendulum as Pendulum
 from farback.envs.pusher import Pusher as Pusher
+from farback.envs.raycast.maze import Maze as Maze
 from farback.envs.registered import register
 from farback.envs.repeat_previous import RepeatPrevious as RepeatPrevious
 from farback.envs.tabular_mdp import MDP as MDP

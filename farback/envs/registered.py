@@ -19,13 +19,14 @@ from farback.envs.ladder import Ladder
 from farback.envs.noisy_recall import NoisyRecall
 from farback.envs.pendulum import Pendulum
 from farback.envs.pusher import Pusher
+from farback.envs.raycast.maze import Maze
 from farback.envs.repeat_previous import RepeatPrevious
 from farback.envs.tabular_mdp import TabularMDP
 from farback.envs.target import Target
 from farback.envs.tmaze import TMaze
 from farback.envs.wrappers.previous_action_reward import PreviousActionReward
 
-WITH_DEFAULTS = (CartPole, Detour, Eat, HighLow, Hill, Ladder, Pendulum, Pusher, RepeatPrevious, TabularMDP, Target)
+WITH_DEFAULTS = (CartPole, Detour, Eat, HighLow, Hill, Ladder, Maze, Pendulum, Pusher, RepeatPrevious, TabularMDP, Target)
 ENVS: dict[type[AbstractEnv], dict[str, Any]] = {
     TMaze: {"corridor": 10},
     NoisyRecall: {"length": 10},
