@@ -54,7 +54,7 @@ class DQN(AbstractOffPolicyAgent):
 
         y_t = r_t + … + γ^{n−1} r_{t+n−1} + γⁿ Q⁻(o_{t+n}, argmax_a Q(o_{t+n}, a)),      loss = mean_t L(y_t − Q(o_t, a_t))
 
-    L is Huber's loss, and Q⁻ the target network. If the network has several quantiles of each return, this is QR-DQN: L is
+    L(δ) = δ² / 2, and Q⁻ is the target network. If the network has several quantiles of each return, this is QR-DQN: L is
     the quantile regression loss, and Q the mean of the quantiles.
 
     With a recurrent cell, Q depends on the past, and windows begin with the stored memory. R2D2 is `burn_in=40,
@@ -150,7 +150,7 @@ class DQN(AbstractOffPolicyAgent):
         """Returns `(loss, metrics)` of one step."""
         quantiles = output[target.action - self.first_action]
         if len(quantiles) == 1:
-            loss = optax.losses.huber_loss(quantiles[0], target.samples[0])
+            loss = optax.losses.l2_loss(quantiles[0], target.samples[0])
         else:
             loss = quantile_loss(quantiles, target.samples)
         error = jnp.abs(jnp.mean(target.samples) - jnp.mean(quantiles))

@@ -164,14 +164,16 @@ ITEMS = [
     *(
         Item(f"memory-states/{name}-curves", f"{title} (fig. {figure})",
             "The return of the policy without noise, over ten stages of training. Windows of deep memory states are whole "
-            f"episodes. TRPO has {MORE} times as many steps, as in the paper.",
+            f"episodes. TRPO has {MORE} times as many steps, as in the paper. {text}",
             partial(curves, words), EFFORT | {"times": (1, TIMES, TIMES)} | presets,
             minutes=(1, 60, minutes), metric=RETURN, levels=levels, smoke=(0, 2, 5))
-        for name, title, figure, words, levels, minutes, presets in (
-            ("toy", "The toy task", 2, BELLMAN | Words(env="HighLow(25)"), OF_TOY, 60,
+        for name, title, figure, text, words, levels, minutes, presets in (
+            ("toy", "The toy task", 2, "A gradient step has 200 steps, as in the authors' code for this figure.",
+             BELLMAN | Words(env="HighLow(25)"), OF_TOY, 60,
              {"cell": (LSTM.format(4), LSTM.format(50), LSTM.format(50)), "memory": (4, 100, 100),
               "batch": (52, 200, 200), "steps": (80, 10_000, 10_000)}),
-            ("target", "2D target", 3, TARGET, OF_TARGET, 2000,
+            ("target", "2D target", 3, "A GRU has 32 units and layers 128 (at the paper's scale: 100, and 400 or 300).",
+             TARGET, OF_TARGET, 2000,
              {"cell": ("GRU(4)", "GRU(32)", "GRU(100)"), "memory": (4, 32, 100), "sizes": ((8, 8), (128, 128), (400, 300)),
               "batch": (52, 100, 100), "steps": (80, 40_000, 100_000)}),
         )
