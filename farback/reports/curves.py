@@ -56,7 +56,7 @@ def draw_metric(records: Sequence[Record], metric: str, along: str = "step"):
     _draw_levels(axes, known)
     axes.set_title(printable(metric), parse_math=False)
     ends = [curve.steps[-1] for curve in curves.values()]
-    if along != "step" or max(ends) > 10 * min(ends):
+    if ends and (along != "step" or max(ends) > 10 * min(ends)):
         _scale_along(axes, np.concatenate([curve.steps for curve in curves.values()]))
     axes.set_xlabel("steps" if along == "step" else printable(along), parse_math=False)
     legend = picture.legend(lines, [""] * len(lines), loc="outside lower left", ncols=columns, frameon=False)

@@ -1,4 +1,4 @@
-"""Vector environments of Gymnasium divided over processes. As a program, this file is one of these processes."""
+"""Vector environments of Gymnasium divided over processes."""
 
 import contextlib
 import itertools
@@ -36,8 +36,10 @@ class Processes:
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise InputError(f"Gymnasium(make, processes): another process cannot read make ({error}); {REMEDY}.") from None
         variables = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        command, pipe = [sys.executable, "-m", __name__], subprocess.PIPE
-        self.all = [subprocess.Popen(command, stdin=pipe, stdout=pipe, env=variables) for _ in range(count)]
+        command, pipe = [sys.executable, "-c", f"from {__name__} import serve; serve()"], subprocess.PIPE
+        self.all = [  # in a session of their own, so that Ctrl-C reaches only the run, which then ends its update
+            subprocess.Popen(command, stdin=pipe, stdout=pipe, env=variables, start_new_session=True) for _ in range(count)
+        ]
         weakref.finalize(self, _end, self.all)
         self.numbers = itertools.count()
         for process in self.all:
@@ -101,7 +103,7 @@ def _end(processes):
 
 
 def serve() -> None:
-    """Answers messages until there are no more. What environments print goes to standard error."""
+    """The program of a process: answers messages until there are no more. What it prints goes to standard error."""
     messages, answers = sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     made, venvs = pickle.load(messages), {}
@@ -123,7 +125,3 @@ def _loaded(made):
         return pickle.loads(made)
     except Exception as error:
         raise InputError(f"Gymnasium(make, processes): another process cannot read make ({error}); {REMEDY}.") from None
-
-
-if __name__ == "__main__":
-    serve()

@@ -85,7 +85,7 @@ class Maze(AbstractEnv):
             raise InputError(f"{here}: a step goes at most to the next cell; give 0 < stride <= 1.")
         if not 0 < self.turn <= 180 or not math.isclose(self.headings * self.turn, 360):
             raise InputError(f"{here}: turns go round in whole steps; give a turn that divides 360, such as 90 or 18.")
-        Camera(self.width, self.height, self.field)
+        Camera(self.width, self.height, self.field)  # refuses a size that is no picture
 
     @property
     def headings(self) -> int:
