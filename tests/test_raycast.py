@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from farback.envs import Maze, Trials
-from farback.envs.raycast.camera import SIDE, Camera, Pictures, Pose, Sprites, cast, pack
+from farback.envs.raycast.camera import SHADE, Camera, Pictures, Pose, Sprites, cast, pack
 from farback.envs.raycast.maze import FORWARD, LEFT, RIGHT, layout
 from farback.types import InputError
 
@@ -70,7 +70,7 @@ def test_flat_wall_is_straight_and_as_high_as_its_distance_says(angle):
     heights = (hue(seen) == 0).sum(axis=0)
     expected = 64 / 2 / np.tan(np.radians(30)) / 3.5  # pixels a block, at a distance of 3.5 blocks
     assert set(heights.tolist()) == {2 * round(expected / 2)}
-    shade = 1 if angle in (0, np.pi) else SIDE
+    shade = 1 if angle in (0, np.pi) else SHADE
     assert abs(int(seen[24, 32, 0]) - shade * 200 * 16 / (16 + 3.5**2)) < 2
 
 

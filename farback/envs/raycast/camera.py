@@ -16,7 +16,7 @@ LAYERS = 4
 """The most sprites that a column of pixels shows."""
 DIM = 16.0
 """The squared distance at which light has fallen by half."""
-SIDE = 0.75
+SHADE = 0.75
 """The light on walls that face along y, in parts of that on walls that face along x."""
 
 
@@ -102,16 +102,19 @@ class Camera(eqx.Module):
             )
 
     @property
+    def edge(self) -> float:
+        """How far the rays at the sides go sideways for each cell forward."""
+        return math.tan(math.radians(self.field) / 2)
+
+    @property
     def tangents(self) -> Float[Array, " width"]:
         """How far the ray of each column goes to the right for each cell forward."""
-        edge = math.tan(math.radians(self.field) / 2)
-        return edge * (2 * (jnp.arange(float(self.width)) + 0.5) / self.width - 1)
+        return self.edge * (2 * (jnp.arange(float(self.width)) + 0.5) / self.width - 1)
 
     @property
     def slopes(self) -> Float[Array, " height"]:
         """How far the ray of each row goes down for each cell forward. Pixels are squares."""
-        edge = math.tan(math.radians(self.field) / 2)
-        return edge * (2 * (jnp.arange(float(self.height)) + 0.5) - self.height) / self.width
+        return self.edge * (2 * (jnp.arange(float(self.height)) + 0.5) - self.height) / self.width
 
     def picture(
         self, grid: Int[Array, "rows columns"], pose: Pose, pictures: Pictures, sprites: Sprites | None = None
@@ -129,7 +132,7 @@ class Camera(eqx.Module):
         walls = _texel(pictures.walls, hits.texture, drop + 0.5, hits.across)
         level = jnp.where(slopes > 0, pictures.floor, pictures.ceiling)[:, None]
         on_level = dimmed(level, _light(0.5 / jnp.maximum(jnp.abs(slopes), 1e-6))[:, None])
-        light = jnp.where(hits.along_x, 1, SIDE) * _light(hits.distance)
+        light = jnp.where(hits.along_x, 1, SHADE) * _light(hits.distance)
         seen = jnp.where(on_wall, dimmed(walls, light), on_level)
         if sprites is not None:
             seen = self._with_sprites(seen, hits.distance, pose, pictures, sprites)
@@ -187,7 +190,7 @@ def cast(grid: Int[Array, "rows columns"], position: Float[Array, "2"], rays: Fl
         )
 
     zeros = jnp.zeros(len(rays))
-    carry = cell, line, zeros, zeros > 0, jnp.zeros(len(rays), grid.dtype)
+    carry = cell, line, zeros, jnp.zeros(len(rays), bool), jnp.zeros(len(rays), grid.dtype)
     _, _, distance, along_x, texture = jax.lax.while_loop(lambda carry: jnp.any(carry[-1] == 0), advance, carry)
     place = jnp.where(along_x, position[1] + distance * rays[:, 1], position[0] + distance * rays[:, 0])
     across = place - jnp.floor(place)

@@ -1,5 +1,6 @@
 """Rewards as rates: an environment in physical time whose returns do not depend on its time step."""
 
+import math
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
@@ -46,16 +47,21 @@ class PerSecond(AbstractWrapper):
         return self.seconds or self.env.time_step or 1.0
 
     @property
+    def _of_returns(self) -> float:
+        """The factor of whole returns; NaN, unknown, where terminal rewards have another."""
+        return self.factor if self.terminal_seconds is None else math.nan
+
+    @property
     def optimum(self) -> float:
-        return self.factor * self.env.optimum
+        return self._of_returns * self.env.optimum
 
     @property
     def memoryless(self) -> float:
-        return self.factor * self.env.memoryless
+        return self._of_returns * self.env.memoryless
 
     @property
     def random(self) -> float:
-        return self.factor * self.env.random
+        return self._of_returns * self.env.random
 
     def wrap(self, state: State) -> Any:
         return state
