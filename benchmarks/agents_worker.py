@@ -70,11 +70,20 @@ OFF_POLICY: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def off_policy(
-    algorithm: str, words: dict[str, Any], env: str, copies: int, batch: int, updates: int, seeds: int, seconds: float
+    algorithm: str,
+    words: dict[str, Any],
+    env: str,
+    copies: int,
+    batch: int,
+    updates: int,
+    seeds: int,
+    devices: int,
+    seconds: float,
 ) -> dict[str, float]:
     """Updates of an off-policy agent, as `farback train` compiles them: a step of all copies, and a gradient step."""
+    jax.config.update("jax_num_cpu_devices", devices)
     sizes = {"num_envs": copies, "window": 1, "gradient_steps": 1, "batch_size": batch, "seeds": seeds}
-    program = configure(algorithm, env=env, **words, **sizes, log_every=updates).program()
+    program = configure(algorithm, env=env, **words, **sizes, log_every=updates).program(devices)
     running = program.init()
     for _ in range(-(-2_000 // (copies * updates))):  # until it learns
         running = program.advance(running, updates, 0)[0]
@@ -124,7 +133,7 @@ def random(env: str, copies: int, steps: int, seconds: float) -> dict[str, float
 
 if __name__ == "__main__":
     sizes = {"copies": 64, "rollout": 128, "epochs": 4, "minibatches": 4, "seeds": 1, "devices": 1, "seconds": 10.0}
-    tuned = {"updates": 2_048, "seeds": 1, "seconds": 10.0}
+    tuned = {"updates": 2_048, "seeds": 1, "devices": 1, "seconds": 10.0}
     answer(
         {
             "ppo": (ppo, {"env": "TMaze(20)", "cell": "GRU(64)", "shared": 1, **sizes}),

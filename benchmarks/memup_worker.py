@@ -66,7 +66,7 @@ def solve(corridor: int, units: int, batch: int, passes: int, rollouts: int) -> 
         )
         run_config(policy, acts)
         seconds = time.perf_counter() - start
-        returns = load(acts).evaluate(1_000)[0]["charts/episodic_return"].total
+        returns = load(acts).evaluate(episodes=1_000)[0]["charts/episodic_return"].total
     return {"seconds": seconds, "return": float(returns.mean())}
 
 

@@ -130,18 +130,18 @@ def five_seeds(short: str) -> Table:
     """The cost of five seeds of off-policy agents."""
 
     def row(name: str, case: str) -> Row:
-        five = Side("agents", f"{case} --seeds 5{short}")
+        five = Side("agents", f"{case} --seeds 5 --devices 5{short}")
         return Row(name, (five, Side("agents", f"{case}{short}")), Target(ratio, 2.5, at_least=False))
 
     return Table(
         "m",
         "Five off-policy agents against one",
-        "The time of an update of five seeds together, and of one.",
+        "The time of an update of five seeds together, each on a CPU device, and of one.",
         ("five seeds", "one seed"),
         (
             row("DQN, CartPole", "dqn --env 'CartPole()'"),
             row("SAC, Pendulum", "sac --env 'Pendulum()'"),
-            row("recurrent DQN, TMaze(20)", "recurrent-dqn --env 'TMaze(20)'"),
+            row("recurrent DQN, TMaze(20)", "recurrent-dqn --env 'TMaze(20)' --updates 128"),
         ),
         seconds,
         in_microseconds,

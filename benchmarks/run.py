@@ -25,6 +25,9 @@ _UORO = (
     "PyTorch takes 0.9 ms a step here, and 1.75 ms with torch.func.jvp in place of the finite difference; the target was "
     "set from a version that took 2.6 ms. Half of our time is the one-step truncated update with Adam"
 )
+_ONE_SEED = (
+    "both cores are busy: five seeds take the core time of five runs, and one run alone uses part of the second core"
+)
 REMARKS: dict[str, str] = {
     "LSTM 512, batch 64, T = 100": "parity: both sides are bound by matrix products, which keep both cores busy",
     "GRU 64, 4 symbols, UORO": _UORO,
@@ -32,6 +35,8 @@ REMARKS: dict[str, str] = {
     "GRU 64, 64 copies, rollouts of 128": (
         "one seed already keeps one core busy with matrix products, so two cores cannot do better than 5×"
     ),
+    "SAC, Pendulum": _ONE_SEED,
+    "recurrent DQN, TMaze(20)": _ONE_SEED,
     "Thompson(), TabularMDP(), 10 episodes": ("two thirds of the time are posterior draws, and a third is planning"),
 }
 

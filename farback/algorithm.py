@@ -1,7 +1,7 @@
 """The interface of a learning algorithm, which a run trains."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
@@ -132,6 +132,17 @@ class AbstractAlgorithm(eqx.Module):
         """Each step of a timeline as text: the indices of the ones if all numbers are 0 or 1, else the first numbers."""
         leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(timeline.observation)]
         return [_render(row) for row in np.concatenate([leaf.reshape(len(leaf), -1) for leaf in leaves], axis=1)]
+
+    def render_images(self, timeline: Timeline) -> Iterator[dict[str, np.ndarray]]:
+        """The images of each step of a timeline, by name: those of its observations, which are uint8 with one or three
+        channels.
+        """
+        leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(timeline.observation)]
+        images = [leaf for leaf in leaves if leaf.dtype == np.uint8 and leaf.ndim == 4 and leaf.shape[-1] in (1, 3)]
+        names = [f"observation {number}" if len(images) > 1 else "observation" for number in range(1, len(images) + 1)]
+        for step in range(len(timeline.first)):
+            shown = zip(names, images, strict=True)
+            yield {name: np.broadcast_to(image[step], (*image.shape[1:3], 3)) for name, image in shown}
 
     def split(self, part: Split = "test") -> "AbstractAlgorithm":
         """This algorithm on held-out data. If each key draws new data, it is the algorithm itself."""

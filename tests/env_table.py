@@ -20,6 +20,7 @@ from farback.envs import (
     Hill,
     Ladder,
     Maze,
+    MemoryMaze,
     MemoryStates,
     NoisyRecall,
     Pendulum,
@@ -28,9 +29,12 @@ from farback.envs import (
     Pusher,
     RepeatPrevious,
     TabularMDP,
+    TakeCover,
     Target,
     TMaze,
     Trials,
+    TwoColors,
+    Watermaze,
 )
 from farback.envs.spaces import sample
 
@@ -143,6 +147,10 @@ ROWS = [
     Row(Ladder(), 20, always(1), always(1)),
     Row(Ladder(3, cost=0.2, horizon=4), 4, always(1)),
     Row(Maze(3, horizon=12), 12),
+    Row(MemoryMaze(3, horizon=12), 12),
+    Row(TakeCover(horizon=12), 12),
+    Row(TwoColors(shown=3, horizon=12), 12),
+    Row(Watermaze(horizon=12), 12),
     Row(Target(), 25, Policy(np.zeros(2, np.float32), go_to_target), Policy(None, go_to_the_middle)),
     Row(Target(force=True), 25),
     Row(CartPole(), 500, Policy(None, upright), Policy(None, upright)),

@@ -400,7 +400,7 @@ class TestRuns:
         run_config(config(), here / "run")
         run = load(here / "run")
         validation, test = (
-            jax.tree.map(jnp.sum, run.evaluate(9, run.algorithm.split(part))[0])["losses/loss"].mean
+            jax.tree.map(jnp.sum, run.evaluate(steps=9, algorithm=run.algorithm.split(part))[0])["losses/loss"].mean
             for part in ("validation", "test")
         )
         assert validation != test
@@ -438,7 +438,7 @@ class TestRuns:
             algorithm.train(state, 2)
             next(algorithm.task.windows(3, 2, key=key))
             saved = LoadedRun(program, program.init(), {})
-            saved.evaluate(2)
+            saved.evaluate(steps=2)
             saved.timeline(0, 3)
             with pytest.warns(UserWarning, match="constants were captured"):
                 jax.jit(lambda state: algorithm.update(state)[1].loss).lower(state)

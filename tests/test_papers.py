@@ -32,7 +32,7 @@ from farback.reports.numbers import number
 from farback.reports.record import Record
 from farback.runs.listener import AbstractListener
 
-UNTRAINED = {"uoro/variance-width", "memup/cost", "memup/longest"}
+UNTRAINED = {"uoro/variance-width", "memup/cost", "memup/longest", "worlds/views"}
 ITEMS = {item.name: (paper, item) for paper, module in PAPERS.items() for item in module.ITEMS}
 
 
@@ -62,7 +62,7 @@ class Counter(AbstractListener):
 RUN = (
     *("uoro/influence", "artbp/influence", "chrono/copy", "online/brackets", "recurrent-pg/immediate", "rl2/bandits"),
     *("uoro/variance-width", "memup/ablation", "memup/longest", "memory-states/crossing-time", "off-policy/quantiles"),
-    "dau/policies",
+    *("dau/policies", "worlds/views"),
 )
 """At least one item of each paper."""
 

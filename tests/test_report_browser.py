@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 from report_runs import HOSTILE, comparison, record
 from selenium import webdriver
@@ -185,7 +186,9 @@ def stepper(tmp_path_factory):
     path = tmp_path_factory.mktemp("watch") / "steps.html"
     same = {"charts/reward": 0.5, "charts/value": None, "action": [1, 0.25], "observation": [1.0]}
     steps = [{"first": step == 0, "cue": step == 0, "text": line} for step, line in enumerate(LINES)]
-    write_stepper([one | {"memory": [0.1 * step, -1.0]} | same for step, one in enumerate(steps)], HOSTILE, path)
+    steps = [one | {"memory": [0.1 * step, -1.0]} | same for step, one in enumerate(steps)]
+    images = [{HOSTILE: np.full((3, 4 + step, 3), 80, np.uint8)} for step in range(len(steps))]
+    write_stepper(steps, images, HOSTILE, path)
     return path
 
 
@@ -195,6 +198,8 @@ def test_the_slider_moves_through_the_steps(browser, stepper):
     assert "hijacked" not in browser.title
     for line in LINES:
         assert browser.find_element(By.ID, "text").text == line
+        width = "return document.images[0].decode().then(() => document.images[0].naturalWidth)"
+        assert browser.execute_script(width) == 4 + LINES.index(line)
         browser.find_element(By.ID, "step").send_keys(Keys.ARROW_RIGHT)
     assert browser.find_element(By.ID, "facts").text.split() == [
         "step",

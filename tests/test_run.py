@@ -41,7 +41,7 @@ def test_a_run_of_an_object_trains_resumes_and_opens(tmp_path):
     assert identical(whole.state.state, broken.state.state)
     assert rows(tmp_path / "whole") == rows(tmp_path / "broken")
     assert not (tmp_path / "broken" / "config.json").exists()
-    assert set(broken.evaluate(64)) == {0, 1}
+    assert set(broken.evaluate(steps=64)) == {0, 1}
 
 
 @pytest.mark.slow
@@ -102,7 +102,7 @@ def test_a_policy_acts_in_a_loop_as_in_evaluation(tmp_path):
     with jax.enable_x64(False):
         made = configure("ppo", env="TMaze(3)", cell="GRU(16)", optimizer="adam(1e-2)", num_envs=64, window=4, log_every=50)
         loaded = run(tmp_path, made.replace(total_steps=256 * 60))
-        expected = np.asarray(loaded.evaluate(2000)[0]["charts/episodic_return"].total)
+        expected = np.asarray(loaded.evaluate(episodes=2000)[0]["charts/episodic_return"].total)
         policy = loaded.policy(seed=0)
         env = gymnasium.make("farback/TMaze-v0", corridor=3)
         returns = []

@@ -189,7 +189,7 @@ def test_a_listener_that_raises_is_dropped_and_the_run_continues(tmp_path):
 def test_a_loaded_run_is_scored_on_data_that_training_never_sees(tmp_path):
     saved = run(tmp_path, config("BPTT()", seeds=2, window=8, total_steps=16 * 600))
     best = load(tmp_path, "best")
-    scores = saved.evaluate(50 * 8 * 2)
+    scores = saved.evaluate(steps=50 * 8 * 2)
     assert scores.keys() == {5, 6}
     for one in map(summed, scores.values()):
         assert one["charts/accuracy"].count == 50 * 8 * 2 / 4

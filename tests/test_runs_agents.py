@@ -44,7 +44,7 @@ def test_the_log_and_the_scores_have_their_metrics(tmp_path):
     row = read_rows(tmp_path / "metrics.jsonl")[-1]
     losses = {"policy_loss", "value_loss", "entropy", "approx_kl", "clipfrac", "explained_variance", "grad_norm"}
     assert {f"losses/{name}" for name in losses} | {"charts/episodic_return", "charts/learning_rate"} <= set(row)
-    scored = means(saved.evaluate(50)[5])
+    scored = means(saved.evaluate(episodes=50)[5])
     assert set(scored) == {"charts/episodic_return", "charts/episodic_length"}
     assert -3 <= scored["charts/episodic_return"] <= 4
     assert 4 <= scored["charts/episodic_length"] <= 6
@@ -55,7 +55,7 @@ def test_the_log_and_the_scores_have_their_metrics(tmp_path):
 
 @pytest.mark.slow
 def test_episodes_are_scored_whole(tmp_path):
-    metrics = run(tmp_path, agent()).evaluate(3000)[5]
+    metrics = run(tmp_path, agent()).evaluate(episodes=3000)[5]
     returns, lengths = (np.asarray(metrics[f"charts/episodic_{name}"].total) for name in ("return", "length"))
     assert returns.shape == (3000,)
     assert np.isin(returns, (-3, 4)).all()
@@ -85,7 +85,7 @@ def test_environments_of_gymnasium_are_trained_scored_and_watched(tmp_path):
     assert not any(
         np.array_equal(*pair) for pair in zip(one, other, strict=True) if pair[0].dtype.kind == "f" and pair[0].any()
     )
-    for metrics in saved.evaluate(20).values():
+    for metrics in saved.evaluate(episodes=20).values():
         returns, lengths = (metrics[f"charts/episodic_{name}"].total for name in ("return", "length"))
         assert (returns == lengths).all(), "each step has the reward 1"
     timeline, lines = saved.timeline(6, 12)
@@ -121,7 +121,7 @@ def test_a_curriculum_rises_with_success_and_is_scored_at_its_goal(tmp_path):
     never = dataclasses.replace(env, threshold=2.0)
     assert set(np.asarray(levels(never, jnp.array(1))).tolist()) == {5}
     trained = run(tmp_path, agent(env="Curriculum(NoisyRecall(9), 'length', 5, 2, 2.0)"))
-    assert means(trained.evaluate(30)[5])["charts/episodic_length"] == 9
+    assert means(trained.evaluate(episodes=30)[5])["charts/episodic_length"] == 9
 
 
 @pytest.mark.parametrize(

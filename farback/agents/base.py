@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from abc import abstractmethod
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import equinox as eqx
@@ -72,8 +73,19 @@ class AbstractAgent(AbstractAlgorithm):
         return Timeline(found.steps.first, cue, observation, action, found.policy_state, metrics, found.world)
 
     def render_steps(self, timeline: Timeline) -> list[str]:
-        leaves, structure = jax.tree.flatten(jax.tree.map(np.asarray, timeline.world))
-        return [self.env.render_text(jax.tree.unflatten(structure, state)) for state in zip(*leaves, strict=True)]
+        return [self.env.render_text(state) for state in _states(timeline)]
+
+    def render_images(self, timeline: Timeline) -> Iterator[dict[str, np.ndarray]]:
+        """The images of observations, and those of the environment."""
+        render = eqx.filter_jit(self.env.render_images)
+        for images, state in zip(super().render_images(timeline), _states(timeline), strict=True):
+            yield images | {name: np.asarray(image) for name, image in render(state).items()}
+
+
+def _states(timeline: Timeline) -> Iterator[Any]:
+    """The states of the environment in a timeline."""
+    leaves, structure = jax.tree.flatten(jax.tree.map(np.asarray, timeline.world))
+    return (jax.tree.unflatten(structure, state) for state in zip(*leaves, strict=True))
 
 
 def output_shapes(network: Any, env: AbstractEnv) -> Any:

@@ -15,10 +15,7 @@ from farback.reports.summary import interval
 from farback.runs.log import means
 from farback.runs.run import load
 from farback.runs.saved import Which
-from farback.types import InputError, Split
-
-USUAL = {"steps": 100_000, "episodes": 1_000}
-"""The amount of data by default."""
+from farback.types import Split
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +44,7 @@ class Evaluate:
     def run(self) -> dict[str, Any]:
         loaded = load(self.dir, self.checkpoint, warn=say)
         algorithm = loaded.algorithm.split(self.split)
-        found = loaded.evaluate(self._amount(algorithm.evaluation_unit), algorithm)
+        found = loaded.evaluate(episodes=self.episodes, steps=self.steps, algorithm=algorithm)
         title = f"{self.dir} at update {loaded.facts['update']:,}"
         metric = algorithm.criterion.metric
         by_episode = {}
@@ -62,12 +59,3 @@ class Evaluate:
         by_metric = {name: {seed: values[name] for seed, values in meaned.items()} for name in names}
         scores = show_scores(title, by_metric, algorithm.criterion)
         return {"dir": str(self.dir), "update": loaded.facts["update"]} | scores | by_episode
-
-    def _amount(self, unit: str) -> int:
-        other = "episodes" if unit == "steps" else "steps"
-        if getattr(self, other) is not None:
-            raise InputError(f"--{other}: this run is scored over {unit}; give --{unit}.")
-        amount = getattr(self, unit)
-        if amount is not None and amount < 1:
-            raise InputError(f"--{unit} {amount}: give 1 or more.")
-        return USUAL[unit] if amount is None else amount

@@ -34,6 +34,8 @@ KINDS = (*PICTURES, ".gif", ".html")
 class Watch:
     """Show a trained network step by step: its input, its metrics and its memory, on held-out data.
 
+    Films and pages also show what the agent sees, and a map, in environments that are seen from within.
+
     Two examples that work, after farback train supervised ... --seeds 3 --dir runs/recall:
       farback watch runs/recall
       farback watch runs/recall --steps 100 --seed 2 --plot memory.gif
@@ -67,11 +69,12 @@ class Watch:
         show_timeline(timeline, lines, title, acts)
         steps = describe(timeline, lines, acts)
         if self.plot is not None:
+            images = loaded.algorithm.split().render_images(timeline)
             match self.plot.suffix:
                 case ".gif":
-                    draw_film(timeline, lines, title, self.plot)
+                    draw_film(timeline, lines, images, title, self.plot)
                 case ".html":
-                    write_stepper(steps, title, self.plot)
+                    write_stepper(steps, images, title, self.plot)
                 case _:
                     draw_memory(timeline, title, self.plot)
             say(f"Drawn: {self.plot}")

@@ -20,6 +20,10 @@ from farback.envs.noisy_recall import NoisyRecall as NoisyRecall
 from farback.envs.pendulum import Pendulum as Pendulum
 from farback.envs.pusher import Pusher as Pusher
 from farback.envs.raycast.maze import Maze as Maze
+from farback.envs.raycast.memory_maze import MemoryMaze as MemoryMaze
+from farback.envs.raycast.take_cover import TakeCover as TakeCover
+from farback.envs.raycast.two_colors import TwoColors as TwoColors
+from farback.envs.raycast.watermaze import Watermaze as Watermaze
 from farback.envs.registered import register
 from farback.envs.repeat_previous import RepeatPrevious as RepeatPrevious
 from farback.envs.tabular_mdp import MDP as MDP

@@ -8,7 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree, UInt8
 
 from farback.envs.spaces import flat
 from farback.ops.batching import compute_where
@@ -134,6 +134,11 @@ class AbstractEnv(eqx.Module):
         """Returns the state as one line of text; by default, the numbers of the observation."""
         numbers = np.asarray(flat(self.observation_space, self.observe(state)))
         return " ".join(f"{value:.2g}" for value in numbers)
+
+    def render_images(self, state: State) -> dict[str, UInt8[Array, "height width 3"]]:
+        """Returns images of the state for people, by name; none by default. Gymnasium shows the first one."""
+        del state
+        return {}
 
     def auto_reset(self, key: PRNGKeyArray) -> AutoResetState:
         """Returns the start of an endless sequence of episodes."""

@@ -20,13 +20,20 @@ from farback.envs.noisy_recall import NoisyRecall
 from farback.envs.pendulum import Pendulum
 from farback.envs.pusher import Pusher
 from farback.envs.raycast.maze import Maze
+from farback.envs.raycast.memory_maze import MemoryMaze
+from farback.envs.raycast.take_cover import TakeCover
+from farback.envs.raycast.two_colors import TwoColors
+from farback.envs.raycast.watermaze import Watermaze
 from farback.envs.repeat_previous import RepeatPrevious
 from farback.envs.tabular_mdp import TabularMDP
 from farback.envs.target import Target
 from farback.envs.tmaze import TMaze
 from farback.envs.wrappers.previous_action_reward import PreviousActionReward
 
-WITH_DEFAULTS = (CartPole, Detour, Eat, HighLow, Hill, Ladder, Maze, Pendulum, Pusher, RepeatPrevious, TabularMDP, Target)
+WITH_DEFAULTS = (
+    *(CartPole, Detour, Eat, HighLow, Hill, Ladder, Pendulum, Pusher, RepeatPrevious, TabularMDP, Target),
+    *(Maze, MemoryMaze, TakeCover, TwoColors, Watermaze),
+)
 ENVS: dict[type[AbstractEnv], dict[str, Any]] = {
     TMaze: {"corridor": 10},
     NoisyRecall: {"length": 10},

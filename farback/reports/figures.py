@@ -47,6 +47,16 @@ def _matplotlib():
     return matplotlib
 
 
+def pillow():
+    """Returns Pillow, with the modules that read, write and draw on images."""
+    try:
+        import PIL.Image
+        import PIL.ImageDraw
+    except ImportError:
+        raise InputError("Images need Pillow: pip install 'farback[plots]'.") from None
+    return PIL
+
+
 @contextmanager
 def house_style() -> Generator[None, None, None]:
     """Sets the house style for figures that are made and saved inside the context, whatever the user's settings are.

@@ -1,24 +1,28 @@
-"""A film of a timeline: the state of the memory, and the text of each step."""
+"""A film of a timeline: the images of each step, the state of the memory, and the text of the step."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from farback.algorithm import Timeline
-from farback.reports.figures import INK, house_style
+from farback.reports.figures import INK, house_style, pillow
 from farback.reports.memory import memory_figure
 from farback.types import InputError
 
 PAUSE = 200
 """The milliseconds between two frames."""
+TALL, GAP = 240, 16
+"""The height of images, and the space around them, in pixels."""
 
 
-def draw_film(timeline: Timeline, lines: Sequence[str], title: str, path: Path) -> None:
-    """Draws `memory_figure` as a GIF, with a cursor at the current step and the text of that step below."""
+def draw_film(
+    timeline: Timeline, lines: Sequence[str], images: Iterable[Mapping[str, np.ndarray]], title: str, path: Path
+) -> None:
+    """Draws the images of each step above `memory_figure` as a GIF, with a cursor at the step and its text below."""
+    pil = pillow()
     with house_style():
         from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from PIL import Image
 
         picture, above, below = memory_figure(timeline, title)
         picture.set_dpi(80)
@@ -29,17 +33,34 @@ def draw_film(timeline: Timeline, lines: Sequence[str], title: str, path: Path) 
         cursors = [axes.axvline(0, color=INK, linewidth=1.5) for axes in (above, below)]
         words = picture.text(0.02, 0.03, "", family="monospace", fontsize=11)
 
-        def frame(step: int, line: str) -> Image.Image:
+        def frame(step: int, line: str, seen: Mapping[str, np.ndarray]):
             canvas.restore_region(empty)
             words.set_text(f"{step:4d}  {line}")
             for cursor in cursors:
                 cursor.set_xdata([step, step])
                 cursor.axes.draw_artist(cursor)
             picture.draw_artist(words)
-            return Image.fromarray(np.array(canvas.buffer_rgba())).convert("P", palette=Image.Palette.ADAPTIVE)
+            drawn = pil.Image.fromarray(np.array(canvas.buffer_rgba())).convert("RGB")
+            return _with_images(pil, drawn, seen).convert("P", palette=pil.Image.Palette.ADAPTIVE)
 
-        frames = (frame(step, line) for step, line in enumerate(lines))
+        frames = (frame(*each) for each in zip(range(len(lines)), lines, images, strict=True))
         try:
             next(frames).save(path, save_all=True, append_images=frames, duration=PAUSE, loop=0)
         except OSError as error:
             raise InputError(f"'{path}' cannot be written: {error.strerror}.") from None
+
+
+def _with_images(pil, drawn, seen: Mapping[str, np.ndarray]):
+    """A frame below its images, which stand side by side, each enlarged to the same height, under its name."""
+    if not seen:
+        return drawn
+    sizes = [(round(TALL * image.shape[1] / image.shape[0]), TALL) for image in seen.values()]
+    width = max(drawn.width, GAP + sum(width + GAP for width, _ in sizes))
+    whole = pil.Image.new("RGB", (width, TALL + 2 * GAP + drawn.height), "white")
+    whole.paste(drawn, (0, TALL + 2 * GAP))
+    write, left = pil.ImageDraw.Draw(whole), GAP
+    for (name, image), size in zip(seen.items(), sizes, strict=True):
+        whole.paste(pil.Image.fromarray(image).resize(size, pil.Image.Resampling.NEAREST), (left, GAP + 4))
+        write.text((left, 4), name, fill=INK)
+        left += size[0] + GAP
+    return whole

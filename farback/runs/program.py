@@ -170,17 +170,26 @@ class Program:
     def _one(
         self, algorithm: AbstractAlgorithm, running: ProgramState, updates: Any, offset: Any
     ) -> tuple[ProgramState, Metrics, Bool[Array, ""]]:
-        def body(done, carried):
-            arrays, rows = carried
+        every = self.log_every
+
+        def update(_, carried):
+            arrays, tally = carried
             state, outcome = algorithm.update(eqx.combine(arrays, self._static))
-            row = (offset + done) // self.log_every
-            rows = jax.tree.map(lambda rows, leaf: rows.at[row].add(leaf), rows, logged(outcome))
-            return eqx.filter(state, eqx.is_array), rows
+            return eqx.filter(state, eqx.is_array), jax.tree.map(jnp.add, tally, logged(outcome))
+
+        def complete_row(carried):
+            """Updates to the end of a row: rows are written once, since each write costs as much as a small operation."""
+            done, arrays, tally, rows = carried
+            end = jnp.minimum(updates, done + every - (offset + done) % every)
+            arrays, tally = jax.lax.fori_loop(done, end, update, (arrays, tally))
+            rows = jax.tree.map(lambda rows, leaf: rows.at[(offset + done) // every].set(leaf), rows, tally)
+            complete = (offset + end) % every == 0
+            return end, arrays, jax.tree.map(lambda leaf: jnp.where(complete, jnp.zeros_like(leaf), leaf), tally), rows
 
         rows = jax.tree.map(lambda leaf: jnp.zeros((ROWS, *leaf.shape), leaf.dtype).at[0].set(leaf), running.row)
-        arrays, rows = jax.lax.fori_loop(0, updates, body, (running.state, rows))
-        row = jax.tree.map(lambda leaf: leaf[(offset + updates) // self.log_every], rows)
-        return ProgramState(arrays, row), rows, _finite((eqx.filter(arrays, eqx.is_inexact_array), rows["losses/loss"]))
+        start = jnp.zeros_like(updates), running.state, running.row, rows
+        _, arrays, tally, rows = jax.lax.while_loop(lambda carried: carried[0] < updates, complete_row, start)
+        return ProgramState(arrays, tally), rows, _finite((eqx.filter(arrays, eqx.is_inexact_array), rows["losses/loss"]))
 
 
 def _is_array(leaf: Any) -> bool:

@@ -18,6 +18,8 @@ from farback.step import Metrics, Model
 from farback.types import InputError
 
 Which = Literal["newest", "best"]
+USUAL = {"steps": 100_000, "episodes": 1_000}
+"""The amount of data that scores a network by default."""
 
 
 class LoadedRun(NamedTuple):
@@ -51,15 +53,26 @@ class LoadedRun(NamedTuple):
         network = self._network(self.program.seeds[0] if seed is None else seed)
         return CompiledPolicy(self.algorithm.split().policy(network))
 
-    def evaluate(self, amount: int, algorithm: AbstractAlgorithm | None = None) -> dict[int, Metrics]:
+    def evaluate(
+        self, *, episodes: int | None = None, steps: int | None = None, algorithm: AbstractAlgorithm | None = None
+    ) -> dict[int, Metrics]:
         """Returns the metrics of each seed's network on held-out data.
 
         **Arguments:**
 
-        - `amount`: the amount of data, in units of the algorithm's `evaluation_unit`.
+        - `episodes`: the number of episodes for an agent or MemUP; 1,000 by default.
+        - `steps`: the total time steps of all sequences of a task; 100,000 by default, rounded up to whole windows.
         - `algorithm`: what to evaluate on, such as the run's algorithm with another task.
         """
         algorithm = self.algorithm.split() if algorithm is None else algorithm
+        unit, amounts = algorithm.evaluation_unit, {"episodes": episodes, "steps": steps}
+        amount = amounts.pop(unit)
+        for other, given in amounts.items():
+            if given is not None:
+                raise InputError(f"{other} = {given}: {type(algorithm).__name__} is scored over {unit}; give {unit}.")
+        if amount is not None and amount < 1:
+            raise InputError(f"{unit} = {amount}: give at least 1.")
+        amount = USUAL[unit] if amount is None else amount
         with host_errors():
             each = self.networks().items()
             found = {seed: _evaluate(algorithm, one, evaluation_key(seed), amount) for seed, one in each}

@@ -26,14 +26,17 @@ class GymEnv(gymnasium.Env[Any, Any]):
     **Arguments:**
 
     - `env`: the environment.
-    - `render_mode`: `"ansi"`, for `render` to return a line of text, or None.
+    - `render_mode`: what `render` returns: `"ansi"` for a line of text, `"rgb_array"` for an image if the environment has
+      one, or None.
     """
 
-    metadata: dict[str, Any] = {"render_modes": ["ansi"], "render_fps": 5}  # noqa: RUF012 — Gymnasium's own
+    metadata: dict[str, Any] = {"render_modes": ["ansi", "rgb_array"], "render_fps": 5}  # noqa: RUF012 — Gymnasium's own
 
     def __init__(self, env: AbstractEnv, render_mode: str | None = None):
-        if render_mode not in (None, "ansi"):
-            raise InputError(f"render_mode={render_mode!r}: Farback renders environments as text; give 'ansi', or None.")
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise InputError(f"render_mode={render_mode!r}: give 'ansi' for text, 'rgb_array' for an image, or None.")
+        if render_mode == "rgb_array" and not jax.eval_shape(_images, env, jax.random.key(0)):
+            raise InputError(f"render_mode='rgb_array': {type(env).__name__} has no image; give 'ansi' for text, or None.")
         self.env, self.render_mode = env, render_mode
         self.observation_space, self.action_space = env.observation_space, env.action_space
         self._state: AutoResetState | None = None
@@ -55,10 +58,12 @@ class GymEnv(gymnasium.Env[Any, Any]):
         reward, terminated, truncated = feedback
         return _numpy(self.observation_space, observation), float(reward), bool(terminated), bool(truncated), {}
 
-    def render(self) -> str | None:
+    def render(self) -> Any:
         if self.render_mode is None or self._state is None:
             return None
-        return self.env.render_text(jax.tree.map(np.asarray, self._state.state))
+        if self.render_mode == "ansi":
+            return self.env.render_text(jax.tree.map(np.asarray, self._state.state))
+        return np.asarray(next(iter(_render(self.env, self._state.state).values())))
 
 
 class GymVectorEnv(VectorEnv[Any, Any, Any]):
@@ -119,6 +124,15 @@ class GymVectorEnv(VectorEnv[Any, Any, Any]):
 def _reset(env: AbstractEnv, key: PRNGKeyArray) -> tuple[AutoResetState, Any]:
     state = env.auto_reset(key)
     return state, env.observe(state.state)
+
+
+@eqx.filter_jit
+def _render(env: AbstractEnv, state: Any) -> dict[str, Any]:
+    return env.render_images(state)
+
+
+def _images(env: AbstractEnv, key: PRNGKeyArray) -> dict[str, Any]:
+    return env.render_images(env.reset(key))
 
 
 @eqx.filter_jit

@@ -26,6 +26,11 @@ class Pose(NamedTuple):
     position: Float[Array, "2"]
     angle: Float[Array, ""]
 
+    @classmethod
+    def after_turns(cls, position: Float[Array, "2"], turns: Int[Array, ""], circle: int) -> "Pose":
+        """The pose after a number of equal turns from the direction of x, of which `circle` make a full circle."""
+        return cls(position, turns.astype(float) * (2 * math.pi / circle))
+
     @property
     def forward(self) -> Float[Array, "2"]:
         """The unit vector of the view."""

@@ -6,21 +6,18 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from gymnasium.spaces import Box, Discrete
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt8
+from gymnasium.spaces import Discrete
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from farback.envs.base import AbstractEnv, Feedback
-from farback.envs.raycast.camera import Camera, Pose, Sprites
-from farback.envs.raycast.textures import TEXTURES, pictures
+from farback.envs.base import Feedback
+from farback.envs.raycast.base import AbstractRaycastEnv, View
+from farback.envs.raycast.camera import Pose, Sprites
+from farback.envs.raycast.textures import GOLD, TEXTURES
+from farback.envs.raycast.walking import turn_or_walk
 from farback.types import InputError
 
-LEFT, RIGHT, FORWARD = 0, 1, 2
 REACH = 0.5
 """The distance from the target, in blocks, at which it is reached."""
-MARGIN = 0.2
-"""The distance that is kept from walls, in blocks."""
-PACE = 0.25
-"""The length, in blocks, of the parts of a move that are checked for walls."""
 BUMP, STEP = -0.001, -0.04
 
 
@@ -44,7 +41,7 @@ class MazeState(NamedTuple):
     time: Int[Array, ""]
 
 
-class Maze(AbstractEnv):
+class Maze(AbstractRaycastEnv):
     """Finds a target in a maze that is seen from within. Actions turn left, turn right, and go forward.
 
         reward = −0.04 for each step, −0.001 more for a step into a wall, +1 at the target, which ends the episode
@@ -52,6 +49,8 @@ class Maze(AbstractEnv):
     Each world is a maze by recursive backtracking, a texture on each block of its walls, and a target. Evaluation has
     other worlds than training. An episode begins at a random cell in a random direction. `Trials(Maze(), 2)` keeps the
     world for two episodes: what the first has explored, the second can use.
+
+        optimum = 0.515 by shortest ways,      random = −1.695        with the default arguments
 
     **Arguments:**
 
@@ -76,6 +75,7 @@ class Maze(AbstractEnv):
     width: int = 40
     height: int = 30
     field: float = 90.0
+    played = 0.515, -1.695
 
     def __check_init__(self):
         here = f"Maze(cells={self.cells}, stride={self.stride}, turn={self.turn}, horizon={self.horizon})"
@@ -85,21 +85,11 @@ class Maze(AbstractEnv):
             raise InputError(f"{here}: a step goes at most to the next cell; give 0 < stride <= 1.")
         if not 0 < self.turn <= 180 or not math.isclose(self.headings * self.turn, 360):
             raise InputError(f"{here}: turns go round in whole steps; give a turn that divides 360, such as 90 or 18.")
-        Camera(self.width, self.height, self.field)  # refuses a size that is no picture
 
     @property
     def headings(self) -> int:
         """The number of directions."""
         return round(360 / self.turn)
-
-    @property
-    def camera(self) -> Camera:
-        """The eye of the agent."""
-        return Camera(self.width, self.height, self.field)
-
-    @property
-    def observation_space(self) -> Box:
-        return Box(0, 255, (self.height, self.width, 3), jnp.uint8)
 
     @property
     def action_space(self) -> Discrete:
@@ -128,34 +118,19 @@ class Maze(AbstractEnv):
     def reset_same_world(self, state: MazeState, key: PRNGKeyArray) -> MazeState:
         return self._start(state.world, key)
 
-    def observe(self, state: MazeState) -> UInt8[Array, "height width 3"]:
-        target = Sprites(_middle(state.world.target)[None], jnp.zeros(1, int), jnp.full(1, 0.6), jnp.ones(1, bool))
-        return self.camera.picture(state.world.grid, self.pose(state), pictures(), target)
-
-    def pose(self, state: MazeState) -> Pose:
-        """Where the agent is and looks."""
-        return Pose(state.position, state.heading.astype(float) * (2 * math.pi / self.headings))
+    def view(self, state: MazeState) -> View:
+        grid, target = state.world
+        pose = Pose.after_turns(state.position, state.heading, self.headings)
+        return View(grid, pose, Sprites(middle(target)[None], jnp.full(1, GOLD), jnp.full(1, 0.6), jnp.ones(1, bool)))
 
     def step(self, state: MazeState, action: Any, key: PRNGKeyArray) -> tuple[MazeState, Feedback]:
         del key
-        heading = (state.heading + jnp.where(action == RIGHT, 1, 0) - jnp.where(action == LEFT, 1, 0)) % self.headings
-        moved = self._forward(state)
-        bumped = (action == FORWARD) & jnp.isnan(moved[0])
-        position = jnp.where((action == FORWARD) & ~bumped, moved, state.position)
+        grid, circle, length = state.world.grid, self.headings, 2 * self.stride
+        position, heading, bumped = turn_or_walk(grid, state.position, state.heading, action, circle, length)
         state = MazeState(state.world, position, heading, state.time + 1)
-        found = jnp.linalg.norm(position - _middle(state.world.target)) < REACH
+        found = jnp.linalg.norm(position - middle(state.world.target)) < REACH
         reward = STEP + jnp.where(bumped, BUMP, 0.0) + jnp.where(found, 1.0, 0.0)
         return state, Feedback(reward, found, ~found & (state.time >= self.horizon))
-
-    def render_text(self, state: MazeState) -> str:
-        """The map: walls, the target, and an arrow for the agent."""
-        rows = [["#" if wall else "." for wall in row] for row in state.world.grid.tolist()]
-        for (x, y), sign in (
-            (state.world.target, "T"),
-            (state.position, "→↘↓↙←↖↑↗"[round(8 * int(state.heading) / self.headings) % 8]),
-        ):
-            rows[int(y)][int(x)] = sign
-        return " ".join("".join(row) for row in rows)
 
     def _start(self, world, key):
         """A random start in any cell but that of the target."""
@@ -163,22 +138,13 @@ class Maze(AbstractEnv):
         column, row = world.target // 2
         cell = jax.random.randint(cell_key, (), 0, self.cells**2 - 1)
         cell = jnp.where(cell < self.cells * row + column, cell, cell + 1)
-        position = _middle(2 * jnp.stack([cell % self.cells, cell // self.cells]) + 1)
+        position = middle(2 * jnp.stack([cell % self.cells, cell // self.cells]) + 1)
         heading = jax.random.randint(heading_key, (), 0, self.headings)
         return MazeState(world, position, heading, jnp.zeros((), int))
 
-    def _forward(self, state):
-        """The position after a step forward; NaN if there is a wall in the way."""
-        length = 2 * self.stride
-        parts = math.ceil(length / PACE)
-        way = state.position + (jnp.arange(1.0, parts + 1) * (length / parts))[:, None] * self.pose(state).forward
-        corners = jnp.array([[-MARGIN, -MARGIN], [-MARGIN, MARGIN], [MARGIN, -MARGIN], [MARGIN, MARGIN]])
-        blocks = jnp.floor(way[:, None] + corners).astype(int)
-        free = jnp.all(state.world.grid[blocks[..., 1], blocks[..., 0]] == 0)
-        return jnp.where(free, way[-1], jnp.nan)
 
-
-def _middle(block):
+def middle(block: Int[Array, "*things 2"]) -> Float[Array, "*things 2"]:
+    """The middle of a block, or of several."""
     return block.astype(float) + 0.5
 
 

@@ -5,7 +5,7 @@ from abc import abstractmethod
 from typing import Any, ClassVar
 
 import equinox as eqx
-from jaxtyping import Array, Bool, PRNGKeyArray
+from jaxtyping import Array, Bool, PRNGKeyArray, UInt8
 
 from farback.envs.base import AbstractEnv, State
 from farback.types import InputError
@@ -16,7 +16,7 @@ class AbstractWrapper(AbstractEnv):
 
     A subclass defines `wrap`, which begins its own state around an inner state, and `step`, and overrides the methods
     that it changes. Its state keeps the inner state as `state.state`, or it overrides `unwrap`. All else is forwarded:
-    spaces, the time step, returns, `eval_env`, the three resets, `observe`, `cue` and `render_text`.
+    spaces, the time step, returns, `eval_env`, the three resets, `observe`, `cue`, `render_text` and `render_images`.
     """
 
     env: eqx.AbstractVar[AbstractEnv]
@@ -96,3 +96,6 @@ class AbstractWrapper(AbstractEnv):
 
     def render_text(self, state: Any) -> str:
         return self.env_of(state).render_text(self.unwrap(state))
+
+    def render_images(self, state: Any) -> dict[str, UInt8[Array, "height width 3"]]:
+        return self.env_of(state).render_images(self.unwrap(state))

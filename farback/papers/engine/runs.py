@@ -148,7 +148,9 @@ def metrics(amount: int, algorithm: AbstractAlgorithm | None = None, **columns: 
     """
 
     def evaluate(run: LoadedRun) -> list[Row]:
-        return rows_of(run, {seed: {**columns, **means(found)} for seed, found in run.evaluate(amount, algorithm).items()})
+        unit = (algorithm or run.algorithm).evaluation_unit
+        scored = run.evaluate(**{unit: amount}, algorithm=algorithm)
+        return rows_of(run, {seed: {**columns, **means(found)} for seed, found in scored.items()})
 
     return evaluate
 

@@ -85,7 +85,7 @@ def solved(
         for (name, config, read), total in zip(stages, totals, strict=True):
             config = config.replace(seed=seed, total_steps=total, **read)
             run_config(config, at.home / name, listeners=[at.listener(at.title)], warn=at.warn)
-        found = means(load(at.home / "policy", warn=at.warn).evaluate(EPISODES)[seed])
+        found = means(load(at.home / "policy", warn=at.warn).evaluate(episodes=EPISODES)[seed])
         return [{"update": rollouts, "step": sum(totals), "seed": seed, RETURN.name: found[RETURN.name]}]
 
     def measure(place: Place) -> Measured:
