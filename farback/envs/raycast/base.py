@@ -47,6 +47,8 @@ class AbstractRaycastEnv(AbstractEnv):
     field: eqx.AbstractVar[float]
     played: ClassVar[tuple[float, float]] = (math.nan, math.nan)
     """The mean returns of the scripted player and of random play with the default arguments."""
+    lit: ClassVar[float] = 4.0
+    """The distance, in blocks, at which light has fallen by half."""
 
     def __check_init__(self):
         Camera(self.width, self.height, self.field)  # refuses a size that is no picture
@@ -80,7 +82,7 @@ class AbstractRaycastEnv(AbstractEnv):
     def picture(self, state: Any, camera: Camera) -> UInt8[Array, "height width 3"]:
         """The picture of a camera in place of the agent's eye."""
         grid, pose, sprites = self.view(state)
-        return camera.picture(grid, pose, pictures(), sprites)
+        return camera.picture(grid, pose, pictures(self.lit), sprites)
 
     def observe(self, state: Any) -> UInt8[Array, "height width 3"]:
         return self.picture(state, self.camera)

@@ -14,8 +14,6 @@ NEAREST = 0.05
 """Sprites nearer than this, in cells, are not drawn."""
 LAYERS = 4
 """The most sprites that a column of pixels shows."""
-DIM = 16.0
-"""The squared distance at which light has fallen by half."""
 SHADE = 0.75
 """The light on walls that face along y, in parts of that on walls that face along x."""
 
@@ -63,12 +61,18 @@ class Pictures(NamedTuple):
     - `walls`: the textures of walls.
     - `sprites`: the pictures of sprites, transparent where alpha is 0.
     - `floor`, `ceiling`: their colours.
+    - `lit`: the distance, in cells, at which light has fallen by half.
     """
 
     walls: UInt32[Array, "textures side side"]
     sprites: UInt32[Array, "kinds side side"]
     floor: UInt32[Array, ""]
     ceiling: UInt32[Array, ""]
+    lit: float = 4.0
+
+    def light(self, distance: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        """The light at a distance, from 0 to 1."""
+        return self.lit**2 / (self.lit**2 + distance**2)
 
 
 class Hits(NamedTuple):
@@ -136,8 +140,8 @@ class Camera(eqx.Module):
         on_wall = jnp.abs(drop) < 0.5
         walls = _texel(pictures.walls, hits.texture, drop + 0.5, hits.across)
         level = jnp.where(slopes > 0, pictures.floor, pictures.ceiling)[:, None]
-        on_level = dimmed(level, _light(0.5 / jnp.maximum(jnp.abs(slopes), 1e-6))[:, None])
-        light = jnp.where(hits.along_x, 1, SHADE) * _light(hits.distance)
+        on_level = dimmed(level, pictures.light(0.5 / jnp.maximum(jnp.abs(slopes), 1e-6))[:, None])
+        light = jnp.where(hits.along_x, 1, SHADE) * pictures.light(hits.distance)
         seen = jnp.where(on_wall, dimmed(walls, light), on_level)
         if sprites is not None:
             seen = self._with_sprites(seen, hits.distance, pose, pictures, sprites)
@@ -160,7 +164,7 @@ class Camera(eqx.Module):
             down = (self.slopes[:, None] * its_depth - 0.5) / size + 1
             found = _texel(pictures.sprites, sprites.kind[nearest], down, across[nearest, columns])
             drawn = there & (down >= 0) & (down < 1) & (found >> 24 > 0)
-            seen = jnp.where(drawn, dimmed(found, _light(its_depth)), seen)
+            seen = jnp.where(drawn, dimmed(found, pictures.light(its_depth)), seen)
         return seen
 
 
@@ -222,7 +226,3 @@ def dimmed(packed: UInt32[Array, "*#shape"], light: Float[Array, "*#shape"]) -> 
     factor = (256 * light).astype(jnp.uint32)
     red_blue = (packed & 0xFF00FF) * factor >> 8 & 0xFF00FF
     return red_blue | (packed & 0xFF00) * factor >> 8 & 0xFF00
-
-
-def _light(distance):
-    return DIM / (DIM + distance**2)

@@ -63,6 +63,7 @@ class TakeCover(AbstractRaycastEnv):
     height: int = 64
     field: float = 90.0
     played = 1294.0, 195.5
+    lit = 12.0
 
     def __check_init__(self):
         if self.horizon < 1:

@@ -80,8 +80,8 @@ def painted_sprites() -> UInt8[np.ndarray, "kinds side side 4"]:
     return np.stack([*balls, _column(COLOURS[RED]), _column(COLOURS[GREEN]), _monster(), _fireball()])
 
 
-def pictures() -> Pictures:
-    """The textures of all walls, and the pictures of all kinds of sprites."""
+def pictures(lit: float) -> Pictures:
+    """The textures of all walls, and the pictures of all kinds of sprites, in a light that falls by half in `lit` cells."""
     with jax.ensure_compile_time_eval():
         floor, ceiling = (pack(jnp.array(colour, jnp.uint8)) for colour in (FLOOR, CEILING))
-        return Pictures(pack(jnp.asarray(_walls())), pack(jnp.asarray(painted_sprites())), floor, ceiling)
+        return Pictures(pack(jnp.asarray(_walls())), pack(jnp.asarray(painted_sprites())), floor, ceiling, lit)

@@ -80,6 +80,7 @@ class TwoColors(AbstractRaycastEnv):
     height: int = 30
     field: float = 90.0
     played = 101.9, 1.93
+    lit = 12.0
 
     def __check_init__(self):
         if self.shown < 1 or self.horizon <= self.shown:

@@ -58,6 +58,7 @@ class Watermaze(AbstractRaycastEnv):
     height: int = 30
     field: float = 90.0
     played = 26.34, 0.70
+    lit = 12.0
 
     def __check_init__(self):
         if self.size < 3 or self.horizon < 1:

@@ -62,9 +62,16 @@ ITEMS = [
         "The return of the policy without noise, in 10 seconds and in Gymnasium's units, after 0.4 hours of all 256 copies "
         "together. Columns: the time step. Networks have 64 units (256 at the paper's scale). Unscaled: learning rates, "
         "rewards and noise are those of a time step of 0.02, as in the authors' code; the discount is always scaled. "
-        "DDPG's target network moves by a tenth at each gradient step.",
-        partial(over_time_steps, PENDULUM), {"steps": ((0.05, 0.02), STEPS, STEPS), "hours": (0.03, 0.4, 1.78), **NETWORK},
-        minutes=(2, 120, 1500), metric=RETURN, smoke=(0,), across=draw_grid),
+        "DDPG's target network moves by a tenth at each gradient step, or there is none.",
+        partial(over_time_steps, PENDULUM, only=("DAU", "DDPG, unscaled", "DDPG, unscaled, no target network")),
+        {"steps": ((0.05, 0.02), STEPS, STEPS), "hours": (0.03, 0.4, 1.78), **NETWORK},
+        minutes=(2, 60, 900), metric=RETURN, smoke=(0,), across=draw_grid),
+    Item("dau/switches", "What of DDPG is scaled by the time step",
+        "Pendulum as above. Unscaled but its noise: the noise is that of the time step, and rewards and learning rates are "
+        "those of 0.02. Scaled: all are those of the time step.",
+        partial(over_time_steps, PENDULUM, only=("DDPG, unscaled but its noise", "DDPG, scaled")),
+        {"steps": ((0.05, 0.02), (0.01, 0.002), STEPS), "hours": (0.03, 0.4, 1.78), **NETWORK},
+        minutes=(2, 15, 600), metric=RETURN, smoke=(0,), across=draw_grid),
     Item("dau/cartpole", "A pole over time steps (fig. 8.2)",
         "The same, with discrete actions, after one hour. The noise is added to the advantages or to the action values.",
         partial(over_time_steps, CARTPOLE), {"steps": ((0.02, 0.01), (0.01, 0.005, 0.002), STEPS),
