@@ -54,6 +54,7 @@ def maze(effort: Effort) -> list[Case]:
         trained("DQN", effort, **words, algorithm="dqn"),
         trained("R2D2", effort, **words | R2D2),
         trained("QR-DQN", effort, **words, algorithm="dqn", quantiles=8),
+        trained("R2D2 with quantiles", effort, **words | R2D2, quantiles=8),
         trained("PPO", more(effort), **PPO, env=MAZE),
     ]
 
@@ -72,6 +73,7 @@ def hidden(effort: Effort) -> list[Case]:
         trained("pole: DQN", effort, **pole, algorithm="dqn"),
         trained("pole: R2D2", effort, **pole | R2D2),
         trained("pole: QR-DQN", effort, **pole, algorithm="dqn", quantiles=8),
+        trained("pole: R2D2 with quantiles", effort, **pole | R2D2, quantiles=8),
         trained("pole: PPO", more(effort), **PPO | Words(entropy_coef=0.0), env=POLE),
         trained("pendulum: SAC", (max(2_000, steps // 10), seeds, rows), **swing),
         trained("pendulum: PPO", more(effort), **PPO | Words(gae_lambda=0.9, entropy_coef=0.0), env=SWING),
@@ -134,7 +136,8 @@ def to_solve(item: Item, level: Callable[[str], float], text: str) -> Item:
 # fmt: off
 MAZES = Item("off-policy/t-maze", "T-maze of 20 steps",
     "The return of training, exploration included, over the last tenth. DQN and QR-DQN draw windows of 21 steps from a "
-    "replay; R2D2 adds priorities, a burn-in of 4 steps, targets of 3 steps, and a duelling head. PPO acts in 64 copies, "
+    "replay; R2D2 adds priorities, a burn-in of 4 steps, targets of 3 steps, and a duelling head, to DQN or, with quantiles, "
+    "to QR-DQN. PPO acts in 64 copies, "
     f"and has {MORE} times as many steps.",
     maze, {"effort": efforts(4_096, 200_000, 500_000)}, minutes=(1, 15, 100), metric=RETURN,
     levels={"optimum": TMaze(20).optimum, "memoryless": TMaze(20).memoryless}, smoke=(1, 2))
@@ -142,7 +145,7 @@ SPEEDS = Item("off-policy/cartpole", "A pole and a pendulum without speeds",
     "The return of training, exploration included, over the last tenth. The observation shows positions alone. "
     f"SAC has a tenth of the steps, and PPO {MORE} times as many.",
     hidden, {"effort": efforts(4_096, 300_000, 1_000_000)}, minutes=(1, 60, 400), metric=RETURN,
-    levels={"optimum of the pole": CartPole(speeds=False).optimum}, smoke=(1, 4))
+    levels={"optimum of the pole": CartPole(speeds=False).optimum}, smoke=(1, 5))
 
 ITEMS = [
     MAZES, to_solve(MAZES, lambda name: 3.6, "3.6"),
