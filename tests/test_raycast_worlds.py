@@ -1,18 +1,23 @@
 """Worlds that are seen from within: their rules, and their returns by scripted players."""
 
-import functools
+from functools import cache, partial
 
+import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
+import PIL.Image
 import pytest
 from test_raycast import hue
 from test_raycast import shortest as search
 
-from farback.envs import Maze, MemoryMaze, TakeCover, TwoColors, Watermaze
+from farback import PPO, ActorCriticNetwork
+from farback.cells import GRU
+from farback.envs import GymEnv, Maze, MemoryMaze, TakeCover, TMaze, TwoColors, Watermaze
 from farback.envs.raycast import players, two_colors
 from farback.envs.raycast.textures import COLOURS
 from farback.envs.raycast.walking import LEFT, walk
+from farback.reports.film import draw_film
 from farback.types import InputError
 
 PLAYERS = {
@@ -49,7 +54,7 @@ def test_walkers_slide_along_walls():
     np.testing.assert_allclose(place, [2.5, 2.5])
 
 
-@functools.cache
+@cache
 def stepped(env):
     return jax.jit(env.step), jax.jit(env.observe)
 
@@ -225,6 +230,31 @@ def test_worlds_have_images_for_people(kind):
     x, y = (np.asarray(pose.position) * height / rows).astype(int)
     assert images["map"][y, x].sum() < 100, "the agent is dark"
     assert sum(env.render_text(state).count(arrow) for arrow in "→↘↓↙←↖↑↗") == 1
+
+
+def test_gymnasium_renders_the_view():
+    env = gymnasium.make("farback/Watermaze-v0", render_mode="rgb_array").unwrapped
+    env.reset(seed=0)
+    np.testing.assert_array_equal(env.render(), env.env.render_images(env._state.state)["view"])
+    with pytest.raises(InputError, match="TMaze has the modes 'ansi'; give one, or None"):
+        GymEnv(TMaze(3), "rgb_array")
+
+
+@pytest.mark.slow
+def test_a_film_shows_images_above_the_memory(tmp_path):
+    agent = PPO(Maze(2, horizon=5), ActorCriticNetwork(partial(GRU, size=4)), num_envs=4, window=4)
+    timeline = agent.timeline(agent.network_in(agent.init(jax.random.key(0))), jax.random.key(1), 3)
+    images = list(agent.render_images(timeline))
+    assert [sorted(each) for each in images] == [["map", "observation", "view"]] * 3
+    for each, observation in zip(images, timeline.observation, strict=True):
+        np.testing.assert_array_equal(each["observation"], observation)
+    draw_film(timeline, agent.render_steps(timeline), images, "A maze", tmp_path / "with.gif")
+    draw_film(timeline, agent.render_steps(timeline), [{}] * 3, "A maze", tmp_path / "without.gif")
+    with PIL.Image.open(tmp_path / "with.gif") as film, PIL.Image.open(tmp_path / "without.gif") as plain:
+        assert film.n_frames == 3
+        assert film.height == plain.height + 240 + 32
+        enlarged = np.asarray(film.convert("RGB"))[20 + 4 : 20 + 240 : 8, 16 + 4 : 16 + 320 : 8]
+    assert np.abs(enlarged.astype(int) - np.asarray(timeline.observation[0]).astype(int)).mean() < 8
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,7 @@ class AbstractEnv(eqx.Module):
         return " ".join(f"{value:.2g}" for value in numbers)
 
     def render_images(self, state: State) -> dict[str, UInt8[Array, "height width 3"]]:
-        """Returns images of the state for people, by name; none by default. Gymnasium shows the first one."""
+        """Returns images of the state for people, by name; none by default. Gymnasium shows the one named `view`."""
         del state
         return {}
 

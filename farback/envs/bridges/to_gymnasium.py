@@ -30,13 +30,12 @@ class GymEnv(gymnasium.Env[Any, Any]):
       one, or None.
     """
 
-    metadata: dict[str, Any] = {"render_modes": ["ansi", "rgb_array"], "render_fps": 5}  # noqa: RUF012 — Gymnasium's own
-
     def __init__(self, env: AbstractEnv, render_mode: str | None = None):
-        if render_mode not in (None, *self.metadata["render_modes"]):
-            raise InputError(f"render_mode={render_mode!r}: give 'ansi' for text, 'rgb_array' for an image, or None.")
-        if render_mode == "rgb_array" and not jax.eval_shape(_images, env, jax.random.key(0)):
-            raise InputError(f"render_mode='rgb_array': {type(env).__name__} has no image; give 'ansi' for text, or None.")
+        modes = ["ansi"] if env.hosted or not _shapes_of_images(env) else ["ansi", "rgb_array"]
+        if render_mode not in (None, *modes):
+            known = ", ".join(map(repr, modes))
+            raise InputError(f"render_mode={render_mode!r}: {type(env).__name__} has the modes {known}; give one, or None.")
+        self.metadata = {"render_modes": modes, "render_fps": 5}
         self.env, self.render_mode = env, render_mode
         self.observation_space, self.action_space = env.observation_space, env.action_space
         self._state: AutoResetState | None = None
@@ -63,7 +62,7 @@ class GymEnv(gymnasium.Env[Any, Any]):
             return None
         if self.render_mode == "ansi":
             return self.env.render_text(jax.tree.map(np.asarray, self._state.state))
-        return np.asarray(next(iter(_render(self.env, self._state.state).values())))
+        return np.asarray(_render(self.env, self._state.state)["view"])
 
 
 class GymVectorEnv(VectorEnv[Any, Any, Any]):
@@ -131,8 +130,8 @@ def _render(env: AbstractEnv, state: Any) -> dict[str, Any]:
     return env.render_images(state)
 
 
-def _images(env: AbstractEnv, key: PRNGKeyArray) -> dict[str, Any]:
-    return env.render_images(env.reset(key))
+def _shapes_of_images(env: AbstractEnv) -> dict[str, Any]:
+    return jax.eval_shape(lambda key: env.render_images(env.reset(key)), jax.random.key(0))
 
 
 @eqx.filter_jit
