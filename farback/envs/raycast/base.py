@@ -6,6 +6,7 @@ from abc import abstractmethod
 from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from gymnasium.spaces import Box
 from jaxtyping import Array, Int, UInt8
@@ -93,7 +94,7 @@ class AbstractRaycastEnv(AbstractEnv):
 
     def render_text(self, state: Any) -> str:
         """The map: walls, a letter for each thing, and an arrow for the agent."""
-        grid, pose, sprites = self.view(state)
+        grid, pose, sprites = self.view(jax.tree.map(jnp.asarray, state))
         rows = [["#" if wall else "." for wall in row] for row in grid.tolist()]
         for (x, y), kind, _, shown in zip(*(leaf.tolist() for leaf in sprites), strict=True):
             if shown:
