@@ -48,13 +48,12 @@ def _matplotlib():
 
 
 def pillow():
-    """Returns Pillow, with the modules that read, write and draw on images."""
+    """Returns the modules `Image` and `ImageDraw` of Pillow."""
     try:
-        import PIL.Image
-        import PIL.ImageDraw
+        from PIL import Image, ImageDraw
     except ImportError:
         raise InputError("Images need Pillow: pip install 'farback[plots]'.") from None
-    return PIL
+    return Image, ImageDraw
 
 
 @contextmanager

@@ -20,7 +20,7 @@ def draw_film(
     timeline: Timeline, lines: Sequence[str], images: Iterable[Mapping[str, np.ndarray]], title: str, path: Path
 ) -> None:
     """Draws the images of each step above `memory_figure` as a GIF, with a cursor at the step and its text below."""
-    pil = pillow()
+    pictures, _ = pillow()
     with house_style():
         from matplotlib.backends.backend_agg import FigureCanvasAgg
 
@@ -40,8 +40,8 @@ def draw_film(
                 cursor.set_xdata([step, step])
                 cursor.axes.draw_artist(cursor)
             picture.draw_artist(words)
-            drawn = pil.Image.fromarray(np.array(canvas.buffer_rgba())).convert("RGB")
-            return _with_images(pil, drawn, seen).convert("P", palette=pil.Image.Palette.ADAPTIVE)
+            drawn = pictures.fromarray(np.array(canvas.buffer_rgba())).convert("RGB")
+            return _with_images(drawn, seen).convert("P", palette=pictures.Palette.ADAPTIVE)
 
         frames = (frame(*each) for each in zip(range(len(lines)), lines, images, strict=True))
         try:
@@ -50,17 +50,18 @@ def draw_film(
             raise InputError(f"'{path}' cannot be written: {error.strerror}.") from None
 
 
-def _with_images(pil, drawn, seen: Mapping[str, np.ndarray]):
+def _with_images(drawn, seen: Mapping[str, np.ndarray]):
     """A frame below its images, which stand side by side, each enlarged to the same height, under its name."""
     if not seen:
         return drawn
+    images, drawing = pillow()
     sizes = [(round(TALL * image.shape[1] / image.shape[0]), TALL) for image in seen.values()]
     width = max(drawn.width, GAP + sum(width + GAP for width, _ in sizes))
-    whole = pil.Image.new("RGB", (width, TALL + 2 * GAP + drawn.height), "white")
+    whole = images.new("RGB", (width, TALL + 2 * GAP + drawn.height), "white")
     whole.paste(drawn, (0, TALL + 2 * GAP))
-    write, left = pil.ImageDraw.Draw(whole), GAP
+    write, left = drawing.Draw(whole), GAP
     for (name, image), size in zip(seen.items(), sizes, strict=True):
-        whole.paste(pil.Image.fromarray(image).resize(size, pil.Image.Resampling.NEAREST), (left, GAP + 4))
+        whole.paste(images.fromarray(image).resize(size, images.Resampling.NEAREST), (left, GAP + 4))
         write.text((left, 4), name, fill=INK)
         left += size[0] + GAP
     return whole

@@ -30,7 +30,8 @@ def write_stepper(
 def _address(image: np.ndarray) -> str:
     """Returns an address that holds an image as PNG."""
     written = io.BytesIO()
-    pillow().Image.fromarray(image).save(written, "png")
+    images, _ = pillow()
+    images.fromarray(image).save(written, "png")
     return "data:image/png;base64," + base64.b64encode(written.getvalue()).decode()
 
 

@@ -20,6 +20,7 @@ from farback.envs.raycast.two_colors import HEADINGS, ITEMS, MOVES, REACH, SIDE,
 from farback.envs.raycast.walking import FORWARD, LEFT, MARGIN, RIGHT
 from farback.envs.raycast.watermaze import HEADINGS as TWELFTHS
 from farback.envs.raycast.watermaze import WatermazeState
+from farback.envs.spaces import sample
 
 Act = Callable[[Any, Any, PRNGKeyArray], tuple[Any, Int[Array, ""]]]
 
@@ -37,8 +38,8 @@ def without_memory(act: Callable[[Any, PRNGKeyArray], Int[Array, ""]]) -> Player
 
 
 def at_random(env: AbstractEnv) -> Player:
-    """Plays uniformly random actions, of a discrete space."""
-    return without_memory(lambda state, key: jax.random.randint(key, (), 0, env.action_space.n))
+    """Plays uniformly random actions."""
+    return without_memory(lambda state, key: sample(env.action_space, key))
 
 
 @eqx.filter_jit
