@@ -194,7 +194,7 @@ def stepper(tmp_path_factory):
 
 def test_the_slider_moves_through_the_steps(browser, stepper):
     errors, asked = show(browser, stepper)
-    assert (errors, asked) == ([], [stepper.as_uri()])
+    assert (errors, [one for one in asked if not one.startswith("data:image/png")]) == ([], [stepper.as_uri()])
     assert "hijacked" not in browser.title
     for line in LINES:
         assert browser.find_element(By.ID, "text").text == line
