@@ -42,6 +42,10 @@ def test_a_run_of_an_object_trains_resumes_and_opens(tmp_path):
     assert rows(tmp_path / "whole") == rows(tmp_path / "broken")
     assert not (tmp_path / "broken" / "config.json").exists()
     assert set(broken.evaluate(steps=64)) == {0, 1}
+    with pytest.raises(InputError, match="episodes = 5: Supervised is scored over steps; give steps"):
+        broken.evaluate(episodes=5)
+    with pytest.raises(InputError, match="steps = 0: give at least 1"):
+        broken.evaluate(steps=0)
 
 
 @pytest.mark.slow

@@ -178,7 +178,7 @@ class Program:
             return eqx.filter(state, eqx.is_array), jax.tree.map(jnp.add, tally, logged(outcome))
 
         def complete_row(carried):
-            """Updates to the end of a row: rows are written once, since each write costs as much as a small operation."""
+            """Updates to the end of a row, which is then written: a write at each update would cost time."""
             done, arrays, tally, rows = carried
             end = jnp.minimum(updates, done + every - (offset + done) % every)
             arrays, tally = jax.lax.fori_loop(done, end, update, (arrays, tally))
