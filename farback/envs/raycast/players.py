@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from farback.envs.base import AbstractEnv
@@ -98,7 +99,7 @@ def _follow_left_wall(turned_left, state: MazeState, key: PRNGKeyArray):
     return turns_left, action
 
 
-left_wall = Player(jnp.array(False), _follow_left_wall)
+left_wall = Player(np.array(False), _follow_left_wall)
 """Keeps the wall of a `Maze` on the left, with whole steps and quarter turns: it comes to every cell."""
 
 
