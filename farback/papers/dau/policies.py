@@ -71,13 +71,13 @@ def pictures(run: LoadedRun, size: int, minutes: float) -> list[Row]:
 
 def draw_policies(records: Sequence[Record]) -> Any:
     """Draws, for each run, its values in one row and its actions in the next; a column for each time."""
-    times = sorted({row[MINUTES] for record in records for row in record.rows})
+    times = sorted({round(row[MINUTES]) for record in records for row in record.rows})
     picture, axes = figure(1.5 * len(times) + 1.4, 1.35 * 2 * len(records) + 0.6)
     axes.remove()
     panels = picture.subplots(2 * len(records), len(times), squeeze=False, sharex=True, sharey=True)
     for index, record in enumerate(records):
         for column, time in enumerate(times):
-            rows = [row for row in record.rows if row[MINUTES] == time]
+            rows = [row for row in record.rows if round(row[MINUTES]) == time]
             side = math.isqrt(len(rows))
             for offset, (metric, colours) in enumerate(((VALUE, "viridis"), (ACTION, "RdBu"))):
                 panel = panels[2 * index + offset, column]
@@ -89,8 +89,9 @@ def draw_policies(records: Sequence[Record]) -> Any:
                 panel.grid(False)
                 panel.tick_params(labelsize="x-small")
                 if column == 0:
-                    panel.set_ylabel(f"{record.name}\n{metric.partition('/')[2]}", fontsize="x-small")
+                    words = [*record.name.split(", "), metric.partition("/")[2]]
+                    panel.set_ylabel("\n".join(words), fontsize="x-small")
                 if index == 0 and offset == 0:
-                    panel.set_title(f"{time:g} minutes", fontsize="small")
+                    panel.set_title(f"{time} minutes", fontsize="small")
     picture.supxlabel("angle from upright, degrees; vertical: angular velocity", fontsize="small")
     return picture
