@@ -69,7 +69,7 @@ def advance(env, state, actions, key=0):
 
 
 def nowhere(state):
-    """The state with all things in one corner, where nobody goes."""
+    """The state with all things in a corner, out of reach."""
     return state._replace(items=jnp.full_like(state.items, 10.7))
 
 

@@ -76,7 +76,7 @@ def convolve(
 ) -> Float[Array, "rows columns filters"]:
     """A convolution without padding, with square kernels, as one product of matrices.
 
-    XLA's own convolutions are an order of magnitude slower on CPUs where they stand in a loop, such as that of epochs.
+    XLA's own convolutions are much slower on CPUs where they stand in a loop, such as that of epochs.
     """
     kernel, stride = convolution.kernel_size[0], convolution.stride[0]
     rows, columns = (stride * ((side - kernel) // stride) + 1 for side in image.shape[:2])
