@@ -5,11 +5,14 @@ import subprocess
 import sys
 
 import jax
+import numpy as np
 import pytest
+from gymnasium.spaces import Box
 
 from farback import AbstractCell, AbstractEnv, AbstractEstimator, AbstractTask, InputError
 from farback.cell import output_size
 from farback.estimators import ARTBP, BPTT, RTRL, TBPTT, UORO
+from farback.network import AbstractEncoder
 from farback.runs.expressions import express, parse
 from farback.runs.kinds import KINDS, CellExpression, build, build_all, names
 from farback.tasks import AnBn, Warp
@@ -57,6 +60,15 @@ def test_a_task_is_an_expression(text):
     assert express(build(text, AbstractTask)) == text
 
 
+def test_several_numbers_are_one_argument(key):
+    text = "Conv(channels=(4, 8), stride=(2, 1), kernel=(3,))"
+    assert dict(parse(text).named) == {"channels": (4, 8), "stride": (2, 1), "kernel": (3,)}
+    assert str(parse(text)) == text
+    space = Box(0, 255, (12, 10, 3), np.uint8)
+    encoder = build("Conv(channels=(4, 8), kernel=3, stride=(2, 1))", AbstractEncoder)(space, key=key)
+    assert [convolution.stride for convolution in encoder.convolutions] == [(2, 2), (1, 1)]
+
+
 @pytest.mark.parametrize("made", [ARTBP(8), UORO(memory=2), TBPTT(3), BPTT(), RTRL()])
 def test_express_is_the_inverse_of_build(made):
     assert build(express(made), AbstractEstimator) == made
@@ -79,6 +91,9 @@ def test_express_is_the_inverse_of_build(made):
         ("UORO(1, rank=2)", AbstractEstimator, "gives 'rank' twice"),
         ("TBPTT(2, length=3)", AbstractEstimator, "gives 'length' twice"),
         ("UORO(rank=2.5)", AbstractEstimator, "rank = 2.5: give a whole number"),
+        ("TBPTT((1, 2))", AbstractEstimator, "length = (1, 2): give a whole number"),
+        ("TBPTT((1, GRU(3)))", AbstractEstimator, "cannot be read"),
+        ("TBPTT((1, True))", AbstractEstimator, "cannot be read"),
         ("TBPTT(0)", AbstractEstimator, "give length >= 1"),
         ("UORO(0)", AbstractEstimator, "give rank >= 1"),
         ("UORO(memory=0)", AbstractEstimator, "give memory >= 1"),

@@ -15,9 +15,9 @@ from farback.estimators import ARTBP
 from farback.papers import PAPERS
 from farback.papers.engine import runs
 from farback.papers.engine.finals import below, last_steps, steps_to, updates_below
-from farback.papers.engine.item import SCALES, Place
+from farback.papers.engine.item import SCALES, Place, directory_name
 from farback.papers.engine.page import page, section, table
-from farback.papers.engine.reproduce import directory_name, reproduce
+from farback.papers.engine.reproduce import reproduce
 from farback.papers.engine.runs import Training, configured, evaluation, log_until
 from farback.papers.memup.limits import WAYS, config_of
 from farback.papers.rl2 import MDP_BUDGETS, ppo

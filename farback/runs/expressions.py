@@ -19,7 +19,9 @@ SUPPLIED = {"input_size", "space", "key"}
 
 
 class Spec(NamedTuple):
-    """A parsed expression: a name, and arguments that are numbers, strings, `True`, `False`, `None`, or specs."""
+    """A parsed expression: a name, and arguments that are numbers, strings, `True`, `False`, `None`, tuples of numbers, or
+    specs.
+    """
 
     name: str
     positional: tuple[Any, ...] = ()
@@ -189,6 +191,8 @@ def _read(node: ast.expr, text: str) -> Any:
             return value
         case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)):
             return -value
+        case ast.Tuple(elts=elements) if all(_is_number(element) for element in elements):
+            return tuple(_read(element, text) for element in elements)
         case ast.Name(id=name):
             return Spec(name)
         case ast.Call(func=ast.Name(id=name), args=positional, keywords=named) if all(word.arg for word in named):
@@ -200,8 +204,18 @@ def _read(node: ast.expr, text: str) -> Any:
         case _:
             raise InputError(
                 f"'{ast.unparse(node)}' in '{text}' cannot be read: an expression is a name with arguments, such as "
-                f"GRU(64), and an argument is a number, a string, True, False, None, or another such expression."
+                f"GRU(64), and an argument is a number, a string, True, False, None, several numbers such as (16, 32), or "
+                f"another such expression."
             )
+
+
+def _is_number(node: ast.expr) -> bool:
+    match node:
+        case ast.Constant(value=bool()):
+            return False
+        case ast.Constant(value=int() | float()) | ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float())):
+            return True
+    return False
 
 
 def _show(value: Any) -> str:

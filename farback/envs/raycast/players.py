@@ -1,14 +1,14 @@
 """Scripted players, which see the states of worlds: their returns show what there is to gain."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from farback.envs.base import AbstractEnv
 from farback.envs.raycast.camera import Pose
@@ -43,28 +43,50 @@ def at_random(env: AbstractEnv) -> Player:
     return without_memory(lambda state, key: sample(env.action_space, key))
 
 
+class Played(NamedTuple):
+    """The return and the length of episodes, and whether they terminated."""
+
+    returns: Float[Array, "*episodes"]
+    lengths: Int[Array, "*episodes"]
+    terminated: Bool[Array, "*episodes"]
+
+
 @eqx.filter_jit
-def play(
-    env: AbstractEnv, player: Player, episodes: int, key: PRNGKeyArray
-) -> tuple[Float[Array, " episodes"], Int[Array, " episodes"]]:
-    """Returns the returns and the lengths of episodes."""
+def play(env: AbstractEnv, player: Player, episodes: int, key: PRNGKeyArray) -> Played:
+    """Plays episodes."""
+    return jax.tree.map(lambda leaf: leaf[:, 0], play_trials(env, (player,), episodes, key))
+
+
+@eqx.filter_jit
+def play_trials(env: AbstractEnv, players: Sequence[Player], trials: int, key: PRNGKeyArray) -> Played:
+    """Plays trials `[trial, episode]`, whose episodes are in one world. Each episode has a player of its own."""
     longest = env.max_episode_steps
     assert longest is not None
 
-    def episode(key):
+    def episode(player, state, key):
         def one(carry, key):
             state, memory, goes_on = carry
             act_key, step_key = jax.random.split(key)
             memory, action = player.act(memory, state, act_key)
             state, (reward, terminated, truncated) = env.step(state, action, step_key)
-            return (state, memory, goes_on & ~(terminated | truncated)), (jnp.where(goes_on, reward, 0.0), goes_on)
+            now = Played(jnp.where(goes_on, reward, 0.0), goes_on.astype(int), goes_on & terminated)
+            return (state, memory, goes_on & ~(terminated | truncated)), now
 
-        start_key, key = jax.random.split(key)
-        start = env.reset(start_key), player.memory, jnp.array(True)
-        rewards, counted = jax.lax.scan(one, start, jax.random.split(key, longest))[1]
-        return jnp.sum(rewards), jnp.sum(counted)
+        start = state, player.memory, jnp.array(True)
+        (state, *_), now = jax.lax.scan(one, start, jax.random.split(key, longest))
+        return state, Played(jnp.sum(now.returns), jnp.sum(now.lengths), jnp.any(now.terminated))
 
-    return jax.vmap(episode)(jax.random.split(key, episodes))
+    def trial(key):
+        start_key, *keys = jax.random.split(key, len(players) + 1)
+        state, played = env.reset(start_key), []
+        for number, (player, key) in enumerate(zip(players, keys, strict=True)):
+            again_key, key = jax.random.split(key)
+            state = env.reset_same_world(state, again_key) if number else state
+            state, found = episode(player, state, key)
+            played.append(found)
+        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *played)
+
+    return jax.vmap(trial)(jax.random.split(key, trials))
 
 
 @without_memory

@@ -1,5 +1,6 @@
 """Reproductions: items, their cases, and the paper's numbers."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
@@ -29,6 +30,15 @@ class Place(NamedTuple):
     warn: Callable[[str], None] = print
     track: Callable[[str, Iterable[Any]], Iterable[Any]] = lambda title, pieces: pieces
     title: str = ""
+
+    def of(self, name: str) -> "Place":
+        """The place of another case of the same item."""
+        return self._replace(home=self.home.with_name(directory_name(name)))
+
+
+def directory_name(name: str) -> str:
+    """The name of a case's directory."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower()
 
 
 class Measured(NamedTuple):

@@ -6,12 +6,11 @@ import json
 import math
 import os
 import platform
-import re
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from farback.papers.engine.item import Case, Item, Measured, Place, Scale
+from farback.papers.engine.item import Case, Item, Measured, Place, Scale, directory_name
 from farback.papers.engine.page import Result, crossed
 from farback.reports.curves import draw_metric
 from farback.reports.ends import draw_ends
@@ -91,8 +90,3 @@ def _line(name: str, case: Case, record: Record, found: Mapping[int, float], mea
 
 def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
-
-
-def directory_name(name: str) -> str:
-    """The name of a case's directory."""
-    return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower()

@@ -2,12 +2,16 @@
 
 from functools import partial
 
-from farback.papers.engine.item import Item, Metric
+from farback.envs import Maze
+from farback.papers.engine.item import RETURN, Item, Metric
 from farback.papers.rl2.acting import BEST, arms, imitation
 from farback.papers.rl2.learnt import ASSOCIATIVE, GATED, NORMALISED, Budget, Budgets, contest, curves, ppo, trpo, windows
+from farback.papers.rl2.navigation import LENGTH, SHORTER, SUCCESS, Effort, by_episode, draw_ways, shorter, ways
+from farback.papers.rl2.navigation import curves as navigation_curves
 from farback.papers.rl2.worlds import BANDITS, MDPS, OF_BANDITS, OF_MDPS, WATCHED, bandit, mdp
 from farback.reports.choices import draw_choices
 from farback.reports.dots import draw_dots
+from farback.reports.grid import draw_grid
 
 TITLE = "RL²: learning to learn"
 TRIAL = Metric("charts/episodic_return", "reward of a trial")
@@ -34,6 +38,16 @@ MDP_BUDGETS: tuple[Budgets, ...] = (
 )
 SHOWN = ((10, 5), (100, 10), (100, 10))
 """Pulls and arms."""
+SMALL, FINE = Maze(), Maze(stride=0.2, turn=18.0, horizon=250)
+LARGE, LARGE_AND_FINE = Maze(9, horizon=200), Maze(9, stride=0.2, turn=18.0, horizon=1_000)
+FEW_PIXELS = "Conv(stride=(4, 2), features=64)"
+TRAINING = {"maze": (Maze(horizon=8), SMALL, FINE),
+            "effort": (Effort(FEW_PIXELS, 8, 16, 2, 1), Effort(FEW_PIXELS, 128, 64, 600, 5),
+                       Effort("Conv(features=256)", 256, 256, 2_000, 5))}
+IN_MAZES = {**TRAINING, "trials": (20, 200, 1_000)}
+IN_SMALL = {**IN_MAZES, "test": (Maze(horizon=8), SMALL, FINE), "name": ("small",) * 3}
+IN_LARGE = {**IN_MAZES, "test": (Maze(9, horizon=32), LARGE, LARGE_AND_FINE), "name": ("large",) * 3}
+NAVIGATION = {"minutes": (1, 100, 3_000), "runs": "rl2/navigation"}
 
 ITEMS = [
     Item("rl2/bandits", "Bandits: pulls, arms (table 1)",
@@ -75,4 +89,30 @@ ITEMS = [
         imitation, {"place": SHOWN, "watched": WATCHED,
                     "budget": (Budget(8, 16, 4, 2), Budget(128, 64, 10_000, 3), Budget(256, 256, 20_000, 5))},
         minutes=(1, 15, 600), metric=TRIAL),
+    Item("rl2/navigation", "Mazes that are seen from within: the length of an episode (table 3)",
+        "The steps of the episodes in which the target was found, in mazes of 5 × 5 that were not trained on. RL² was "
+        "trained on trials of two episodes by PPO. Steps go from cell to cell, and turns are quarters. The paper, with "
+        "about five times as many steps: 52.4, 39.1, 42.6, 43.5, 43.9. Scripted players see the maze: one keeps the wall "
+        "on its left; one goes the shortest way; one does so once the first episode has shown the target.",
+        by_episode, IN_SMALL, metric=LENGTH, across=draw_grid, smoke=(0, 1, 5), **NAVIGATION),
+    Item("rl2/navigation-success", "The same: the share of episodes in which the target is found (table 3)",
+        "The paper: 99.3 to 99.7 %.", by_episode, IN_SMALL, metric=SUCCESS, across=draw_grid, smoke=(0, 1, 5),
+        **NAVIGATION),
+    Item("rl2/navigation-improved", "The same: the share of trials whose second episode is shorter (table 3)",
+        "The paper: 91.7 %.", shorter, IN_SMALL, metric=SHORTER, smoke=(0, 1), **NAVIGATION),
+    Item("rl2/navigation-far", "Larger mazes than those of training: the length of an episode (table 3)",
+        "The agent of 5 × 5 mazes in mazes of 9 × 9, with four times the horizon. The paper: 180.1, 151.8, 169.3, 162.3, "
+        "169.3.", by_episode, IN_LARGE, metric=LENGTH, across=draw_grid, smoke=(0, 1, 5), **NAVIGATION),
+    Item("rl2/navigation-far-success", "Larger mazes: the share of episodes in which the target is found (table 3)",
+        "The paper: 95.6 to 97.1 %.", by_episode, IN_LARGE, metric=SUCCESS, across=draw_grid, smoke=(0, 1, 5),
+        **NAVIGATION),
+    Item("rl2/navigation-far-improved", "Larger mazes: the share of trials whose second episode is shorter (table 3)",
+        "The paper: 71.4 %.", shorter, IN_LARGE, metric=SHORTER, smoke=(0, 1), **NAVIGATION),
+    Item("rl2/navigation-curves", "Learning to find a target in mazes (fig. 5)",
+        "The return of a trial of two episodes during training.", navigation_curves, TRAINING, metric=RETURN,
+        levels={"random": 2 * SMALL.random, "shortest ways": 2 * SMALL.optimum}, **NAVIGATION),
+    Item("rl2/navigation-ways", "Ways through mazes (fig. 6)",
+        "The two episodes of a trial in three mazes that were not trained on, the first ones of the test, by the first "
+        "seed. The circle is the start; the dark block is the target. The table has the steps of the second episode.",
+        ways, {**TRAINING, "worlds": (2, 4, 4)}, metric=LENGTH, draw=draw_ways, **NAVIGATION),
 ]

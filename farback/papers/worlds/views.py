@@ -44,7 +44,7 @@ def _scores(env: AbstractRaycastEnv, player: Player, episodes: int, place: Place
     del place
     rows = []
     for group in range(GROUPS):
-        returns, lengths = play(env, player, episodes, jax.random.key(group))
+        returns, lengths, _ = play(env, player, episodes, jax.random.key(group))
         found = {RETURN.name: float(np.mean(returns)), LENGTH.name: float(np.mean(lengths))}
         rows.append({"seed": group, "update": 0, "step": 0, **found})
     return rows, ""
