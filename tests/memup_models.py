@@ -6,6 +6,7 @@ import equinox as eqx
 import optax
 
 from farback.cells import GRU
+from farback.envs.spaces import HashableSpace
 from farback.estimators import BPTT
 from farback.memup import (
     AbstractEpisodeSource,
@@ -17,7 +18,7 @@ from farback.memup import (
     TopK,
 )
 from farback.memup.algorithm import MemUPState
-from farback.memup.predictor import no_context
+from farback.memup.predictor import no_context, query_size
 from farback.memup.prepared_episodes import PreparedEpisodes
 from farback.tasks import SignalledCopy
 
@@ -28,8 +29,10 @@ STEPS = TASK.episode_length
 
 def with_memory(data: AbstractEpisodeSource, memory, size, key, hidden=5) -> MemoryPredictor:
     """A predictor whose memory, of `size` outputs, reads the input itself."""
-    head = PredictionHead(size, 0, data.query_size, hidden, data.output_size, key=key)
-    return MemoryPredictor(eqx.nn.Identity(), memory, head, no_context())
+    features = data.observation_space.shape[0]
+    head = PredictionHead(size, 0, query_size(features, data.action_space), hidden, data.output_size, key=key)
+    actions = None if data.action_space is None else HashableSpace(data.action_space)
+    return MemoryPredictor(eqx.nn.Identity(), memory, head, no_context(), actions)
 
 
 def predictor(data: AbstractEpisodeSource, key, units=4, context=True) -> MemoryPredictor:

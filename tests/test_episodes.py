@@ -31,9 +31,10 @@ def test_random_episodes_have_the_return_of_their_actions(key):
     episodes = RandomEpisodes(env, 9).draw(50, key)
     lengths = np.asarray(episodes.mask.sum(1))
     assert set(lengths) == {6, 7, 8}
-    rows = zip(np.asarray(episodes.inputs.query), np.asarray(episodes.targets), lengths, strict=True)
-    for query, targets, length in rows:
-        right = (query[0, 0] > 0) == (query[length - 1, -1] > 0)
+    hints, actions = episodes.inputs.observation["observation"][:, 0, 0], episodes.inputs.action
+    rows = zip(np.asarray(hints), np.asarray(actions), np.asarray(episodes.targets), lengths, strict=True)
+    for hint, action, targets, length in rows:
+        right = (hint > 0) == (action[length - 1] == 1)
         assert targets[length - 1] == (4 if right else -3)
         assert np.count_nonzero(targets) == 1
     discounted = RandomEpisodes(env, 9, 0.5).draw(50, key).targets
@@ -59,8 +60,8 @@ class Follow(AbstractPolicy):
 def test_policy_episodes_are_those_of_the_policy(key):
     """Its noise decides at the junction, and the hint is forgotten."""
     episodes = PolicyEpisodes(TMaze(4), Follow(2, False)).draw(60, key)
-    noise, action = episodes.inputs.observation[..., 2], episodes.inputs.query[..., -1]
-    assert jnp.mean((noise > 0) == (action > 0.5), where=episodes.mask) > 0.99
+    noise, action = episodes.inputs.observation[..., 2], episodes.inputs.action
+    assert jnp.mean((noise > 0) == (action == 1), where=episodes.mask) > 0.99
     assert jnp.mean(episodes.targets[:, 3]) < 1.5
 
 
@@ -69,7 +70,7 @@ def test_policy_episodes_carry_the_state_of_the_policy(key):
     env = TMaze(4)
     data = PolicyEpisodes(env, Follow(0, True))
     random = RandomEpisodes(env)
-    assert (data.query_size, data.output_size, data.steps) == (random.query_size, random.output_size, random.steps)
+    assert (data.output_size, data.steps) == (random.output_size, random.steps)
     assert jnp.all(data.draw(60, key).targets[:, 3] == 4)
     assert jnp.mean(random.draw(60, key).targets[:, 3]) < 2
 
@@ -78,7 +79,7 @@ def test_stored_episodes_are_those_that_were_drawn(key, tmp_path):
     there = tmp_path / "there"
     save_episodes(EPISODES, str(there), 5, key=key, chunk=2)
     stored = StoredEpisodes(EPISODES, str(there))
-    assert (stored.count, stored.steps, stored.query_size) == (5, EPISODES.steps, EPISODES.query_size)
+    assert (stored.count, stored.steps, stored.action_space) == (5, EPISODES.steps, EPISODES.action_space)
     first = jax.tree.map(lambda leaf: leaf[:2], EPISODES.draw(2, jax.random.fold_in(key, 0)))
     assert np.array_equal(np.load(there / "0.npy")[:2], first.inputs.observation)
     drawn = jax.jit(jax.vmap(lambda key: stored.draw(30, key)))(jax.random.split(key, 2)).inputs.observation
@@ -119,7 +120,7 @@ def test_episodes_have_the_given_number_of_steps(key):
 
 def test_gaussian_likelihood_is_the_negative_log_density():
     data, inner = GaussianLikelihood(RandomEpisodes(TMaze(4)), floor=0.2), RandomEpisodes(TMaze(4))
-    assert (data.query_size, data.output_size) == (inner.query_size, 2)
+    assert (data.action_space, data.output_size) == (inner.action_space, 2)
     output, deviation = jnp.array([1.5, 0.3]), 0.2 + jax.nn.softplus(0.3)
     loss, metrics = data.loss(output, jnp.array(4.0))
     expected = -jax.scipy.stats.norm.logpdf(4.0, 1.5, deviation) - 0.5 * jnp.log(2 * jnp.pi)
@@ -149,8 +150,8 @@ def test_gaussian_likelihood_learns_the_spread_of_outcomes(key):
     algorithm = memup(TopK(0), data=data, optimizer=optax.adam(1e-2), batch_size=64)
     with jax.numpy_dtype_promotion("standard"):
         state, _ = algorithm.train(algorithm.begin(network, key), 150)
-    query = data.draw(1, key).inputs.query[0, -1]
-    output = state.network.head(jnp.zeros(1), jnp.zeros(0), query)
+    junction = jax.tree.map(lambda leaf: leaf[0, -1], data.draw(1, key).inputs)
+    output = state.network.head(jnp.zeros(1), jnp.zeros(0), state.network.query(junction))
     assert abs(output[0] - 0.5) < 1.0
     assert abs(0.1 + jax.nn.softplus(output[1]) - 3.5) < 0.7
 

@@ -80,9 +80,9 @@ def test_predictor_unrolled_is_its_steps(key):
     first = (jnp.arange(STEPS) == 3)[:, None] & jnp.array([True, False])
     state = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (2, *leaf.shape)), network.initial())
     end, expected = jax.lax.scan(lambda state, now: jax.vmap(network)(state, *now), state, (first, time_major))
-    found, (outputs, contexts) = network.unroll(state, first, time_major)
+    found, outputs = network.unroll(state, first, time_major)
     assert jnp.allclose(flat(end), flat(found))
-    assert jnp.allclose(jax.vmap(jax.vmap(network.head))(outputs, contexts, time_major.query), expected)
+    assert jnp.allclose(jax.vmap(jax.vmap(network.head))(*outputs), expected)
 
 
 def test_memup_window_without_targets_is_segmented_too(key):
@@ -107,7 +107,7 @@ def loss_by_hand(algorithm: MemUP, network: MemoryPredictor, episodes: Trajector
             return algorithm.data.loss(network.head(memory, context, query), target)[0]
 
         every = jax.vmap(jax.vmap(loss, in_axes=(None, 0, 0, 0)), in_axes=(0, None, None, None))
-        return jnp.sum(weight * every(remembered, context, inputs.query, targets))
+        return jnp.sum(weight * every(remembered, context, jax.vmap(network.query)(inputs), targets))
 
     return jnp.mean(jax.vmap(one)(episodes.inputs, episodes.targets, context)) / STEPS
 
@@ -138,7 +138,7 @@ def test_memup_of_all_later_steps_is_the_sum_of_all_predictions(estimator, key):
 @pytest.mark.parametrize("name", slow_except(("GRU", "RTU"), ("GRU", "RTU", "LSTM", "LRU", "GTrXL", "DeltaNet")))
 def test_memup_memory_is_any_cell(name, key):
     algorithm = memup(TopK(STEPS), predict_current=False)
-    cell, size = CELLS[name](key), EPISODES.query_size
+    cell, size = CELLS[name](key), TASK.input_size
     chain = cells.Chain(eqx.nn.Linear(size, INPUTS, key=jax.random.fold_in(key, 1)), cell)
     network = with_memory(EPISODES, chain, output_size(cell, INPUTS), key)
     _, episodes = prepared(algorithm, network, key)
@@ -153,7 +153,7 @@ def test_memup_memory_is_any_cell(name, key):
     ids=["SnAp", "RFLO", "KF-RTRL", "RTRL"],
 )
 def test_memup_blocks_of_one_step_keep_the_structure_of_the_memory(cell, estimator, key):
-    size = EPISODES.query_size
+    size = TASK.input_size
     memory = cell(size, 4, key=key)
     network = with_memory(EPISODES, memory, output_size(memory, size), key)
     algorithm = memup(TopK(1), estimator)
@@ -183,7 +183,7 @@ def test_memup_of_current_steps_alone_is_supervised_learning(key):
 
 
 def test_memup_credit_reaches_the_window_and_the_selected_steps_alone(key):
-    """The gradient depends on r + K steps, and on K of these only through their queries."""
+    """The gradient depends on r + K steps."""
     start, length = 2, 2
     algorithm = memup(TopK(1), predict_current=False, prediction_interval=2, window=2)
     network = predictor(EPISODES, key, units=8, context=False)
@@ -195,9 +195,8 @@ def test_memup_credit_reaches_the_window_and_the_selected_steps_alone(key):
         return jnp.sum(flat(gradient(algorithm, network, one, start, length, key)[0]) ** 2)
 
     reach = eqx.filter_jit(eqx.filter_grad(norm))(episodes.episodes).inputs
-    observation, query = (jnp.any(leaf != 0, axis=(0, 2)).tolist() for leaf in reach)
-    assert observation == [start <= step < start + length for step in range(STEPS)]
-    assert query == [step == STEPS - 1 for step in range(STEPS)]
+    reached = jnp.any(reach.observation != 0, axis=(0, 2)).tolist()
+    assert reached == [start <= step < start + length or step == STEPS - 1 for step in range(STEPS)]
 
 
 @pytest.mark.slow
@@ -277,13 +276,12 @@ def test_memup_encodes_uint8_images(key):
     drawn = data.draw(2, key).inputs
     assert drawn.observation.dtype == jnp.uint8
     assert drawn.observation.shape == (2, 2, 6, 6, 1)
-    assert jnp.allclose(drawn.query[..., :36], drawn.observation.reshape(2, 2, 36).astype(float) / 255)
     encoder = functools.partial(Conv, channels=(4,), kernel=3, stride=2)
     network = PredictorNetwork(functools.partial(GRU, size=8), encoder=encoder)
     with jax.numpy_dtype_promotion("standard"):
         algorithm = MemUP(data, network, BPTT(), optax.adam(1e-2), batch_size=32, window=1)
         before = algorithm.init(key)
-        after, outcome = algorithm.train(before, 300)
+        after, outcome = algorithm.train(before, 600)
     assert not jnp.array_equal(flat(before.network.encoder), flat(after.network.encoder))
     assert outcome.metrics["last_prediction_error"].mean[-5:].mean() < 0.05, "0.25 without memory"
 
@@ -306,11 +304,11 @@ def test_memup_refuses_episodes_with_nan(key):
     class Torn(TaskEpisodes):
         def draw(self, count, key):
             episodes = super().draw(count, key)
-            query = episodes.inputs.query.at[1, 2].set(jnp.nan)
-            return eqx.tree_at(lambda one: one.inputs.query, episodes, query)
+            observation = episodes.inputs.observation.at[1, 2].set(jnp.nan)
+            return eqx.tree_at(lambda one: one.inputs.observation, episodes, observation)
 
     algorithm = memup(data=Torn(TASK))
-    with pytest.raises(InputError, match=r"inputs\.query is NaN or infinite.*\[1, 2, 0\]"):
+    with pytest.raises(InputError, match=r"inputs\.observation is NaN or infinite.*\[1, 2, 0\]"):
         algorithm.update(algorithm.begin(predictor(EPISODES, key), key))
 
 

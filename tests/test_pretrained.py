@@ -13,6 +13,7 @@ from small_runs import run
 from farback import InputError, configure, pretrained, run_config
 from farback.cells import Frozen, FrozenEncoder
 from farback.encoders import MLP
+from farback.envs import TMaze
 from farback.runs.config import read_config
 from farback.runs.run import load
 
@@ -78,7 +79,7 @@ def test_a_frozen_memory_and_encoder_stay_as_they_are(source, shared, tmp_path):
     words = {"encoder": f"Pretrained('{source}', 'encoder')", "memory": f"Pretrained('{source}', 'memory')"}
     network = run(tmp_path, ppo(**words, shared_memory=shared)).networks()[0]
     parts = frozen_parts(network)
-    assert len(parts) == (2 if shared else 4)
+    assert len(parts) == (3 if shared else 6), "the memory comes with the encoder that it was trained with"
     original = load(source).networks()[0]
     for part in parts:
         if isinstance(part, Frozen):
@@ -88,6 +89,22 @@ def test_a_frozen_memory_and_encoder_stay_as_they_are(source, shared, tmp_path):
     trained = arrays(network)
     untrained = arrays(ppo(**words, shared_memory=shared).program().init().state.network)
     assert any((one != other[0]).any() for one, other in zip(trained, untrained, strict=True)), "the rest is trained"
+
+
+def test_a_pretrained_memory_reads_the_features_that_it_was_trained_on(source, key):
+    """The policy has an encoder of its own, whose features are of the same length."""
+    original = load(source).networks()[0]
+    words = {"encoder": "MLP(5)", "memory": f"Pretrained('{source}')", "cell": "MLP(4)", "shared_memory": True}
+    network = ppo(**words).build().init(key).network
+    observation = np.array([1.0, 0.0, 0.5])
+    features = network.encoder(observation)
+    assert features.shape == (10,)
+    read, _ = original.memory(original.memory.initial(), original.encoder(observation))
+    (reader,), _ = network.memory.layers[0](network.memory.layers[0].initial(), features)
+    assert equal(reader, read)
+    other = MLP(TMaze(3).observation_space, 5, key=key)(observation)
+    wrong, _ = original.memory(original.memory.initial(), other)
+    assert not equal(reader, wrong)
 
 
 @pytest.mark.slow
@@ -154,7 +171,7 @@ def test_control_an_unchanged_part_that_moved_back_is_accepted(tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ({"memory": "Pretrained('{source}')"}, "it would receive 3 inputs, and it was trained on others"),
+        ({"memory": "Pretrained('{source}')", "env": "CartPole()"}, "would receive observations of Box"),
         ({"cell": "Chain(MLP(7), Pretrained('{source}'))"}, r"does not fit: it would receive 7 inputs"),
         ({"encoder": "Pretrained('{source}', 'encoder')", "env": "CartPole()"}, r"would receive observations of Box"),
         ({"encoder": "Pretrained('{source}', 'memory')"}, "is not an encoder, but a Frozen: give the part 'encoder'"),

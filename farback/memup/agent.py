@@ -17,13 +17,14 @@ from farback.cell import AbstractCell, output_size
 from farback.cells import SkipConcat
 from farback.encoders import features_size
 from farback.envs.base import AbstractEnv
+from farback.envs.spaces import HashableSpace
 from farback.estimators import BPTT, AbstractEstimator
 from farback.memup.algorithm import MemUP, MemUPState
 from farback.memup.detectors import AbstractDetector
 from farback.memup.env_episodes import PolicyEpisodes
 from farback.memup.memory_reader import Detached, memory_reader
 from farback.memup.prediction_error_detector import PredictionErrorDetector
-from farback.memup.predictor import MemoryPredictor, PredictionHead, no_context
+from farback.memup.predictor import MemoryPredictor, PredictionHead, no_context, query_size
 from farback.memup.selectors import AbstractTargetSelector, TopK
 from farback.ops.optimizers import Optimizer
 from farback.step import Metrics, Model
@@ -145,9 +146,10 @@ class MemUPAgent(AbstractAgent):
         state = self.actor().init(agent_key)
         reader, memup = memory_reader(state.network), self.memup(state.network)
         encoder = Detached(state.network.encoder)
-        size = output_size(reader.memory, features_size(encoder, self.env.observation_space))
-        head = PredictionHead(size, 0, memup.data.query_size, size, memup.data.output_size, key=head_key)
-        predictor = MemoryPredictor(encoder, reader.memory, head, no_context())
+        features, actions = features_size(encoder, self.env.observation_space), self.env.action_space
+        size = output_size(reader.memory, features)
+        head = PredictionHead(size, 0, query_size(features, actions), size, memup.data.output_size, key=head_key)
+        predictor = MemoryPredictor(encoder, reader.memory, head, no_context(), HashableSpace(actions))
         return MemUPAgentState(state, memup.begin(predictor, memory_key))
 
     def update(self, state: MemUPAgentState) -> tuple[MemUPAgentState, Outcome]:

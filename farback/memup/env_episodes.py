@@ -13,7 +13,6 @@ from farback.acting import AbstractPolicy, RandomPolicy, reset_envs, rollout
 from farback.acting.rollout import initial_states
 from farback.algorithm import Score
 from farback.envs.base import AbstractEnv
-from farback.envs.spaces import flat, width
 from farback.memup.episodes import AbstractEpisodeSource, Trajectories, known_steps
 from farback.memup.predictor import PredictorInputs
 from farback.ops.returns import RewardSequence, discounted
@@ -27,7 +26,7 @@ class AbstractEnvEpisodes(AbstractEpisodeSource):
 
         G_k = r_k + γ r_{k+1} + …
 
-    The query of a step is its observation and its action, and the loss is the squared error. With γ = 0, as in the paper's
+    The loss is the squared error. With γ = 0, as in the paper's
     T-maze, the outcome is the reward of the step.
 
     - `env`: the environment.
@@ -48,8 +47,8 @@ class AbstractEnvEpisodes(AbstractEpisodeSource):
         return self.env.observation_space
 
     @property
-    def query_size(self) -> int:
-        return width(self.env.observation_space) + width(self.env.action_space)
+    def action_space(self) -> Space[Any]:
+        return self.env.action_space
 
     @property
     def output_size(self) -> int:
@@ -61,14 +60,11 @@ class AbstractEnvEpisodes(AbstractEpisodeSource):
         start = (initial_states(policy, count), reset_envs(env, count, reset_key))
         played = rollout(env, policy, *start, act_key, self.steps)[2]
 
-        def query(observation, action):
-            return jnp.concatenate([flat(env.observation_space, observation), flat(env.action_space, action)])
-
         over = jnp.cumsum(played.last, axis=1) > 0
         ended = played.terminated | played.truncated | over
         rewards = RewardSequence(played.reward, played.terminated, ended, jnp.zeros((count, self.steps + 1)))
         outcome = jax.vmap(lambda rewards: discounted(rewards, self.gamma))(rewards)
-        inputs = PredictorInputs(played.observation, jax.vmap(jax.vmap(query))(played.observation, played.action))
+        inputs = PredictorInputs(played.observation, played.action)
         return Trajectories(inputs, jnp.where(over, 0, outcome), ~over)
 
     def loss(self, output: Float[Array, "1"], target: Float[Array, ""]) -> tuple[Float[Array, ""], dict[str, Tally]]:

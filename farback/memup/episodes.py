@@ -21,7 +21,7 @@ from farback.types import InputError, Split, Tally, require_finite
 class Trajectories(eqx.Module):
     """Episodes, each from its beginning; leaves `[batch, time, ...]`.
 
-    - `inputs`: the observation of each step, and the query for its outcome.
+    - `inputs`: the observation of each step, and its action if there are actions.
     - `targets`: the outcome of each step.
     - `mask`: whether the step belongs to the episode. Short episodes are padded.
     """
@@ -55,9 +55,9 @@ class AbstractEpisodeSource(eqx.Module):
         """The space of the observations."""
 
     @property
-    @abstractmethod
-    def query_size(self) -> int:
-        """The length of a query."""
+    def action_space(self) -> Space[Any] | None:
+        """The space of the actions, or `None` if steps have no actions."""
+        return None
 
     @property
     @abstractmethod
@@ -91,7 +91,7 @@ class AbstractEpisodeSource(eqx.Module):
 
 
 class TaskEpisodes(AbstractEpisodeSource):
-    """Episodes of a supervised task. The query of a step is its input, and the outcome its target.
+    """Episodes of a supervised task. The outcome of a step is its target.
 
     **Arguments:**
 
@@ -115,10 +115,6 @@ class TaskEpisodes(AbstractEpisodeSource):
         return Box(-np.inf, np.inf, (self.task.input_size,))
 
     @property
-    def query_size(self) -> int:
-        return self.task.input_size
-
-    @property
     def output_size(self) -> int:
         return self.task.output_size
 
@@ -132,9 +128,7 @@ class TaskEpisodes(AbstractEpisodeSource):
 
     def draw(self, count: int, key: PRNGKeyArray) -> Trajectories:
         _, window = self.task.window(self.task.anywhere(count, key), self.steps)
-        return Trajectories(
-            PredictorInputs(window.inputs, window.inputs), window.targets, jnp.ones(window.first.shape, bool)
-        )
+        return Trajectories(PredictorInputs(window.inputs), window.targets, jnp.ones(window.first.shape, bool))
 
     def loss(self, output: Any, target: Any) -> tuple[Float[Array, ""], dict[str, Tally]]:
         return self.task.loss(output, target)

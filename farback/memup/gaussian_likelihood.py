@@ -51,8 +51,8 @@ class GaussianLikelihood(AbstractEpisodeSource):
         return self.episodes.observation_space
 
     @property
-    def query_size(self) -> int:
-        return self.episodes.query_size
+    def action_space(self) -> Space[Any] | None:
+        return self.episodes.action_space
 
     @property
     def output_size(self) -> int:

@@ -39,13 +39,13 @@ def prediction_errors(data: AbstractEpisodeSource, network: MemoryPredictor, epi
     chunks = jax.tree.map(lambda leaf: leaf.reshape(count, size, *leaf.shape[1:]), padded)
 
     def one(state, chunk):
-        state, (remembered, context) = network.unroll(state, jnp.zeros(chunk.mask.shape, bool), chunk.inputs)
+        state, (remembered, context, query) = network.unroll(state, jnp.zeros(chunk.mask.shape, bool), chunk.inputs)
 
         def loss(remembered, context, query, target, mask):
             error, metrics = data.loss(network.head(remembered, context, query), target)
             return jax.tree.map(lambda leaf: jnp.where(mask, leaf, 0), (error, metrics))
 
-        error, metrics = jax.vmap(jax.vmap(loss))(remembered, context, chunk.inputs.query, chunk.targets, chunk.mask)
+        error, metrics = jax.vmap(jax.vmap(loss))(remembered, context, query, chunk.targets, chunk.mask)
         return state, ((error, context), jax.tree.map(jnp.sum, metrics))
 
     start = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (batch, *leaf.shape)), network.initial())

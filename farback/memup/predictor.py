@@ -6,36 +6,36 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from gymnasium.spaces import Space
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
 from farback.cell import AbstractCell, State, output_size, require_sizes, reset, unroll
 from farback.cells.chain import Stateless
 from farback.encoders import Flatten, features_size
+from farback.envs.spaces import HashableSpace, flat, width
 from farback.network import AbstractEncoder
 
 
 class PredictorInputs(NamedTuple):
-    """The inputs of a step.
-
-    - `observation`: the input of the encoder, and through it of the memory.
-    - `query`: the input of the head for predicting the outcome of this step, such as the observation and the action.
-    """
+    """The inputs of a step: its observation, and its action, or `()` if steps have no actions."""
 
     observation: Any
-    query: Any
+    action: Any = ()
 
 
 class MemoryPredictor(eqx.Module):
     """Predicts the outcome of a step k from the memory at a step t ≤ k:
 
-        m_t = g(encoder(o_t), m_{t−1}),      c_k = context(q_k, c_{k−1}),      ŷ_k = head(m_t, c_k, q_k)
+        m_t = g(encoder(o_t), m_{t−1}),      q_k = (encoder(o_k), a_k),      c_k = context(q_k, c_{k−1})
+        ŷ_k = head(m_t, c_k, q_k)
 
     **Arguments:**
 
-    - `encoder`: maps an observation o to the features that the memory reads.
+    - `encoder`: maps an observation o to features, which the memory reads, and which are a part of the query q.
     - `memory`: the cell g.
     - `head`: maps the memory's output m, the context c and the query q to the prediction, such as a `PredictionHead`.
     - `context`: a cell over the queries, which distinguishes steps with equal queries. It is not trained.
+    - `action_space`: the space of the actions; `None` if steps have no actions.
 
     Reference: Sorokin et al., *Explain my surprise*, NeurIPS 2022, section 2, where the head is called a predictor.
     """
@@ -44,23 +44,45 @@ class MemoryPredictor(eqx.Module):
     memory: AbstractCell
     head: Callable[..., Any]
     context: AbstractCell
+    action_space: HashableSpace | None = eqx.field(static=True, default=None)
+
+    def query(self, x: PredictorInputs) -> Float[Array, " query"]:
+        """The query for the outcome of a step."""
+        return query_of(self.encoder(x.observation), self.action_space, x.action)
 
     def initial(self) -> State:
         return self.memory.initial(), self.context.initial()
 
     def __call__(self, state: State, first: Any, x: PredictorInputs) -> tuple[State, Any]:
         """Returns `(state, prediction)` of one step, which predicts its own outcome: k = t."""
-        memory, remembered = self.memory(reset(self.memory, state[0], first), self.encoder(x.observation))
-        context, features = self.context(reset(self.context, state[1], first), x.query)
-        return (memory, context), self.head(remembered, jax.lax.stop_gradient(features), x.query)
+        features = self.encoder(x.observation)
+        query = query_of(features, self.action_space, x.action)
+        memory, remembered = self.memory(reset(self.memory, state[0], first), features)
+        context, known = self.context(reset(self.context, state[1], first), query)
+        return (memory, context), self.head(remembered, jax.lax.stop_gradient(known), query)
 
-    def unroll(self, state: State, first: Bool[Array, "time batch"], x: PredictorInputs) -> tuple[State, tuple[Any, Any]]:
-        """Returns `(state, (outputs, contexts))` of a window: the memory's output and the context at each step."""
+    def unroll(
+        self, state: State, first: Bool[Array, "time batch"], x: PredictorInputs
+    ) -> tuple[State, tuple[Any, Any, Float[Array, "time batch query"]]]:
+        """Returns `(state, (outputs, contexts, queries))` of a window: the memory's output, the context and the query at
+        each step.
+        """
         flow = jnp.ones(first.shape)
         features = jax.vmap(jax.vmap(self.encoder))(x.observation)
+        query = jax.vmap(jax.vmap(lambda features, action: query_of(features, self.action_space, action)))(features, x.action)
         memory, remembered = unroll(self.memory, state[0], first, features, flow)
-        context, contexts = unroll(self.context, state[1], first, x.query, flow)
-        return (memory, context), (remembered, jax.lax.stop_gradient(contexts))
+        context, contexts = unroll(self.context, state[1], first, query, flow)
+        return (memory, context), (remembered, jax.lax.stop_gradient(contexts), query)
+
+
+def query_of(features: Float[Array, " features"], action_space: HashableSpace | None, action: Any) -> Float[Array, " query"]:
+    """The query of a step: the features of its observation and its action, or the features alone if there is no action."""
+    return features if action_space is None else jnp.concatenate([features, flat(action_space.unwrapped, action)])
+
+
+def query_size(features: int, action_space: Space[Any] | None) -> int:
+    """The length of a query, from the number of features."""
+    return features if action_space is None else features + width(action_space)
 
 
 class PredictionHead(eqx.Module):
@@ -123,13 +145,14 @@ class PredictorNetwork(eqx.Module):
         encoder = Flatten(space) if self.encoder is None else self.encoder(space, key=jax.random.fold_in(key, 3))
         features = features_size(encoder, space)
         memory = self.cell(features, key=cell_key)
-        context, context_size = no_context(), 0
+        actions = data.action_space
+        context, context_size, queries = no_context(), 0, query_size(features, actions)
         if self.context is not None:
-            context = self.context(data.query_size, key=context_key)
-            context_size = output_size(context, data.query_size)
+            context = self.context(queries, key=context_key)
+            context_size = output_size(context, queries)
         size = output_size(memory, features)
-        head = PredictionHead(size, context_size, data.query_size, size, data.output_size, key=head_key)
-        return MemoryPredictor(encoder, memory, head, context)
+        head = PredictionHead(size, context_size, queries, size, data.output_size, key=head_key)
+        return MemoryPredictor(encoder, memory, head, context, None if actions is None else HashableSpace(actions))
 
 
 def no_context() -> AbstractCell:

@@ -27,12 +27,12 @@ class PreparedEpisodes(eqx.Module):
 
         def one(episode, selected, context):
             steps, weight = selected.steps[ends], selected.weight[ends]
-            later = (episode.inputs.query, context, episode.targets)
-            query, later_context, outcome = jax.tree.map(lambda leaf: leaf[steps], later)
+            later = (episode.inputs, context, episode.targets)
+            inputs, later_context, outcome = jax.tree.map(lambda leaf: leaf[steps], later)
             here = jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, length), (episode, context))
             now, near = jax.tree.map(lambda leaf: leaf.reshape(blocks, interval, *leaf.shape[1:]), here)
             mask = now.mask.astype(weight.dtype)
-            targets = PredictionTargets(query, later_context, outcome, weight, near, now.targets, mask)
+            targets = PredictionTargets(inputs, later_context, outcome, weight, near, now.targets, mask)
             return Window(ends < interval, now.inputs, targets)
 
         return jax.vmap(one)(self.episodes, self.selected, self.context)

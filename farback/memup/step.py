@@ -17,13 +17,13 @@ from farback.types import Tally, Window
 class PredictionTargets(NamedTuple):
     """The targets of a block: the outcomes of later steps, and of its own steps.
 
-    - `query`, `context`, `outcome`: those of the later steps; leaves `[targets, ...]`.
+    - `inputs`, `context`, `outcome`: those of the later steps; leaves `[targets, ...]`.
     - `weight`: the weight of each later step, 1 or 0.
     - `block_context`, `block_outcome`: those of the steps of the block; leaves `[block, ...]`.
     - `block_mask`: the weight of each step of the block, 1 or 0.
     """
 
-    query: Any
+    inputs: Any
     context: Any
     outcome: Any
     weight: Float[Array, "*steps targets"]
@@ -63,17 +63,17 @@ class MemUPStep(AbstractStep):
         last = jax.tree.map(lambda leaf: leaf[-1], remembered)
         targets: PredictionTargets = data.targets
 
-        def error(weight, remembered, context, query, outcome):
-            return weight * self.data.loss(model.head(remembered, context, query), outcome)[0]
+        def error(weight, remembered, context, inputs, outcome):
+            return weight * self.data.loss(model.head(remembered, context, model.query(inputs)), outcome)[0]
 
         later = jax.vmap(error, in_axes=(0, None, 0, 0, 0))(
-            targets.weight, last, targets.context, targets.query, targets.outcome
+            targets.weight, last, targets.context, targets.inputs, targets.outcome
         )
         metrics = {"losses/target_prediction": Tally(jnp.sum(later), jnp.sum(targets.weight))}
         if not self.predict_current:
             return jnp.sum(later), metrics
         current = jax.vmap(error)(
-            targets.block_mask, remembered, targets.block_context, data.inputs.query, targets.block_outcome
+            targets.block_mask, remembered, targets.block_context, data.inputs, targets.block_outcome
         )
         metrics["losses/current_prediction"] = Tally(jnp.sum(current), jnp.sum(targets.block_mask))
         return jnp.sum(later) + jnp.sum(current), metrics

@@ -83,8 +83,8 @@ class StoredEpisodes(AbstractEpisodeSource):
         return self.episodes.observation_space
 
     @property
-    def query_size(self) -> int:
-        return self.episodes.query_size
+    def action_space(self) -> Space[Any] | None:
+        return self.episodes.action_space
 
     @property
     def output_size(self) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import jax
 
 from farback.agents import AbstractOnPolicyAgent
@@ -187,7 +188,7 @@ def pretrained(directory: str, part: str = "memory", seed: int | None = None, fr
     - `directory`: a run directory.
     - `part`: `memory` or `encoder`.
     - `seed`: the seed of the network; by default the run's first.
-    - `frozen`: whether the part's parameters stay fixed.
+    - `frozen`: whether the part's parameters stay fixed. An encoder without parameters is given as it is.
     """
     if part not in ("memory", "encoder"):
         raise InputError(f"Pretrained(part={part!r}): give 'memory' or 'encoder'.")
@@ -197,7 +198,7 @@ def pretrained(directory: str, part: str = "memory", seed: int | None = None, fr
         raise InputError(f"Pretrained(seed={seed}): '{directory}' has the seeds {', '.join(map(str, found))}.")
     network = found[next(iter(found)) if seed is None else seed]
     made = getattr(getattr(network, "policy", network), part)
-    if not frozen:
+    if not frozen or (part == "encoder" and not jax.tree.leaves(eqx.filter(made, eqx.is_array))):
         return made
     return Frozen(made) if part == "memory" else FrozenEncoder(made)
 

@@ -120,14 +120,23 @@ class CellExpression(eqx.Module):
 
     spec: Spec = eqx.field(static=True)
     loaded: dict[str, Any]
+    before: Any
 
     def __init__(self, text: str, load: Load | None = None):
         self.spec = parse(text)
         self.loaded = loaded(self.spec, load)
         check_names(self.spec, AbstractCell)
+        known = self.spec.name == PRETRAINED and isinstance(self.loaded[str(self.spec)], AbstractCell)
+        self.before = load(part_of(self.spec, "encoder")) if load and known else None
 
     def __call__(self, input_size: int, *, key: PRNGKeyArray) -> AbstractCell:
         return _cell(self.spec, input_size, key, self.loaded)
+
+    def encoder(self, space: Any) -> Any:
+        """The encoder that a pretrained memory was trained with; `None` if the cell is not one."""
+        if self.before is None:
+            return None
+        return fitting_encoder(self.spec, self.before, space)
 
 
 class EncoderExpression(eqx.Module):
@@ -165,6 +174,12 @@ def loaded(spec: Spec, load: Load | None) -> dict[str, Any]:
         return {str(spec): load(spec)}
     values = [*spec.positional, *(value for _, value in spec.named)]
     return {name: part for value in values if isinstance(value, Spec) for name, part in loaded(value, load).items()}
+
+
+def part_of(spec: Spec, part: str) -> Spec:
+    """The expression of another part of the same pretrained network."""
+    named = {**dict(zip(("directory", "part", "seed", "frozen"), spec.positional, strict=False)), **dict(spec.named)}
+    return Spec(PRETRAINED, (), tuple((named | {"part": part}).items()))
 
 
 def check_names(spec: Spec, kind: type) -> None:
