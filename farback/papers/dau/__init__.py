@@ -76,7 +76,7 @@ ITEMS = [
         "The same, with discrete actions, after one hour. The noise is added to the advantages or to the action values.",
         partial(over_time_steps, CARTPOLE), {"steps": ((0.02, 0.01), (0.01, 0.005, 0.002), STEPS),
         "hours": (0.03, 1.0, 3.55), **NETWORK | {"seeds": (1, 3, 5)}},
-        minutes=(2, 100, 1500), metric=RETURN, smoke=(3,), across=draw_grid),
+        minutes=(2, 15, 400), metric=RETURN, smoke=(3,), across=draw_grid),
     *(
         Item(f"dau/{name}", f"{title} over time steps (fig. 8.2)",
             "The return of the policy without noise, in 10 seconds and in Gymnasium's units, after some hours of all 256 "
