@@ -216,7 +216,10 @@ def test_maze_keeps_its_world_within_a_trial_and_evaluates_in_others():
     again = training.reset_same_world(first, jax.random.key(1))
     np.testing.assert_array_equal(first.world.grid, again.world.grid)
     np.testing.assert_array_equal(first.world.target, again.world.target)
-    assert not np.array_equal(first.position, again.position)
+    np.testing.assert_array_equal(first.position, again.position)
+    moved = training.step(first, jnp.asarray(LEFT), jax.random.key(0))[0]
+    assert training.reset_same_world(moved, jax.random.key(1)).heading == first.heading != moved.heading
+    assert not np.array_equal(first.position, training.reset(jax.random.key(2)).position), "control: another trial"
 
 
 def test_maze_text_is_a_map():

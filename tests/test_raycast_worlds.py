@@ -34,7 +34,7 @@ PLAYERS = {
 def test_worlds_state_the_returns_of_their_players(kind):
     env = kind()
     for stated, player in ((env.optimum, PLAYERS[kind]), (env.random, players.at_random(env))):
-        returns, _ = players.play(env, player, 64, jax.random.key(7))
+        returns, *_ = players.play(env, player, 64, jax.random.key(7))
         error = np.std(returns) / np.sqrt(len(returns))
         assert abs(np.mean(returns) - stated) < 4 * error + 0.01 * abs(stated)
 
@@ -206,11 +206,24 @@ def test_shortest_ways_are_those_of_a_search():
 
 def test_left_wall_leads_to_every_cell():
     env = Maze(cells=3, horizon=200)
-    _, lengths = players.play(env, players.left_wall, 50, jax.random.key(0))
-    shortest = players.play(env, players.shortest_way, 50, jax.random.key(0))[1]
+    _, lengths, found = players.play(env, players.left_wall, 50, jax.random.key(0))
+    shortest = players.play(env, players.shortest_way, 50, jax.random.key(0)).lengths
+    assert found.all()
     assert (lengths < 200).all()
     assert (lengths >= shortest).all()
     assert (lengths > shortest).any()
+
+
+def test_trials_of_players_are_episodes_in_one_world():
+    """A deterministic player that takes shortest ways needs as many steps in each episode of a trial."""
+    env, both = Maze(cells=4), (players.left_wall, players.shortest_way, players.shortest_way)
+    played = players.play_trials(env, both, 40, jax.random.key(0))
+    assert played.lengths.shape == (40, 3)
+    first, second, third = played.lengths.T
+    np.testing.assert_array_equal(second, third)
+    assert (second <= first).all()
+    assert (second < first).any()
+    assert len(set(second.tolist())) > 5, "control: trials are in different worlds"
 
 
 @pytest.mark.parametrize("kind", PLAYERS)

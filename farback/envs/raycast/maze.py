@@ -32,10 +32,18 @@ class World(NamedTuple):
     target: Int[Array, "2"]
 
 
+class Start(NamedTuple):
+    """Where the agent begins and looks, in turns from the direction of x."""
+
+    position: Float[Array, "2"]
+    heading: Int[Array, ""]
+
+
 class MazeState(NamedTuple):
-    """The world, where the agent is and looks (in turns from the direction of x), and the time."""
+    """The world, where the agent began, where it is and looks, and the time."""
 
     world: World
+    start: Start
     position: Float[Array, "2"]
     heading: Int[Array, ""]
     time: Int[Array, ""]
@@ -48,7 +56,7 @@ class Maze(AbstractRaycastEnv):
 
     Each world is a maze by recursive backtracking, a texture on each block of its walls, and a target. Evaluation has
     other worlds than training. An episode begins at a random cell in a random direction. `Trials(Maze(), 2)` keeps the
-    world for two episodes: what the first has explored, the second can use.
+    world and the start for two episodes: what the first has explored, the second can use.
 
         optimum = 0.515 by shortest ways,      random = −1.695        with the default arguments
 
@@ -113,10 +121,12 @@ class Maze(AbstractRaycastEnv):
 
     def reset(self, key: PRNGKeyArray) -> MazeState:
         world_key, start_key = jax.random.split(key)
-        return self._start(self.world(jax.random.randint(world_key, (), 0, self.worlds)), start_key)
+        world = self.world(jax.random.randint(world_key, (), 0, self.worlds))
+        return _begin(world, self._start(world, start_key))
 
     def reset_same_world(self, state: MazeState, key: PRNGKeyArray) -> MazeState:
-        return self._start(state.world, key)
+        del key
+        return _begin(state.world, state.start)
 
     def view(self, state: MazeState) -> View:
         grid, target = state.world
@@ -127,20 +137,23 @@ class Maze(AbstractRaycastEnv):
         del key
         grid, circle, length = state.world.grid, self.headings, 2 * self.stride
         position, heading, bumped = turn_or_walk(grid, state.position, state.heading, action, circle, length)
-        state = MazeState(state.world, position, heading, state.time + 1)
+        state = MazeState(state.world, state.start, position, heading, state.time + 1)
         found = jnp.linalg.norm(position - middle(state.world.target)) < REACH
         reward = STEP + jnp.where(bumped, BUMP, 0.0) + jnp.where(found, 1.0, 0.0)
         return state, Feedback(reward, found, ~found & (state.time >= self.horizon))
 
-    def _start(self, world, key):
+    def _start(self, world: World, key: PRNGKeyArray) -> Start:
         """A random start in any cell but that of the target."""
         cell_key, heading_key = jax.random.split(key)
         column, row = world.target // 2
         cell = jax.random.randint(cell_key, (), 0, self.cells**2 - 1)
         cell = jnp.where(cell < self.cells * row + column, cell, cell + 1)
         position = middle(2 * jnp.stack([cell % self.cells, cell // self.cells]) + 1)
-        heading = jax.random.randint(heading_key, (), 0, self.headings)
-        return MazeState(world, position, heading, jnp.zeros((), int))
+        return Start(position, jax.random.randint(heading_key, (), 0, self.headings))
+
+
+def _begin(world: World, start: Start) -> MazeState:
+    return MazeState(world, start, *start, jnp.zeros((), int))
 
 
 def middle(block: Int[Array, "*things 2"]) -> Float[Array, "*things 2"]:

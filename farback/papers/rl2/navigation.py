@@ -62,7 +62,7 @@ def trained(maze: Maze, effort: Effort) -> Training:
 
 
 class Episodes(NamedTuple):
-    """The length of each episode of trials, whether the target was found in it; leading axes `[trial, episode]`."""
+    """The length of each episode of trials, and whether the target was found in it."""
 
     lengths: Int[Array, "trials episodes"]
     found: Bool[Array, "trials episodes"]
