@@ -19,34 +19,56 @@ class EpisodeStatistics(NamedTuple):
     lengths: Int[Array, " episodes"]
 
 
+MOST_HOSTED = 32
+"""The most copies of an environment on the host: each may be a process."""
+
+
 def evaluate(
     env: AbstractEnv, policy: AbstractPolicy, key: PRNGKeyArray, episodes: int, max_steps: int = 100_000
 ) -> EpisodeStatistics:
     """Runs one whole episode in each of `episodes` copies of an environment: short and long episodes have equal weight.
+    Of an environment on the host there are at most 32 copies, which run as many episodes each.
 
     **Arguments:**
 
     - `episodes`: the number of episodes.
-    - `max_steps`: the steps after which an episode is abandoned.
+    - `max_steps`: the steps after which a copy is abandoned.
     """
     reset_key, act_key = jax.random.split(key)
-    keys = example_keys(act_key, episodes)
+    copies = min(episodes, MOST_HOSTED) if env.hosted else episodes
+    each = -(-episodes // copies)
+    keys, places = example_keys(act_key, copies), jnp.arange(each)
 
     def unfinished(carry):
-        _, envs, time = carry
-        return (time < max_steps) & ~envs.copies.last.all()
+        *_, ended, time = carry
+        return (time < max_steps) & jnp.any(ended < each)
 
     def one(carry):
-        state, envs, time = carry
-        done = envs.copies.last
+        state, envs, found, ended, time = carry
+        done = ended == each
         state, after, step = act(env, policy, state, envs.copies, keys, time)
         after = jax.tree.map(lambda old, new: _where(done, old, new), envs.copies, after)
         total = envs.episode_return + jnp.where(done, 0, step.reward)
-        return state, EnvStates(after, total, envs.episode_length + (~done).astype(int)), time + 1
+        length = envs.episode_length + (~done & ~step.last).astype(int)
+        ends = after.last & ~done
+        here = ends[:, None] & (places == ended[:, None])
+        found = EpisodeStatistics(
+            jnp.where(here, total[:, None], found.returns), jnp.where(here, length[:, None], found.lengths)
+        )
+        envs = EnvStates(after, jnp.where(ends, 0, total), jnp.where(ends, 0, length))
+        return state, envs, found, ended + ends.astype(int), time + 1
 
-    start = (initial_states(policy, episodes), reset_envs(env, episodes, reset_key), jnp.zeros((), int))
-    _, envs, _ = jax.lax.while_loop(unfinished, one, start)
-    return EpisodeStatistics(jnp.where(envs.copies.last, envs.episode_return, jnp.nan), envs.episode_length)
+    nothing = EpisodeStatistics(jnp.full((copies, each), jnp.nan), jnp.zeros((copies, each), int))
+    start = (
+        initial_states(policy, copies),
+        reset_envs(env, copies, reset_key),
+        nothing,
+        jnp.zeros(copies, int),
+        jnp.zeros((), int),
+    )
+    _, envs, found, ended, _ = jax.lax.while_loop(unfinished, one, start)
+    lengths = jnp.where(places == ended[:, None], envs.episode_length[:, None], found.lengths)
+    return EpisodeStatistics(found.returns.reshape(-1)[:episodes], lengths.reshape(-1)[:episodes])
 
 
 def _where(done, old, new):

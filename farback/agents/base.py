@@ -17,7 +17,7 @@ from farback.algorithm import AbstractAlgorithm, Criterion, Timeline
 from farback.envs.base import AbstractEnv
 from farback.envs.spaces import sample
 from farback.step import Metrics, Model
-from farback.types import Split, Tally
+from farback.types import InputError, Split, Tally
 
 
 class AbstractAgent(AbstractAlgorithm):
@@ -55,6 +55,17 @@ class AbstractAgent(AbstractAlgorithm):
     def split(self, part: Split = "test") -> "AbstractAgent":
         del part
         return dataclasses.replace(self, env=self.env.eval_env)
+
+    def in_env(self, env: AbstractEnv) -> "AbstractAgent":
+        """Returns the agent in another environment with the same observations and actions."""
+        for name in ("observation_space", "action_space"):
+            known, other = getattr(self.env, name), getattr(env, name)
+            if known != other:
+                raise InputError(
+                    f"{type(env).__name__} has the {name} {other}, but the agent was trained with {known}; give an "
+                    f"environment with the same spaces."
+                )
+        return dataclasses.replace(self, env=env)
 
     def evaluate(self, network: Model, key: PRNGKeyArray, amount: int) -> Metrics:
         found = evaluate(self.env, self.policy(network), key, amount)

@@ -51,4 +51,6 @@ class SkipConcat(AbstractCompositeCell):
         return x if self.skipped is None else x[..., self.skipped :]
 
     def _concatenate(self, x, remembered):
-        return jnp.concatenate([x[..., : self.skipped], jax.lax.stop_gradient(remembered) if self.stop_gradient else remembered], axis=-1)
+        return jnp.concatenate(
+            [x[..., : self.skipped], jax.lax.stop_gradient(remembered) if self.stop_gradient else remembered], axis=-1
+        )

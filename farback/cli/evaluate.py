@@ -7,15 +7,19 @@ from typing import Annotated, Any
 import numpy as np
 import tyro
 
-from farback.cli.arguments import OptionalWhole
+from farback.agents import AbstractAgent
+from farback.algorithm import AbstractAlgorithm
+from farback.cli.arguments import OptionalWhole, optional
 from farback.cli.console import Json, say, show_table
 from farback.cli.scores import show_interval, show_scores
+from farback.envs.base import AbstractEnv
 from farback.reports.numbers import number
 from farback.reports.summary import interval
+from farback.runs.kinds import build
 from farback.runs.log import means
 from farback.runs.run import load
 from farback.runs.saved import Which
-from farback.types import Split
+from farback.types import InputError, Split
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,11 +43,13 @@ class Evaluate:
     """The total time steps of all sequences of a task, 100_000 by default; rounded up to whole windows."""
     episodes: OptionalWhole = None
     """The episodes per seed for an agent or MemUP, 1_000 by default."""
+    env: Annotated[str | None, optional("ENV")] = None
+    """Another environment to score an agent in, with the same observations and actions: "Doom('maze')" for Maze()."""
     json: Json = False
 
     def run(self) -> dict[str, Any]:
         loaded = load(self.dir, self.checkpoint, warn=say)
-        algorithm = loaded.algorithm.split(self.split)
+        algorithm = self._algorithm(loaded.algorithm).split(self.split)
         found = loaded.evaluate(episodes=self.episodes, steps=self.steps, algorithm=algorithm)
         title = f"{self.dir} at update {loaded.facts['update']:,}"
         metric = algorithm.criterion.metric
@@ -59,3 +65,11 @@ class Evaluate:
         by_metric = {name: {seed: values[name] for seed, values in meaned.items()} for name in names}
         scores = show_scores(title, by_metric, algorithm.criterion)
         return {"dir": str(self.dir), "update": loaded.facts["update"]} | scores | by_episode
+
+    def _algorithm(self, algorithm: AbstractAlgorithm) -> AbstractAlgorithm:
+        """The algorithm of the run, in the environment that was given."""
+        if self.env is None:
+            return algorithm
+        if not isinstance(algorithm, AbstractAgent):
+            raise InputError(f"--env {self.env}: {type(algorithm).__name__} does not act in an environment; leave it out.")
+        return algorithm.in_env(build(self.env, AbstractEnv))

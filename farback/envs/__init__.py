@@ -12,6 +12,7 @@ from farback.envs.bridges.to_gymnasium import GymVectorEnv as GymVectorEnv
 from farback.envs.cartpole import CartPole as CartPole
 from farback.envs.check import check as check
 from farback.envs.detour import Detour as Detour
+from farback.envs.doom.doom import Doom as Doom
 from farback.envs.eat import Eat as Eat
 from farback.envs.high_low import HighLow as HighLow
 from farback.envs.hill import Hill as Hill

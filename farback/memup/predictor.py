@@ -69,13 +69,17 @@ class MemoryPredictor(eqx.Module):
         """
         flow = jnp.ones(first.shape)
         features = jax.vmap(jax.vmap(self.encoder))(x.observation)
-        query = jax.vmap(jax.vmap(lambda features, action: query_of(features, self.action_space, action)))(features, x.action)
+        query = jax.vmap(jax.vmap(lambda features, action: query_of(features, self.action_space, action)))(
+            features, x.action
+        )
         memory, remembered = unroll(self.memory, state[0], first, features, flow)
         context, contexts = unroll(self.context, state[1], first, query, flow)
         return (memory, context), (remembered, jax.lax.stop_gradient(contexts), query)
 
 
-def query_of(features: Float[Array, " features"], action_space: HashableSpace | None, action: Any) -> Float[Array, " query"]:
+def query_of(
+    features: Float[Array, " features"], action_space: HashableSpace | None, action: Any
+) -> Float[Array, " query"]:
     """The query of a step: the features of its observation and its action, or the features alone if there is no action."""
     return features if action_space is None else jnp.concatenate([features, flat(action_space.unwrapped, action)])
 

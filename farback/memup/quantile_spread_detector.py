@@ -96,9 +96,7 @@ class QuantileSpreadDetector(AbstractDetector):
 
     def fit(self, state: QuantileState, episodes: Trajectories, key: PRNGKeyArray) -> QuantileState:
         mask = episodes.mask.reshape(-1)
-        inputs, target = jax.tree.map(
-            lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), (episodes.inputs, episodes.targets)
-        )
+        inputs, target = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), (episodes.inputs, episodes.targets))
         probabilities = mask / jnp.maximum(mask.sum(), 1)
         static = eqx.filter(state, eqx.is_array, inverse=True)
 

@@ -72,8 +72,6 @@ class MemUPStep(AbstractStep):
         metrics = {"losses/target_prediction": Tally(jnp.sum(later), jnp.sum(targets.weight))}
         if not self.predict_current:
             return jnp.sum(later), metrics
-        current = jax.vmap(error)(
-            targets.block_mask, remembered, targets.block_context, data.inputs, targets.block_outcome
-        )
+        current = jax.vmap(error)(targets.block_mask, remembered, targets.block_context, data.inputs, targets.block_outcome)
         metrics["losses/current_prediction"] = Tally(jnp.sum(current), jnp.sum(targets.block_mask))
         return jnp.sum(later) + jnp.sum(current), metrics

@@ -66,15 +66,16 @@ class Host:
 
     - `make`: makes a vector environment of a number of copies.
     - `processes`: the number of processes that the copies are divided over. With 1, this process steps them.
+    - `apart`: whether another process steps them, even if it is only one.
     """
 
-    def __init__(self, make: Callable[[int], VectorEnv[Any, Any, Any]], processes: int = 1):
+    def __init__(self, make: Callable[[int], VectorEnv[Any, Any, Any]], processes: int = 1, apart: bool = False):
         if processes < 1:
             raise InputError(f"Gymnasium(processes={processes}): give a positive number.")
         self.make: Callable[[int], VectorEnv[Any, Any, Any]] = make
         self.venvs: dict[int, AutoResetVectorEnv | DividedVectorEnv] = {}
         self.remade: dict[int, Any] = {}
-        self.processes = Processes(make, processes) if processes > 1 else None
+        self.processes = Processes(make, processes) if apart or processes > 1 else None
         venv = AutoResetVectorEnv(make(1)).venv
         self.observation_space, self.action_space = venv.single_observation_space, venv.single_action_space
         venv.close()

@@ -18,6 +18,8 @@ from farback.envs.base import Feedback
 from farback.envs.bridges.vector_env import AutoResetVectorEnv
 from farback.types import InputError
 
+WORKER = "FARBACK_WORKER"
+"""The variable of the environment that has the number of a process."""
 REMEDY = "give an id, or a function that a module defines"
 
 
@@ -38,7 +40,10 @@ class Processes:
         variables = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         command, pipe = [sys.executable, "-c", f"from {__name__} import serve; serve()"], subprocess.PIPE
         self.all = [  # in a session of their own, so that Ctrl-C reaches only the run, which then ends its update
-            subprocess.Popen(command, stdin=pipe, stdout=pipe, env=variables, start_new_session=True) for _ in range(count)
+            subprocess.Popen(
+                command, stdin=pipe, stdout=pipe, env=variables | {WORKER: str(worker)}, start_new_session=True
+            )
+            for worker in range(count)
         ]
         weakref.finalize(self, _end, self.all)
         self.numbers = itertools.count()

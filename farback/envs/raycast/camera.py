@@ -1,14 +1,21 @@
 """First-person pictures of a grid of walls and of sprites, by ray casting."""
 
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt8, UInt32
 
 from farback.types import InputError
+
+if TYPE_CHECKING:
+    from jaxtyping import Array as AnyArray
+else:
+    AnyArray = Array | np.ndarray | np.generic
+"""An array of JAX, or of NumPy: environments on the host have the rules of compiled ones."""
 
 NEAREST = 0.05
 """Sprites nearer than this, in cells, are not drawn."""
@@ -21,18 +28,19 @@ SHADE = 0.75
 class Pose(NamedTuple):
     """Where the camera is, in cells, and where it looks: along x at angle 0, along y (down on a map) at π / 2."""
 
-    position: Float[Array, "2"]
-    angle: Float[Array, ""]
+    position: Float[AnyArray, "2"]
+    angle: Float[AnyArray, ""]
 
     @classmethod
-    def after_turns(cls, position: Float[Array, "2"], turns: Int[Array, ""], circle: int) -> "Pose":
+    def after_turns(cls, position: Float[AnyArray, "2"], turns: Int[AnyArray, ""], circle: int) -> "Pose":
         """The pose after a number of equal turns from the direction of x, of which `circle` make a full circle."""
         return cls(position, turns.astype(float) * (2 * math.pi / circle))
 
     @property
-    def forward(self) -> Float[Array, "2"]:
+    def forward(self) -> Float[AnyArray, "2"]:
         """The unit vector of the view."""
-        return jnp.stack([jnp.cos(self.angle), jnp.sin(self.angle)])
+        xp: Any = self.position.__array_namespace__()
+        return xp.stack([xp.cos(self.angle), xp.sin(self.angle)])
 
     @property
     def right(self) -> Float[Array, "2"]:

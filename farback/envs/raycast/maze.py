@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from farback.envs.base import Feedback
 from farback.envs.raycast.base import AbstractRaycastEnv, View
-from farback.envs.raycast.camera import Pose, Sprites
+from farback.envs.raycast.camera import AnyArray, Pose, Sprites
 from farback.envs.raycast.textures import GOLD, TEXTURES
 from farback.envs.raycast.walking import turn_or_walk
 from farback.types import InputError
@@ -138,8 +138,7 @@ class Maze(AbstractRaycastEnv):
         grid, circle, length = state.world.grid, self.headings, 2 * self.stride
         position, heading, bumped = turn_or_walk(grid, state.position, state.heading, action, circle, length)
         state = MazeState(state.world, state.start, position, heading, state.time + 1)
-        found = jnp.linalg.norm(position - middle(state.world.target)) < REACH
-        reward = STEP + jnp.where(bumped, BUMP, 0.0) + jnp.where(found, 1.0, 0.0)
+        reward, found = outcome(position, state.world.target, bumped)
         return state, Feedback(reward, found, ~found & (state.time >= self.horizon))
 
     def _start(self, world: World, key: PRNGKeyArray) -> Start:
@@ -156,7 +155,16 @@ def _begin(world: World, start: Start) -> MazeState:
     return MazeState(world, start, *start, jnp.zeros((), int))
 
 
-def middle(block: Int[Array, "*things 2"]) -> Float[Array, "*things 2"]:
+def outcome(
+    position: Float[AnyArray, "2"], target: Int[AnyArray, "2"], bumped: Bool[AnyArray, ""]
+) -> tuple[Float[AnyArray, ""], Bool[AnyArray, ""]]:
+    """Returns `(reward, found)` of a step: its reward, and whether it came to the target."""
+    xp: Any = position.__array_namespace__()
+    found = xp.linalg.norm(position - middle(target)) < REACH
+    return STEP + xp.where(bumped, BUMP, 0.0) + xp.where(found, 1.0, 0.0), found
+
+
+def middle(block: Int[AnyArray, "*things 2"]) -> Float[AnyArray, "*things 2"]:
     """The middle of a block, or of several."""
     return block.astype(float) + 0.5
 

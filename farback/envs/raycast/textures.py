@@ -32,7 +32,8 @@ def _patterns() -> list[np.ndarray]:
 
 
 @functools.cache
-def _walls() -> np.ndarray:
+def painted_walls() -> UInt8[np.ndarray, "textures side side 3"]:
+    """The textures of walls, in red, green and blue."""
     plain = np.array(COLOURS, np.uint8)[:, None, None]
     return np.concatenate([np.where(dark[..., None], plain // 2, plain) for dark in _patterns()])
 
@@ -84,4 +85,4 @@ def pictures(lit: float) -> Pictures:
     """The textures of all walls, and the pictures of all kinds of sprites, in a light that falls by half in `lit` cells."""
     with jax.ensure_compile_time_eval():
         floor, ceiling = (pack(jnp.array(colour, jnp.uint8)) for colour in (FLOOR, CEILING))
-        return Pictures(pack(jnp.asarray(_walls())), pack(jnp.asarray(painted_sprites())), floor, ceiling, lit)
+        return Pictures(pack(jnp.asarray(painted_walls())), pack(jnp.asarray(painted_sprites())), floor, ceiling, lit)

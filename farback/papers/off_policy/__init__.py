@@ -136,8 +136,8 @@ def to_solve(item: Item, level: Callable[[str], float], text: str) -> Item:
 # fmt: off
 MAZES = Item("off-policy/t-maze", "T-maze of 20 steps",
     "The return of training, exploration included, over the last tenth. DQN and QR-DQN draw windows of 21 steps from a "
-    "replay; R2D2 adds priorities, a burn-in of 4 steps, targets of 3 steps, a duelling head and rescaled values to DQN or, "
-    f"with quantiles, to QR-DQN. PPO acts in 64 copies, and has {MORE} times as many steps.",
+    "replay; R2D2 adds priorities, a burn-in of 4 steps, targets of 3 steps, a duelling head and rescaled values to DQN "
+    f"or, with quantiles, to QR-DQN. PPO acts in 64 copies, and has {MORE} times as many steps.",
     maze, {"effort": efforts(4_096, 200_000, 500_000)}, minutes=(1, 15, 100), metric=RETURN,
     levels={"optimum": TMaze(20).optimum, "memoryless": TMaze(20).memoryless}, smoke=(1, 2))
 SPEEDS = Item("off-policy/cartpole", "A pole and a pendulum without speeds",

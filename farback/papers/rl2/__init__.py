@@ -1,6 +1,7 @@
 """RL²: Fast reinforcement learning via slow reinforcement learning; Duan et al., 2016."""
 
 from functools import partial
+from typing import Any
 
 from farback.envs import Maze
 from farback.papers.engine.item import RETURN, Item, Metric
@@ -41,13 +42,13 @@ SHOWN = ((10, 5), (100, 10), (100, 10))
 SMALL, FINE = Maze(), Maze(stride=0.2, turn=18.0, horizon=250)
 LARGE, LARGE_AND_FINE = Maze(9, horizon=200), Maze(9, stride=0.2, turn=18.0, horizon=1_000)
 FEW_PIXELS = "Conv(stride=(4, 2), features=64)"
-TRAINING = {"maze": (Maze(horizon=8), SMALL, FINE),
+TRAINING: dict[str, Any] = {"maze": (Maze(horizon=8), SMALL, FINE),
             "effort": (Effort(FEW_PIXELS, 8, 16, 2, 1), Effort(FEW_PIXELS, 128, 64, 600, 5),
                        Effort("Conv(features=256)", 256, 256, 2_000, 5))}
 IN_MAZES = {**TRAINING, "trials": (20, 200, 1_000)}
 IN_SMALL = {**IN_MAZES, "test": (Maze(horizon=8), SMALL, FINE), "name": ("small",) * 3}
 IN_LARGE = {**IN_MAZES, "test": (Maze(9, horizon=32), LARGE, LARGE_AND_FINE), "name": ("large",) * 3}
-NAVIGATION = {"minutes": (1, 100, 3_000), "runs": "rl2/navigation"}
+NAVIGATION: dict[str, Any] = {"minutes": (1, 100, 3_000), "runs": "rl2/navigation"}
 
 ITEMS = [
     Item("rl2/bandits", "Bandits: pulls, arms (table 1)",
