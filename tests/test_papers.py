@@ -62,7 +62,7 @@ class Counter(AbstractListener):
 RUN = (
     *("uoro/influence", "artbp/influence", "chrono/copy", "online/brackets", "recurrent-pg/immediate", "rl2/bandits"),
     *("uoro/variance-width", "memup/ablation", "memup/longest", "memory-states/crossing-time", "off-policy/quantiles"),
-    *("dau/policies", "worlds/views"),
+    *("dau/policies", "worlds/views", "rl2/navigation"),
 )
 """At least one item of each paper."""
 
@@ -135,7 +135,9 @@ def test_settings_have_a_value_at_every_scale(name):
     assert item.minutes[0] <= item.minutes[1] <= item.minutes[2]
     if item.runs:
         assert item.runs in ITEMS
-        own, shared = ({case.name for case in ITEMS[one][1].cases("laptop")} for one in (name, item.runs))
+        own, shared = (
+            {case.name.rpartition(": ")[2] for case in ITEMS[one][1].cases("laptop")} for one in (name, item.runs)
+        )
         assert own & shared
 
 

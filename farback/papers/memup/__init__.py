@@ -4,6 +4,8 @@ from functools import partial
 
 from farback.papers.engine.finals import root, updates_below
 from farback.papers.engine.item import ACCURACY, RETURN, SQUARED_ERROR, Item, Metric
+from farback.papers.memup.colors import Effort as ColorsEffort
+from farback.papers.memup.colors import colors
 from farback.papers.memup.limits import COSTS, LONGEST, costs, longest
 from farback.papers.memup.mazes import ERROR, PREDICTED, ablation, distractors, mazes, solved
 from farback.papers.memup.supervised import SHARE, adding, by_length, pixels, scattered_copy, signalled_copy
@@ -38,6 +40,10 @@ LENGTHS = (
 WINDOWS, MANY, FEW = (1, 5, 10, 50, 100), (1, 4, 9, 14, 19), (1, 2, 3, 4, 5)
 CHANCE = {"optimum": 4.0, "chance": 0.5}
 
+LIVED = Metric("charts/episodic_length", "steps survived")
+COLORS = (ColorsEffort(4, 2, 4, 16, 16_384, 2_048, 2, 1, 8), ColorsEffort(64, 60, 64, 256, 2_000_000, 500_000, 32, 5, 100),
+          ColorsEffort(256, 1_000, 64, 1050, 10_000_000, 10_000_000, 200, 5, 100))
+
 ITEMS = [
     Item("memup/tmaze", "T-maze LNR-1000 (fig. 4a)",
         "The observation of the first step is needed 1,000 to 1,010 steps later. MemUP trains a memory on random actions, "
@@ -53,6 +59,13 @@ ITEMS = [
         solved, {"corridor": (8, 20_000, 20_000), "window": (4, 1, 1), "units": (8, 64, 256), "batch": (8, 32, 64),
          "seeds": (1, 3, 5), "passes": (2, 60, 100), "copies": (4, 16, 32), "rollouts": (2, 40, 100)},
         minutes=(1, 20, 1200), metric=RETURN, levels=CHANCE),
+    Item("memup/two-colors", "Two-Colors (fig. 4b)",
+        "The steps that a policy survives, at most 1,050; without a thing it is 100. A column shows for the first 45 steps "
+        "which of two colours heals. MemUP trains a memory on random play, with gradients of a single step, three targets "
+        "and γ = 0.8; then a policy reads it. PPO trains the rivals, on as many steps as MemUP and PPO have together. "
+        "`--scale paper` is in ViZDoom.",
+        colors, {"world": ("TwoColors()", "TwoColors()", "Doom('two-colors')"), "effort": COLORS},
+        minutes=(2, 120, 3000), metric=LIVED, levels={"optimum": 1050.0}, smoke=(0, 1, 2)),
     *(
         Item(f"memup/{name}{suffix}", f"{title}{far} (fig. 2)", SUPERVISED + text + of_length,
             partial(by_length, problem), {"lengths": lengths, **effort}, minutes=(1, minutes, 3000), metric=metric,

@@ -4,17 +4,14 @@ from collections.abc import Mapping, Sequence
 
 from farback.papers.engine import runs
 from farback.papers.engine.finals import below
-from farback.papers.engine.item import RETURN, Case, Measured, Place
+from farback.papers.engine.item import Case
 from farback.papers.engine.runs import Words
+from farback.papers.memup.stages import EPISODES, in_stages
 from farback.runs.config import configure
-from farback.runs.log import Row, means
-from farback.runs.run import load, run_config
 
 ERROR, PREDICTED = "charts/last_prediction_error", 0.1**2
 """The squared error at the last step, and the level below which the reward there is predicted."""
 SELECTORS = {"MemUP": "TopK()", "Rnd-Pred": "RandomK()", "Default": "TopK(0)"}
-EPISODES = 1_000
-"""The number of episodes that score a policy."""
 POLICY = Words(estimator="BPTT()", optimizer=runs.clipped_adam(1e-3, 0.5), epochs=4, minibatches=4, shared_memory=True)
 ALL, LONG = (1, 10, 100, 1000), (10, 100)
 RIVALS = {"LSTM": ("LSTM(64)", ALL), "AMRL": ("AMRL(64)", ALL), "transformer": ("GTrXL(64, memory={}, layers=2)", LONG)}
@@ -78,22 +75,8 @@ def solved(
     first = configure(**words, log_every=max(1, passes // 100))
     sizes = {"sequence_length": 1, "num_envs": copies, "window": episode, "log_every": 1}
     second = configure("ppo", env=maze(corridor), cell="MLP(64, layers=2)", **POLICY | sizes)
-    totals = passes * batch * windows * window, rollouts * copies * episode
-
-    def train(seed: int, at: Place) -> list[Row]:
-        stages = ("memory", first, {}), ("policy", second, {"memory": f"Pretrained({str(at.home / 'memory')!r})"})
-        for (name, config, read), total in zip(stages, totals, strict=True):
-            config = config.replace(seed=seed, total_steps=total, **read)
-            run_config(config, at.home / name, listeners=[at.listener(at.title)], warn=at.warn)
-        found = means(load(at.home / "policy", warn=at.warn).evaluate(episodes=EPISODES)[seed])
-        return [{"update": rollouts, "step": sum(totals), "seed": seed, RETURN.name: found[RETURN.name]}]
-
-    def measure(place: Place) -> Measured:
-        each = [(seed, place._replace(home=place.home / f"seed-{seed}")) for seed in range(seeds)]
-        parts = [runs.kept(at.home / "scores.json", lambda seed=seed, at=at: train(seed, at)) for seed, at in each]
-        return Measured([row for rows in parts for row in rows])
-
-    return [Case(f"MemUP and PPO, window {window}", measure)]
+    steps = passes * batch * windows * window, rollouts * copies * episode
+    return [in_stages(f"MemUP and PPO, window {window}", first, second, steps, range(seeds))]
 
 
 def mazes(rivals: Sequence[str], **maze_of: int) -> list[Case]:

@@ -39,8 +39,8 @@ MDP_BUDGETS: tuple[Budgets, ...] = (
 )
 SHOWN = ((10, 5), (100, 10), (100, 10))
 """Pulls and arms."""
-SMALL, FINE = Maze(), Maze(stride=0.2, turn=18.0, horizon=250)
-LARGE, LARGE_AND_FINE = Maze(9, horizon=200), Maze(9, stride=0.2, turn=18.0, horizon=1_000)
+SMALL, FINE = Maze(horizon=100), Maze(stride=0.2, turn=18.0, horizon=250)
+LARGE, LARGE_AND_FINE = Maze(9, horizon=400), Maze(9, stride=0.2, turn=18.0, horizon=1_000)
 FEW_PIXELS = "Conv(stride=(4, 2), features=64)"
 TRAINING: dict[str, Any] = {"maze": (Maze(horizon=8), SMALL, FINE),
             "effort": (Effort(FEW_PIXELS, 8, 16, 2, 1), Effort(FEW_PIXELS, 128, 64, 600, 5),
@@ -111,7 +111,7 @@ ITEMS = [
         "The paper: 71.4 %.", shorter, IN_LARGE, metric=SHORTER, smoke=(0, 1), **NAVIGATION),
     Item("rl2/navigation-curves", "Learning to find a target in mazes (fig. 5)",
         "The return of a trial of two episodes during training.", navigation_curves, TRAINING, metric=RETURN,
-        levels={"random": 2 * SMALL.random, "shortest ways": 2 * SMALL.optimum}, **NAVIGATION),
+        **NAVIGATION),
     Item("rl2/navigation-ways", "Ways through mazes (fig. 6)",
         "The two episodes of a trial in three mazes that were not trained on, the first ones of the test, by the first "
         "seed. The circle is the start; the dark block is the target. The table has the steps of the second episode.",

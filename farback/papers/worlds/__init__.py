@@ -1,7 +1,9 @@
 """Worlds that are seen from within; not a paper."""
 
 from farback.papers.engine.item import RETURN, Item
+from farback.papers.worlds.twins import ENGINES, Effort, twins
 from farback.papers.worlds.views import draw_views, views
+from farback.reports.grid import draw_grid
 
 TITLE = "Worlds that are seen from within"
 
@@ -13,4 +15,11 @@ ITEMS = [
         "TwoColors, it goes for the nearest thing that heals; in TakeCover, it keeps away from where fireballs arrive. The "
         "figure shows every fourth step of the scripted player, and a map.",
         views, {"episodes": (4, 200, 200)}, minutes=(1, 2, 2), metric=RETURN, draw=draw_views),
+    Item("worlds/twins", "Agents of the ray-caster in ViZDoom",
+        "The return of PPO with a GRU that was trained in the ray-caster, on worlds that it was not trained on, in the "
+        "ray-caster and in the twin of ViZDoom; and that of random play. The twin of Maze has the same rules and another "
+        "light; that of TwoColors has the engine's inertia; that of TakeCover is ViZDoom's own scenario.",
+        twins, {"worlds": (("TwoColors",), tuple(ENGINES), tuple(ENGINES)),
+                "effort": (Effort(4, 8_192, 1, 2), Effort(64, 1_000_000, 5, 64), Effort(256, 10_000_000, 5, 256))},
+        minutes=(2, 60, 600), metric=RETURN, across=draw_grid),
 ]

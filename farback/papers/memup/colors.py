@@ -1,0 +1,70 @@
+"""MemUP in Two-Colors: a colour that was shown at first says for the rest of the episode which things to take."""
+
+from typing import NamedTuple
+
+from farback.papers.engine import runs
+from farback.papers.engine.item import Case
+from farback.papers.engine.runs import Words
+from farback.papers.memup.stages import in_stages
+from farback.runs.config import configure
+
+SEED = 100
+"""The first of the seeds that are reported; settings are chosen on others."""
+PICTURES = {"encoder": "Conv(stride=(4, 2), features=64)"}
+RIVALS = {"LSTM": (8, 128), "AMRL": (8,)}
+"""Memories that are trained with the policy, and the steps that gradients pass through."""
+PPO = Words(algorithm="ppo", num_envs=64, window=128, epochs=3, minibatches=8, shared_memory=True, **PICTURES)
+PPO |= {"optimizer": runs.clipped_adam(1e-3, 0.5), "entropy_coef": 0.01}
+QR_DQN = Words(algorithm="dqn", num_envs=32, window=8, gradient_steps=8, batch_size=64, sequence_length=1, **PICTURES)
+QR_DQN |= {"buffer_size": 100_000, "learning_starts": 5_000, "value_rescaling": True, "n_step": 3, "dueling": True}
+QR_DQN |= {"optimizer": runs.clipped_adam(5e-4, 10.0)}
+
+
+class Effort(NamedTuple):
+    """How much is trained.
+
+    - `units`: the units of memories and policies.
+    - `passes`, `batch`, `steps`: the passes of MemUP, their episodes, and the steps after which these are cut off.
+    - `acted`, `replayed`: the steps of PPO, and of QR-DQN.
+    - `quantiles`: the quantiles of QR-DQN.
+    - `seeds`, `episodes`: the seeds, and the episodes that score a policy.
+    """
+
+    units: int
+    passes: int
+    batch: int
+    steps: int
+    acted: int
+    replayed: int
+    quantiles: int
+    seeds: int
+    episodes: int
+
+
+def colors(world: str, effort: Effort) -> list[Case]:
+    """MemUP with two policies, and rivals whose memory PPO trains, on as many steps as MemUP and PPO together.
+
+    **Arguments:**
+
+    - `world`: the environment, as an expression.
+    """
+    seeds = range(SEED, SEED + effort.seeds)
+    first = Words(algorithm="memup", data=f"RandomEpisodes({world}, {effort.steps}, 0.8)", estimator="BPTT()", window=1)
+    first |= {"cell": f"LSTM({effort.units})", "selector": "TopK(3)", "batch_size": effort.batch, **PICTURES}
+    memory = configure(**first, optimizer=runs.clipped_adam(1e-3), log_every=max(1, effort.passes // 100))
+    remembered = effort.passes * effort.batch * effort.steps
+    reader = f"MLP({effort.units}, layers=1)"
+
+    def stages(name: str, words: Words, steps: int) -> Case:
+        policy = configure(**words, env=world, cell=reader, log_every=max(1, steps // (100 * 256)))
+        return in_stages(name, memory, policy, (remembered, steps), seeds, effort.episodes)
+
+    def rival(cell: str, window: int) -> Case:
+        updates = max(2, (remembered + effort.acted) // (PPO["num_envs"] * PPO["window"]))
+        words = PPO | {"env": world, "cell": f"{cell}({effort.units})", "estimator": f"TBPTT({window})"}
+        training = runs.configured(updates=updates, **words, seed=SEED, seeds=effort.seeds)
+        return Case(f"PPO, {cell}, window {window}", runs.evaluation(training, runs.metrics(effort.episodes)))
+
+    qr_dqn = QR_DQN | {"quantiles": effort.quantiles}
+    rivals = [rival(cell, window) for cell, windows in RIVALS.items() for window in windows]
+    return [stages("MemUP and PPO", PPO, effort.acted), stages("MemUP and QR-DQN", qr_dqn, effort.replayed), *rivals]
