@@ -35,6 +35,7 @@ from table import (
     ratio,
     seconds,
 )
+from world_cases import against_vizdoom, seen_against_sb3, shares_of_learning
 
 
 def tables(quick: bool, continuous_rl: str | None = None) -> list[Table]:
@@ -66,6 +67,9 @@ def tables(quick: bool, continuous_rl: str | None = None) -> list[Table]:
         against_sbx(short),
         r2d2_against_memorax(short),
         five_seeds(short),
+        against_vizdoom(short),
+        seen_against_sb3(short, 1 if quick else 2),
+        shares_of_learning(short),
         *([] if continuous_rl is None else [against_continuous_rl(continuous_rl, short)]),
     ]
 

@@ -8,12 +8,13 @@ import gymnasium
 import numpy as np
 import torch
 from sb3_contrib import RecurrentPPO
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 from worker import answer
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from farback.envs import TMaze
+from farback.envs import Maze, TMaze
 from farback.envs.bridges.to_gymnasium import GymVectorEnv
 
 
@@ -39,7 +40,8 @@ class Copies(VecEnv):
         if over.any():
             for index in np.flatnonzero(over):
                 infos[index] = {"terminal_observation": seen[index], "TimeLimit.truncated": bool(truncated[index])}
-            seen = np.where(over[:, None], self.copies.reset(options={"reset_mask": over})[0], seen)
+            fresh = self.copies.reset(options={"reset_mask": over})[0]
+            seen = np.where(over.reshape(-1, *(seen.ndim - 1) * [1]), fresh, seen)
         return seen, reward, over, infos
 
     def close(self):
@@ -88,13 +90,61 @@ def ppo(
         policy_kwargs={"lstm_hidden_size": units, "net_arch": [], "shared_lstm": True, "enable_critic_lstm": False},
         device="cpu",
     )
-    agent.learn(copies * rollout)
+    return timed(agent, copies * rollout, updates)
+
+
+def timed(agent: RecurrentPPO, steps: int, updates: int):
+    """The time of an update, after a first one."""
+    agent.learn(steps)
     start = time.perf_counter()
-    agent.learn(updates * copies * rollout, reset_num_timesteps=False)
+    agent.learn(updates * steps, reset_num_timesteps=False)
     took = (time.perf_counter() - start) / updates
-    return {"seconds": took, "steps_per_second": copies * rollout / took}
+    return {"seconds": took, "steps_per_second": steps / took}
+
+
+class SmallConv(BaseFeaturesExtractor):
+    """The convolutions of RL²."""
+
+    def __init__(self, space: gymnasium.Space, features: int):
+        super().__init__(space, features)
+        channels, height, width = space.shape
+        for _ in range(2):
+            height, width = (height - 5) // 2 + 1, (width - 5) // 2 + 1
+        layers = [torch.nn.Conv2d(channels, 16, 5, 2), torch.nn.ReLU(), torch.nn.Conv2d(16, 16, 5, 2), torch.nn.ReLU()]
+        last = [torch.nn.Flatten(), torch.nn.Linear(16 * height * width, features), torch.nn.ReLU()]
+        self.layers = torch.nn.Sequential(*layers, *last)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.layers(images)
+
+
+def seen(copies: int, rollout: int, epochs: int, minibatches: int, units: int, features: int, updates: int, threads: int):
+    """Updates of RecurrentPPO in mazes that are seen, all copies in one compiled program."""
+    torch.set_num_threads(threads)
+    agent = RecurrentPPO(
+        "CnnLstmPolicy",
+        Copies(GymVectorEnv(Maze(), copies)),
+        n_steps=rollout,
+        batch_size=copies * rollout // minibatches,
+        n_epochs=epochs,
+        policy_kwargs={
+            "lstm_hidden_size": units,
+            "net_arch": [],
+            "shared_lstm": True,
+            "enable_critic_lstm": False,
+            "features_extractor_class": SmallConv,
+            "features_extractor_kwargs": {"features": features},
+        },
+        device="cpu",
+    )
+    return timed(agent, copies * rollout, updates)
 
 
 if __name__ == "__main__":
     sizes = {"corridor": 20, "together": 0, "copies": 64, "rollout": 128, "epochs": 4, "minibatches": 4, "units": 64}
-    answer({"ppo": (ppo, {**sizes, "updates": 4, "threads": 2})}, "sb3-contrib", "stable-baselines3", "torch")
+    images = {"copies": 64, "rollout": 128, "epochs": 4, "minibatches": 4, "units": 256, "features": 256}
+    cases = {
+        "ppo": (ppo, {**sizes, "updates": 4, "threads": 2}),
+        "seen": (seen, {**images, "updates": 2, "threads": 2}),
+    }
+    answer(cases, "sb3-contrib", "stable-baselines3", "torch")

@@ -136,7 +136,7 @@ def test_the_training_examples_work(algorithm, shell):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("algorithm", ["supervised", "memup"])
+@pytest.mark.parametrize("algorithm", ["supervised", "memup", "ddpg"])
 def test_the_certification_examples_work(algorithm, shell):
     (line,) = examples(certify_command(algorithm))
     shell(line)

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from farback.envs import Doom, Maze, PreviousActionReward, TakeCover, Trials, TwoColors
-from farback.envs.doom.doom import _maker as maker
+from farback.envs.doom.doom import maker
 from farback.envs.doom.engine import Engine
 from farback.envs.doom.pictures import shrunk
 from farback.envs.doom.wad import BLOCK, png, udmf, wad
@@ -227,8 +227,8 @@ def test_no_engine_outlives_its_process():
     """Whatever ends the process: the engine ends too."""
     script = textwrap.dedent("""
         import sys, time
-        from farback.envs.doom.doom import _maker
-        env = _maker("two-colors", None, {})()
+        from farback.envs.doom.doom import maker
+        env = maker("two-colors", None, {})()
         env.reset(seed=0)
         print(env.engine.home, flush=True)
         time.sleep(600)

@@ -30,6 +30,10 @@ USUAL = {"optimizer": "chain(clip_by_global_norm(1.0), adam(1e-3))", "num_envs":
 """Defaults that replace the algorithm's own."""
 SOURCES = {"env": "TMaze({})", "task": "SignalledCopy({}, symbols=4, length=2)", "data": "RandomEpisodes(TMaze({}))"}
 """The arguments that may contain the size, each with the example in the help."""
+CONTINUOUS = {"ddpg", "sac", "memory-actor-critic"}
+"""Algorithms for continuous actions."""
+WITHOUT_MEMORY = {"dau", "tabular-q"}
+"""Algorithms that none of the environments with a longest memory is for."""
 
 
 class CertifyCommand:
@@ -112,10 +116,16 @@ def certify_command(algorithm: str) -> type:
     ]
     made = dataclasses.make_dataclass(f"Certify_{algorithm}", [*ours, *own], bases=(CertifyCommand,), frozen=True)
     made.algorithm = algorithm
-    source = next(name for name in SOURCES if any(name == flag[0] for flag in ours))
-    example = f"farback certify {algorithm} --{source} '{SOURCES[source]}' --minutes 0.05 --seeds 2"
-    made.__doc__ = f"{summary(algorithm)}\n\nAn example that works:\n  {example}"
+    made.__doc__ = f"{summary(algorithm)}{_example(algorithm, [name for name, *_ in ours])}"
     return made
+
+
+def _example(algorithm: str, names: list[str]) -> str:
+    if algorithm in WITHOUT_MEMORY:
+        return ""
+    source = next(name for name in SOURCES if name in names)
+    data = "HighLow({})" if algorithm in CONTINUOUS else SOURCES[source]
+    return f"\n\nAn example that works:\n  farback certify {algorithm} --{source} '{data}' --minutes 0.05 --seeds 2"
 
 
 def certify_commands() -> dict[str, Choice]:

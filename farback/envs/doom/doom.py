@@ -74,10 +74,10 @@ class Doom(Gymnasium):
     def __init__(self, scenario: str, processes: int | None = None, episodes: int | None = None, **options: Any):
         vizdoom()
         self.body = None
-        self.host = Host(DoomCopies(_maker(scenario, episodes, options)), processes or os.cpu_count() or 1, apart=True)
+        self.host = Host(DoomCopies(maker(scenario, episodes, options)), processes or os.cpu_count() or 1, apart=True)
 
 
-def _maker(scenario: str, episodes: int | None, options: dict[str, Any]) -> Callable[[], gymnasium.Env[Any, Any]]:
+def maker(scenario: str, episodes: int | None, options: dict[str, Any]) -> Callable[[], gymnasium.Env[Any, Any]]:
     """Returns a function that makes an environment, for another process."""
     if scenario == "maze":
         if episodes is not None and episodes < 1:
