@@ -12,9 +12,8 @@ from gymnasium.spaces import Box
 from farback import AbstractCell, AbstractEnv, AbstractEstimator, AbstractTask, InputError
 from farback.cell import output_size
 from farback.estimators import ARTBP, BPTT, RTRL, TBPTT, UORO
-from farback.network import AbstractEncoder
 from farback.runs.expressions import express, parse
-from farback.runs.kinds import KINDS, CellExpression, build, build_all, names
+from farback.runs.kinds import KINDS, CellExpression, EncoderExpression, build, build_all, names
 from farback.tasks import AnBn, Warp
 
 
@@ -65,7 +64,7 @@ def test_several_numbers_are_one_argument(key):
     assert dict(parse(text).named) == {"channels": (4, 8), "stride": (2, 1), "kernel": (3,)}
     assert str(parse(text)) == text
     space = Box(0, 255, (12, 10, 3), np.uint8)
-    encoder = build("Conv(channels=(4, 8), kernel=3, stride=(2, 1))", AbstractEncoder)(space, key=key)
+    encoder = EncoderExpression("Conv(channels=(4, 8), kernel=3, stride=(2, 1))")(space, key=key)
     assert [convolution.stride for convolution in encoder.convolutions] == [(2, 2), (1, 1)]
 
 

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import gymnasium
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
-from farback.envs.bridges.from_gymnasium import Gymnasium
 from farback.envs.bridges.host import Host
+from farback.envs.bridges.hosted_env import AbstractHostedEnv
 from farback.envs.bridges.processes import WORKER
 from farback.envs.doom import two_colors
 from farback.envs.doom.engine import vizdoom
@@ -48,7 +49,7 @@ class DoomCopies:
         return SyncVectorEnv([self.make] * copies, autoreset_mode=AutoresetMode.NEXT_STEP)
 
 
-class Doom(Gymnasium):
+class Doom(AbstractHostedEnv):
     """A world of ViZDoom, from the extra `vizdoom`. `Doom('two-colors')` and `Doom('maze')` are twins of `TwoColors` and
     `Maze`, made without the tools of Doom, and `Doom('take_cover')` is the scenario that `TakeCover` is after. They have
     the observations and actions of their twins, so that an agent of one is evaluated in the other. All other scenarios of
@@ -71,9 +72,10 @@ class Doom(Gymnasium):
     Reference: Kempka et al., *ViZDoom: a Doom-based AI research platform for visual reinforcement learning*, 2016.
     """
 
+    host: Host = eqx.field(static=True)
+
     def __init__(self, scenario: str, processes: int | None = None, episodes: int | None = None, **options: Any):
         vizdoom()
-        self.body = None
         self.host = Host(DoomCopies(maker(scenario, episodes, options)), processes or os.cpu_count() or 1, apart=True)
 
 

@@ -10,14 +10,24 @@ from farback.runs.config import configure
 
 SEED = 100
 """The first of the seeds that are reported; settings are chosen on others."""
-PICTURES = {"encoder": "Conv(stride=(4, 2), features=64)"}
+PICTURES = "Conv(stride=(4, 2), features=64)"
 RIVALS = {"LSTM": (8, 128), "AMRL": (8,)}
 """Memories that are trained with the policy, and the steps that gradients pass through."""
-PPO = Words(algorithm="ppo", num_envs=64, window=128, epochs=3, minibatches=8, shared_memory=True, **PICTURES)
-PPO |= {"optimizer": runs.clipped_adam(1e-3, 0.5), "entropy_coef": 0.01}
-QR_DQN = Words(algorithm="dqn", num_envs=32, window=8, gradient_steps=8, batch_size=64, sequence_length=1, **PICTURES)
-QR_DQN |= {"buffer_size": 100_000, "learning_starts": 5_000, "value_rescaling": True, "n_step": 3, "dueling": True}
-QR_DQN |= {"optimizer": runs.clipped_adam(5e-4, 10.0)}
+COPIES, WINDOW = 64, 128
+PPO = Words(num_envs=COPIES, window=WINDOW, epochs=3, minibatches=8, shared_memory=True, entropy_coef=0.01)
+PPO_OPTIMIZER, QR_OPTIMIZER = runs.clipped_adam(1e-3, 0.5), runs.clipped_adam(5e-4, 10.0)
+QR_DQN = Words(
+    num_envs=32,
+    window=8,
+    gradient_steps=8,
+    batch_size=64,
+    sequence_length=1,
+    buffer_size=100_000,
+    learning_starts=5_000,
+    value_rescaling=True,
+    n_step=3,
+    dueling=True,
+)
 
 
 class Effort(NamedTuple):
@@ -49,22 +59,27 @@ def colors(world: str, effort: Effort) -> list[Case]:
     - `world`: the environment, as an expression.
     """
     seeds = range(SEED, SEED + effort.seeds)
-    first = Words(algorithm="memup", data=f"RandomEpisodes({world}, {effort.steps}, 0.8)", estimator="BPTT()", window=1)
-    first |= {"cell": f"LSTM({effort.units})", "selector": "TopK(3)", "batch_size": effort.batch, **PICTURES}
-    memory = configure(**first, optimizer=runs.clipped_adam(1e-3), log_every=max(1, effort.passes // 100))
+    first = Words(data=f"RandomEpisodes({world}, {effort.steps}, 0.8)", estimator="BPTT()", window=1)
+    first |= {"cell": f"LSTM({effort.units})", "selector": "TopK(3)", "batch_size": effort.batch}
+    memory = configure(
+        "memup", **first, encoder=PICTURES, optimizer=runs.clipped_adam(1e-3), log_every=max(1, effort.passes // 100)
+    )
     remembered = effort.passes * effort.batch * effort.steps
     reader = f"MLP({effort.units}, layers=1)"
 
-    def stages(name: str, words: Words, steps: int) -> Case:
-        policy = configure(**words, env=world, cell=reader, log_every=max(1, steps // (100 * 256)))
+    def stages(name: str, algorithm: str, words: Words, steps: int) -> Case:
+        policy = configure(
+            algorithm, **words, env=world, encoder=PICTURES, cell=reader, log_every=max(1, steps // (100 * 256))
+        )
         return in_stages(name, memory, policy, (remembered, steps), seeds, effort.episodes)
 
     def rival(cell: str, window: int) -> Case:
-        updates = max(2, (remembered + effort.acted) // (PPO["num_envs"] * PPO["window"]))
-        words = PPO | {"env": world, "cell": f"{cell}({effort.units})", "estimator": f"TBPTT({window})"}
-        training = runs.configured(updates=updates, **words, seed=SEED, seeds=effort.seeds)
+        updates = max(2, (remembered + effort.acted) // (COPIES * WINDOW))
+        words = PPO | Words(env=world, encoder=PICTURES, cell=f"{cell}({effort.units})", estimator=f"TBPTT({window})")
+        training = runs.configured("ppo", updates, **words, optimizer=PPO_OPTIMIZER, seed=SEED, seeds=effort.seeds)
         return Case(f"PPO, {cell}, window {window}", runs.evaluation(training, runs.metrics(effort.episodes)))
 
-    qr_dqn = QR_DQN | {"quantiles": effort.quantiles}
+    ppo, qr_dqn = PPO | Words(optimizer=PPO_OPTIMIZER), QR_DQN | Words(optimizer=QR_OPTIMIZER, quantiles=effort.quantiles)
     rivals = [rival(cell, window) for cell, windows in RIVALS.items() for window in windows]
-    return [stages("MemUP and PPO", PPO, effort.acted), stages("MemUP and QR-DQN", qr_dqn, effort.replayed), *rivals]
+    by_ppo = stages("MemUP and PPO", "ppo", ppo, effort.acted)
+    return [by_ppo, stages("MemUP and QR-DQN", "dqn", qr_dqn, effort.replayed), *rivals]
