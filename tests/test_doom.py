@@ -216,11 +216,26 @@ def test_an_engine_that_dies_is_started_again_and_two_deaths_in_a_row_are_an_err
     env.reset()
     assert env.step(0)[3] is False
     kill()
+    assert env.reset()[0].any(), "a new engine begins the episode"
+    env.step(0)
+    kill()
     assert env.step(0)[3] is True
     env.engine.dead = True  # as after a death in the step before
     kill()
     with pytest.raises(InputError, match="died twice in a row"):
         env.step(0)
+
+
+def test_an_engine_that_dies_truncates_a_trial(made):
+    env = made("maze", episodes=3, cells=3, horizon=2)
+    env.reset(seed=0)
+    env.step(0)
+    for _ in range(2):  # in an episode, and between two of them
+        for pid in subprocess.run(["pgrep", "-f", str(env.env.engine.home)], capture_output=True, text=True).stdout.split():
+            os.kill(int(pid), signal.SIGKILL)
+        assert env.step(0)[2:4] == (False, True)
+        assert env.reset()[0]["observation"].any()
+        assert env.step(0)[3] is False
 
 
 def test_no_engine_outlives_its_process():

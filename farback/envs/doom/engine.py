@@ -81,7 +81,13 @@ class Engine:
         self.game.set_doom_map(f"file:{self.map}")
 
     def begin(self, seed: int) -> None:
-        """Begins an episode."""
+        """Begins an episode, if need be in a new engine."""
+        try:
+            self._begin(seed)
+        except EngineDiedError:
+            self._begin(seed)
+
+    def _begin(self, seed: int) -> None:
         with self._alive():
             self.game.set_seed(seed)
             self.game.new_episode()

@@ -77,14 +77,20 @@ class DoomMaze(gymnasium.Env[Any, Any]):
         position = 2.0 * cells[self.np_random.integers(len(cells))] + 1.5
         self.start = position, np.asarray(self.np_random.integers(self.maze.headings))
         self.engine.load(wad(world(self.grid, self.target)))
-        self.engine.begin(seed=0)
-        self.shown = 0.0
-        return self.again(), {}
+        try:
+            return self._enter(), {}
+        except EngineDiedError:
+            return self._enter(), {}
 
     def again(self) -> np.ndarray:
         """Begins another episode in the same world."""
         self.time = 0
         return self._place(*self.start)
+
+    def _enter(self) -> np.ndarray:
+        self.engine.begin(seed=0)
+        self.shown = 0.0
+        return self.again()
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         circle, length, place = self.maze.headings, 2 * self.maze.stride, (self.position, self.heading)
@@ -134,11 +140,13 @@ class DoomMazeTrials(gymnasium.Env[Any, Any]):
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         picture, reward, terminated, truncated, info = self.env.step(action)
-        if info:
-            return _seen(picture, False), reward, terminated, truncated, info
-        ended = terminated or truncated
+        ended = (terminated or truncated) and not info
         self.done += ended
-        return _seen(self.env.again() if ended else picture, ended), reward, self.done == self.episodes, False, info
+        try:
+            picture = self.env.again() if ended else picture
+        except EngineDiedError:
+            info = {DIED: True}
+        return _seen(picture, ended), reward, self.done == self.episodes, bool(info), info
 
     def close(self) -> None:
         self.env.close()

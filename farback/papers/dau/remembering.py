@@ -7,7 +7,7 @@ from farback.papers.engine.item import Case
 from farback.papers.engine.runs import Words, configured, evaluation, metrics
 from farback.runs.config import configure
 
-HIDDEN = World("Pendulum(dt={dt}, speeds=False)", 0.05)
+HIDDEN = World("PreviousActionReward(Pendulum(dt={dt}, speeds=False))", 0.05)
 COPIES = Words(num_envs=64, window=40, gradient_steps=50, buffer_size=500_000)
 STEPS = 2048
 """The steps of a gradient step, in windows."""
