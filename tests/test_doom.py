@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import signal
 import struct
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import tempfile
 import textwrap
 import time
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -39,6 +41,23 @@ def made(request):
     yield make
     for env in envs:
         env.close()
+
+
+def engines(home):
+    """The numbers of the engines that were started from a directory."""
+
+    def runs(path):
+        try:
+            return f"{home}".encode() in (path / "cmdline").read_bytes() and path.name != str(os.getpid())
+        except OSError:  # it has ended meanwhile
+            return False
+
+    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit() and runs(path)]
+
+
+def kill(home):
+    for number in engines(home):
+        os.kill(number, signal.SIGKILL)
 
 
 def lumps(data):
@@ -203,25 +222,18 @@ def test_scenarios_of_the_package_have_an_action_for_each_button(made):
 def test_an_engine_that_dies_is_started_again_and_two_deaths_in_a_row_are_an_error(made, capfd):
     env = made("two-colors")
     env.reset(seed=0)
-
-    def kill():
-        mine = f"{env.engine.home}"
-        found = subprocess.run(["pgrep", "-f", mine], capture_output=True, text=True, check=True).stdout.split()
-        for pid in found:
-            os.kill(int(pid), signal.SIGKILL)
-
-    kill()
+    kill(env.engine.home)
     assert env.step(0)[1:4] == (0.0, False, True)
     assert "it is started again, and the episode is truncated" in capfd.readouterr().err
     env.reset()
     assert env.step(0)[3] is False
-    kill()
+    kill(env.engine.home)
     assert env.reset()[0].any(), "a new engine begins the episode"
     env.step(0)
-    kill()
+    kill(env.engine.home)
     assert env.step(0)[3] is True
     env.engine.dead = True  # as after a death in the step before
-    kill()
+    kill(env.engine.home)
     with pytest.raises(InputError, match="died twice in a row"):
         env.step(0)
 
@@ -231,8 +243,7 @@ def test_an_engine_that_dies_truncates_a_trial(made):
     env.reset(seed=0)
     env.step(0)
     for _ in range(2):  # in an episode, and between two of them
-        for pid in subprocess.run(["pgrep", "-f", str(env.env.engine.home)], capture_output=True, text=True).stdout.split():
-            os.kill(int(pid), signal.SIGKILL)
+        kill(env.env.engine.home)
         assert env.step(0)[2:4] == (False, True)
         assert env.reset()[0]["observation"].any()
         assert env.step(0)[3] is False
@@ -251,18 +262,16 @@ def test_no_engine_outlives_its_process():
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     home = process.stdout.readline().strip()
 
-    def engines():
-        return subprocess.run(["pgrep", "-f", f"vizdoom.*{home}"], capture_output=True, text=True).stdout.split()
-
-    assert engines(), "control: it runs"
+    assert engines(home), "control: it runs"
     process.kill()
     process.wait()
     process.stdout.close()
     for _ in range(100):
-        if not engines():
+        if not engines(home):
             break
         time.sleep(0.1)
-    assert not engines()
+    shutil.rmtree(home)
+    assert not engines(home)
 
 
 @pytest.mark.parametrize("directory", ["with a space", 130 * "x"])
