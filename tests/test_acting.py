@@ -16,7 +16,7 @@ from farback.agents import ActorCriticNetwork, ActorCriticPolicy
 from farback.agents.on_policy import bootstrap_value
 from farback.cell import unroll
 from farback.cells import Chain
-from farback.envs import HighLow, Ladder, PreviousActionReward, TMaze
+from farback.envs import Gymnasium, HighLow, Ladder, PreviousActionReward, TMaze
 from farback.envs.spaces import contains
 from farback.ops.distributions import distribution
 
@@ -152,6 +152,16 @@ def test_evaluate_counts_every_episode_once():
     assert np.isin(found.returns, (-3, 4)).all()
     assert abs(found.lengths.mean() - 5) < 4 * np.sqrt(2 / 3 / 3000)
     assert abs(found.returns.mean() - env.random) < 4 * 3.5 / np.sqrt(3000)
+
+
+def test_evaluate_scores_more_episodes_than_hosted_copies_in_turn():
+    """Each step of this pole has reward 1, so that the return of each episode is its length."""
+    env = Gymnasium("CartPole-v1")
+    found = eqx.filter_jit(evaluate)(env, RandomPolicy(env), jax.random.key(0), 70)
+    assert found.returns.shape == (70,)
+    np.testing.assert_array_equal(found.returns, found.lengths)
+    assert 15 < found.lengths.mean() < 35
+    assert len(set(found.lengths.tolist())) > 10, "control: episodes differ"
 
 
 def test_evaluate_abandons_long_episodes():

@@ -81,6 +81,14 @@ def test_ppo_ratio_is_one_before_the_first_step(env, length, shared):
     assert mean(outcome.metrics["losses/clipfrac"]) == 0
 
 
+def test_an_agent_acts_in_another_environment_with_the_same_spaces():
+    network = ActorCriticNetwork(functools.partial(GRU, size=4))
+    agent = PPO(TMaze(5), network)
+    assert agent.in_env(TMaze(9)).env == TMaze(9)
+    with pytest.raises(InputError, match="the agent was trained with"):
+        agent.in_env(HighLow(3))
+
+
 def test_ppo_ratio_control_another_memory():
     agent = make(PPO, TMaze(3, extra=2), epochs=1, minibatches=1, window=2)
     state, _ = agent.train(begun(agent), 1)

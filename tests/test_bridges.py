@@ -13,7 +13,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
 import farback.envs
 from farback.envs import AbstractEnv, Feedback, GymEnv, Gymnasium, Gymnax, GymVectorEnv, Ladder, TMaze, check
-from farback.envs.bridges.from_gymnasium import host_errors
+from farback.envs.bridges.host import host_errors
 from farback.envs.bridges.vector_env import AutoResetVectorEnv
 from farback.envs.registered import ENVS
 from farback.envs.spaces import HashableSpace, as_array, flat, mapped, sample
@@ -39,6 +39,7 @@ def test_all_environments_are_registered():
     assert made - set(ENVS) == {
         AbstractEnv,
         farback.envs.Curriculum,
+        farback.envs.Doom,
         farback.envs.MemoryStates,
         farback.envs.PerSecond,
         farback.envs.PreviousActionReward,
