@@ -47,7 +47,7 @@ def test_episodes_of_a_trial_are_those_of_its_script(key):
     found = tried(maze, Script(jnp.array(script)), 1, key)
     assert found.lengths.tolist() == [[len(shortest), len(shortest) + 4, *[len(shortest)] * 3]]
     assert found.found.all()
-    (first, second, *_) = rows(found, seed=3, step=7)
+    (first, second, *_) = rows(found, {"seed": 3, "step": 7})
     assert (first[EPISODE], first["seed"], first[LENGTH.name], first[SUCCESS.name]) == (1, 3, len(shortest), 1.0)
     assert second[SHORTER.name] == 0.0
 
@@ -57,7 +57,7 @@ def test_an_episode_without_the_target_lasts_until_the_horizon(key):
     found = tried(maze, Script(jnp.array([players.LEFT])), 4, key)
     assert (found.lengths == 6).all()
     assert not found.found.any()
-    assert rows(found, 0, 0)[0][LENGTH.name] is None
+    assert rows(found, {})[0][LENGTH.name] is None
 
 
 def test_steps_after_the_first_trial_do_not_count(key):

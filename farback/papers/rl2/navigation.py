@@ -15,7 +15,7 @@ from farback.acting.rollout import initial_states
 from farback.envs import AbstractEnv, Maze, PreviousActionReward, Trials
 from farback.envs.raycast.players import Player, at_random, left_wall, play_trials, shortest_way
 from farback.papers.engine.item import Case, Measure, Measured, Metric, Place
-from farback.papers.engine.runs import Training, Words, clipped_adam, computed, configured, evaluation, log
+from farback.papers.engine.runs import Training, Words, clipped_adam, computed, configured, evaluation, log, rows_of
 from farback.reports.figures import figure
 from farback.reports.record import Record
 from farback.runs.expressions import express
@@ -56,7 +56,7 @@ def trained(maze: Maze, effort: Effort) -> Training:
     words = Words(algorithm="ppo", env=express(shown(maze, TRAINED)), shared_memory=True, cell=f"GRU({effort.units})")
     words |= {"encoder": f"DictEncoder(observation=DictEncoder(observation={effort.pictures}))"}
     words |= {"num_envs": effort.trials, "window": TRAINED * maze.horizon, "minibatches": 8, "epochs": 3}
-    words |= {"gamma": 0.99, "gae_lambda": 0.95, "entropy_coef": f"LinearSchedule(0.01, 0.001, {effort.updates})"}
+    words |= {"gamma": 0.99, "gae_lambda": 0.95, "entropy_coef": f"LinearSchedule(0.03, 0.003, {effort.updates})"}
     words |= {"optimizer": clipped_adam(1e-3, 0.5, 24 * effort.updates), "seed": SEED, "seeds": effort.seeds}
     return configured(updates=effort.updates, **words)
 
@@ -85,12 +85,14 @@ def tried(maze: Maze, policy: AbstractPolicy, trials: int, key: Any) -> Episodes
     return episodes_of(rollout(env, policy, initial_states(policy, trials), envs, key, TESTED * maze.horizon)[2])
 
 
-def rows(episodes: Episodes, seed: int, step: int) -> list[Row]:
-    """A row for each episode of the trials. The second has the share of trials in which it was the shorter one."""
+def rows(episodes: Episodes, at: Row) -> list[Row]:
+    """A row for each episode of the trials, with the columns `at`. The second has the share of trials in which it was the
+    shorter one.
+    """
     lengths, found = np.asarray(episodes.lengths), np.asarray(episodes.found)
     where = np.where(found, lengths, np.nan)
     each = [
-        {"seed": seed, "update": step, "step": step, EPISODE: number + 1, LENGTH.name: mean, SUCCESS.name: float(success)}
+        at | {EPISODE: number + 1, LENGTH.name: mean, SUCCESS.name: float(success)}
         for number, (mean, success) in enumerate(zip(_means(where), found.mean(axis=0), strict=True))
     ]
     each[1][SHORTER.name] = float((lengths[:, 1] < lengths[:, 0]).mean())
@@ -115,14 +117,18 @@ def measures(maze: Maze, test: Maze, effort: Effort, trials: int, name: str) -> 
     test = test.eval_env
 
     def agent(run: LoadedRun) -> list[Row]:
-        step = run.facts["update"] * run.algorithm.steps_per_update
-        each = ((seed, run.policy(seed)) for seed in run.networks())
-        return [row for seed, policy in each for row in rows(tried(test, policy, trials, evaluation_key(seed)), seed, step)]
+        each = rows_of(run, {seed: {} for seed in run.networks()})
+        keys = ((at, evaluation_key(at["seed"])) for at in each)
+        return [row for at, key in keys for row in rows(tried(test, run.policy(at["seed"]), trials, key), at)]
 
     def player(players: Sequence[Player], place: Place) -> tuple[list[Row], str]:
         del place
-        each = ((group, play_trials(test, players, trials, jax.random.key(group))) for group in range(GROUPS))
-        return [row for group, played in each for row in rows(Episodes(played.lengths, played.terminated), group, 0)], ""
+        found = []
+        for group in range(GROUPS):
+            played = play_trials(test, players, trials, jax.random.key(group))
+            at = {"seed": group, "update": 0, "step": 0}
+            found += rows(Episodes(played.lengths, played.terminated), at)
+        return found, ""
 
     learnt = evaluation(trained(maze, effort), agent, name=name)
     players = {"random": (at_random(test),) * TESTED}
