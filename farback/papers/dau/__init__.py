@@ -84,7 +84,7 @@ ITEMS = [
             partial(over_time_steps, world, only=("DAU", "DDPG, unscaled")), NETWORK | presets,
             minutes=(2, minutes, 50 * minutes), metric=RETURN, smoke=(0,), across=draw_grid)
         for name, title, text, world, minutes, presets in (
-            ("bipedal", "Bipedal walker", "The penalty for a fall is a rate, as in the authors' code.", WALKER, 60,
+            ("bipedal", "Bipedal walker", "The penalty for a fall is a rate, as in the authors' code.", WALKER, 75,
              {"steps": ((0.02, 0.01), (0.01, 0.005), (0.01, 0.005, 0.002, 0.001)), "hours": (0.02, 6.0, 17.8),
               "seeds": (1, 2, 5)}),
             *((name, title, "The physics has the same time step in all columns.", world, minutes,
