@@ -44,7 +44,7 @@ class Evaluate:
     episodes: OptionalWhole = None
     """The episodes per seed for an agent or MemUP, 1_000 by default."""
     env: Annotated[str | None, optional("ENV")] = None
-    """Another environment to score an agent in, with the same observations and actions: "Doom('maze')" for Maze()."""
+    """Another environment to score an agent in, with the same spaces: "Doom('two-colors')" for TwoColors()."""
     json: Json = False
 
     def run(self) -> dict[str, Any]:

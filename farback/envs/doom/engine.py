@@ -41,7 +41,6 @@ class Engine:
 
     - `archive`: the WAD, or the configuration of a scenario that the package has.
     - `buttons`: the names of the buttons that actions have values for; those of the scenario, if it has a configuration.
-    - `variables`: the names of the variables of the game that are read.
     - `settings`: other settings of the game, by the name of their method: `living_reward=1.0`.
     """
 
@@ -49,10 +48,9 @@ class Engine:
         self,
         archive: bytes | Path,
         buttons: Sequence[str] = (),
-        variables: Sequence[str] = (),
         settings: Mapping[str, Any] | None = None,
     ):
-        self.archive, self.buttons, self.variables = archive, buttons, variables
+        self.archive, self.buttons = archive, buttons
         self.settings = settings or {}
         self.home = Path(tempfile.mkdtemp(prefix="fb"))
         self.games: list[Any] = []
@@ -116,10 +114,6 @@ class Engine:
         state = self.game.get_state()
         return None if state is None else state.screen_buffer
 
-    def variable(self, name: str) -> float:
-        """The value of a variable of the game."""
-        return self.game.get_game_variable(getattr(vizdoom().GameVariable, name))
-
     @contextlib.contextmanager
     def _alive(self):
         """Starts an engine that died again; if the new one dies in its first step, that is an error."""
@@ -150,7 +144,6 @@ class Engine:
             game.set_doom_scenario_path(str(scenario))
             game.set_doom_map(f"file:{self.map}" if self.map.exists() else "MAP01")
             game.set_available_buttons([getattr(package.Button, name) for name in self.buttons])
-            game.set_available_game_variables([getattr(package.GameVariable, name) for name in self.variables])
         game.set_screen_resolution(package.ScreenResolution.RES_160X120)
         game.set_screen_format(package.ScreenFormat.RGB24)
         for part in ("hud", "weapon", "crosshair", "decals", "particles", "messages", "screen_flashes", "corpses"):

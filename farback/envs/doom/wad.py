@@ -60,12 +60,8 @@ def udmf(
     vertices: dict[tuple[int, int], int] = {}
     lines = []
     for row, column in np.argwhere(grid == 0).tolist():
-        corners = (
-            (row, column),
-            (row, column + 1),
-            (row + 1, column + 1),
-            (row + 1, column),
-        )  # clockwise from the north-west
+        below, right = row + 1, column + 1
+        corners = (row, column), (row, right), (below, right), (below, column)  # clockwise from the north-west
         beyond = (row - 1, column), (row, column + 1), (row + 1, column), (row, column - 1)
         for side, block in enumerate(beyond):
             if (texture := int(grid[block])) > 0:

@@ -10,16 +10,16 @@ import numpy as np
 from farback.acting import RandomPolicy, evaluate
 from farback.envs import AbstractEnv
 from farback.papers.engine.item import RETURN, Case, Measured, Place
-from farback.papers.engine.runs import Evaluate, Words, clipped_adam, computed, configured, evaluation, rows_of
+from farback.papers.engine.runs import Words, clipped_adam, computed, configured, evaluation, metrics
+from farback.runs.config import configure
 from farback.runs.kinds import build
-from farback.runs.log import Row, means
-from farback.runs.saved import LoadedRun
+from farback.runs.log import Row
 
 SEED = 100
 """The first of the seeds that are reported; settings are chosen on others."""
 ENGINES = {
     "TwoColors": ("TwoColors()", "Doom('two-colors')"),
-    "Maze": ("Maze()", "Doom('maze')"),
+    "Maze": ("Maze()", "Doom('maze', held_out=True)"),
     "TakeCover": ("TakeCover()", "Doom('take_cover')"),
 }
 """Each world as the ray-caster's, and as ViZDoom's."""
@@ -53,17 +53,9 @@ def _agent(world: str, name: str, env: str, effort: Effort, place: Place) -> Mea
     words = Words(algorithm="ppo", env=ENGINES[world][0], encoder="Conv(stride=(4, 2), features=64)", shared_memory=True)
     words |= {"cell": f"GRU({effort.units})", "num_envs": copies, "window": window, "minibatches": 8, "epochs": 3}
     words |= {"optimizer": clipped_adam(1e-3, 0.5), "entropy_coef": 0.01, "seed": SEED, "seeds": effort.seeds}
-    training = configured(updates=updates, rows=50, **words)
-    return evaluation(training, _scores(env, effort.episodes), name=name)(place.of(world))
-
-
-def _scores(env: str, episodes: int) -> Evaluate:
-    def scores(run: LoadedRun) -> list[Row]:
-        algorithm: Any = run.algorithm
-        found = run.evaluate(episodes=episodes, algorithm=algorithm.in_env(build(env, AbstractEnv)).split())
-        return rows_of(run, {seed: means(metrics) for seed, metrics in found.items()})
-
-    return scores
+    agent: Any = configure(**words).build()
+    scores = metrics(effort.episodes, agent.in_env(build(env, AbstractEnv)).split())
+    return evaluation(configured(updates=updates, rows=50, **words), scores, name=name)(place.of(world))
 
 
 def _random(expression: str, effort: Effort, place: Place) -> tuple[list[Row], str]:
