@@ -176,7 +176,8 @@ def test_control_an_unchanged_part_that_moved_back_is_accepted(tmp_path):
         ({"encoder": "Pretrained('{source}', 'encoder')", "env": "CartPole()"}, r"would receive observations of Box"),
         ({"encoder": "Pretrained('{source}', 'memory')"}, "is not an encoder, but a Frozen: give the part 'encoder'"),
         ({"cell": "Pretrained('{source}', 'encoder')"}, "is not a cell, but a FrozenEncoder: give the part 'memory'"),
-        ({"memory": "Pretrained('{source}', 'head')"}, "give 'memory' or 'encoder'"),
+        ({"cell": "Pretrained('{source}', 'network')"}, "is not a cell, but a MemoryPredictor: give the part 'memory'"),
+        ({"memory": "Pretrained('{source}', 'head')"}, "give 'memory', 'encoder' or 'network'"),
         ({"memory": "Pretrained('{source}', seed=9)"}, "has the seeds 0, 1"),
         ({"memory": "Pretrained('{source}', frozen=2)"}, "frozen = 2: give True or False"),
         ({"memory": "Pretrained()"}, "missing a required argument, 'directory'"),
@@ -196,6 +197,22 @@ def test_a_part_that_does_not_fit_is_refused(source, words, message, tmp_path, m
         run_config(ppo(**words), tmp_path / "run")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_a_detector_reads_the_network_of_another_run(source, tmp_path):
+    """The memory is that of a detector with the same network in Python. The run resumes."""
+    words = {"cell": "MLP(4)", "num_envs": 4, "window": 4, "quantiles": 3, "learning_starts": 8, "batch_size": 2}
+    words |= {"buffer_size": 64, "sequence_length": 1, "total_steps": 64, "log_every": 1}
+    run(tmp_path / "agent", configure("dqn", env=MAZE, **words))
+    config = memup(detector=f"ReturnSpreadDetector(Pretrained({str(tmp_path / 'agent')!r}, 'network'))")
+    read = config.build().detector.network
+    assert equal(read, load(tmp_path / "agent").networks()[0])
+    whole = run(tmp_path / "whole", config)
+    run(tmp_path / "parts", config.replace(total_steps=8))
+    assert equal(run(tmp_path / "parts", config).networks()[0], whole.networks()[0])
+    assert not equal(run(tmp_path / "other", memup()).networks()[0], whole.networks()[0])
+    with pytest.raises(InputError, match="network = MemoryPredictor: give an expression of the kind Network"):
+        memup(detector=f"ReturnSpreadDetector(Pretrained({str(source)!r}, 'network'))").build()
 
 
 def test_a_part_of_a_damaged_run_is_refused(source, tmp_path):

@@ -8,8 +8,18 @@ import pytest
 from memup_models import EPISODES, memup, predictor
 from tables import flat
 
-from farback.envs import TMaze
-from farback.memup import PredictionErrorDetector, QuantileSpreadDetector, RandomEpisodes, RandomK, TopK, selectors
+from farback.agents import QNetwork
+from farback.cells import GRU
+from farback.envs import Pendulum, PreviousActionReward, TMaze
+from farback.memup import (
+    PredictionErrorDetector,
+    QuantileSpreadDetector,
+    RandomEpisodes,
+    RandomK,
+    ReturnSpreadDetector,
+    TopK,
+    selectors,
+)
 from farback.memup.prediction_errors import prediction_errors
 from farback.memup.selectors import spread
 from farback.ops.quantiles import midpoints, quantile_loss
@@ -121,6 +131,43 @@ def test_quantile_spread_detector_learns_the_spread_of_outcomes(key):
 def test_quantile_spread_detector_refuses_outcomes_that_are_not_numbers(key):
     with pytest.raises(InputError, match="QuantileSpreadDetector needs scalar outcomes"):
         QuantileSpreadDetector().init(EPISODES, predictor(EPISODES, key), key)
+
+
+def test_return_spread_detector_scores_the_return_of_the_action(key):
+    """By hand: the quantiles of a recurrent network at each step of an episode, one step at a time."""
+    data = RandomEpisodes(TMaze(6))
+    network = QNetwork(lambda size, key: GRU(size, 5, key=key), quantiles=3)(TMaze(6), key=key)
+    detector, episodes = ReturnSpreadDetector(network), data.draw(3, key)
+    memory = predictor(data, key, context=False)
+    state = detector.init(data, memory, key)
+    found = detector.scores(state, episodes, prediction_errors(data, memory, episodes))
+    carry = network.memory.initial()
+    for step in range(int(episodes.mask[0].sum())):
+        observation, action = jax.tree.map(lambda leaf: leaf[0, step], tuple(episodes.inputs))
+        carry, output = network.memory(carry, network.encoder(observation))
+        assert jnp.isclose(found[0, step], jnp.std(network.head(output)[action]))
+    assert jnp.all(found[~episodes.mask] == 0)
+    fitted = detector.after_update(detector.fit(state, episodes, key), memory)
+    assert all(jnp.array_equal(a, b) for a, b in zip(arrays(fitted), arrays(network), strict=True))
+
+
+def arrays(tree):
+    return jax.tree.leaves(eqx.filter(tree, eqx.is_array))
+
+
+@pytest.mark.parametrize(
+    ("env", "quantiles", "message"),
+    [
+        (Pendulum(), 3, "compares the returns of discrete actions, but the actions of RandomEpisodes are Box"),
+        (TMaze(6), 1, r"has an output of the shape \(2, 1\)"),
+        (PreviousActionReward(TMaze(6)), 3, "does not accept these observations"),
+    ],
+)
+def test_return_spread_detector_refuses_networks_that_do_not_fit(env, quantiles, message, key):
+    network = QNetwork(lambda size, key: GRU(size, 5, key=key), quantiles=quantiles)(TMaze(6), key=key)
+    data = RandomEpisodes(env)
+    with pytest.raises(InputError, match=message):
+        ReturnSpreadDetector(network).init(data, predictor(data, key), key)
 
 
 def test_flat_scores_counts_episodes_with_equal_scores(key):

@@ -15,6 +15,7 @@ from farback.memup.predictor import PredictionHead as PredictionHead
 from farback.memup.predictor import PredictorInputs as PredictorInputs
 from farback.memup.predictor import PredictorNetwork as PredictorNetwork
 from farback.memup.quantile_spread_detector import QuantileSpreadDetector as QuantileSpreadDetector
+from farback.memup.return_spread_detector import ReturnSpreadDetector as ReturnSpreadDetector
 from farback.memup.selectors import AbstractTargetSelector as AbstractTargetSelector
 from farback.memup.selectors import RandomK as RandomK
 from farback.memup.selectors import TopK as TopK

@@ -181,23 +181,27 @@ def read_config(directory: Path) -> Config:
 
 
 def pretrained(directory: str, part: str = "memory", seed: int | None = None, frozen: bool = True) -> Any:
-    """Returns a part of a trained network. If an agent has two networks, it is the policy's part.
+    """Returns a trained network, or a part of it. If an agent has two networks, it is the policy's.
 
     **Arguments:**
 
     - `directory`: a run directory.
-    - `part`: `memory` or `encoder`.
+    - `part`: `memory`, `encoder` or `network`.
     - `seed`: the seed of the network; by default the run's first.
-    - `frozen`: whether the part's parameters stay fixed. An encoder without parameters is given as it is.
+    - `frozen`: whether the parameters of a memory or an encoder stay fixed. An encoder without parameters is given as it
+      is.
     """
-    if part not in ("memory", "encoder"):
-        raise InputError(f"Pretrained(part={part!r}): give 'memory' or 'encoder'.")
+    if part not in ("memory", "encoder", "network"):
+        raise InputError(f"Pretrained(part={part!r}): give 'memory', 'encoder' or 'network'.")
     config = read_config(Path(directory))
     found = open_run(Path(directory), config.program(), record=config.record).networks()
     if seed is not None and seed not in found:
         raise InputError(f"Pretrained(seed={seed}): '{directory}' has the seeds {', '.join(map(str, found))}.")
     network = found[next(iter(found)) if seed is None else seed]
-    made = getattr(getattr(network, "policy", network), part)
+    network = getattr(network, "policy", network)
+    if part == "network":
+        return network
+    made = getattr(network, part)
     if not frozen or (part == "encoder" and not jax.tree.leaves(eqx.filter(made, eqx.is_array))):
         return made
     return Frozen(made) if part == "memory" else FrozenEncoder(made)
@@ -225,4 +229,4 @@ def _value(value: Value, argument: Argument) -> Any:
         return CellExpression(value, load_part)
     if kind is AbstractEncoder:
         return EncoderExpression(value, load_part)
-    return agent_expression(value) if kind is AbstractOnPolicyAgent else build(value, kind)
+    return agent_expression(value) if kind is AbstractOnPolicyAgent else build(value, kind, load_part)

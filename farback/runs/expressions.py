@@ -182,6 +182,8 @@ def _fits(value: Any, annotation: Any) -> bool:
 
 
 def _show_value(value):
+    if any(eqx.is_array(leaf) for leaf in jax.tree.leaves(value)):
+        return type(value).__name__
     return express(value) if isinstance(value, eqx.Module) else repr(value)
 
 

@@ -54,7 +54,7 @@ OF_ALGORITHM = {"env", "network", "estimator", "optimizer", "num_envs", "window"
 """Arguments of an agent inside another algorithm, which supplies them."""
 
 PRETRAINED = "Pretrained"
-"""The name of an expression that takes a cell or an encoder from another run's network."""
+"""The name of an expression that takes another run's network, or a part of it."""
 
 Load = Callable[[Spec], Any]
 """Returns the part of a network that a `Pretrained(...)` expression names."""
@@ -71,14 +71,20 @@ def names(kind: type) -> Mapping[str, type]:
     }
 
 
-def build(text: str, kind: type) -> Any:
-    """Returns the object of a kind that an expression describes."""
-    return _make(parse(text), kind)
+def build(text: str, kind: type, load: Load | None = None) -> Any:
+    """Returns the object of a kind that an expression describes.
+
+    **Arguments:**
+
+    - `load`: returns the part that a `Pretrained(...)` expression names.
+    """
+    spec = parse(text)
+    return _make(spec, kind, loaded(spec, load))
 
 
 def build_all(text: str, kind: type) -> list[Any]:
     """Returns the objects that expressions separated by commas describe."""
-    return [_make(spec, kind) for spec in parse_all(text)]
+    return [_make(spec, kind, loaded(spec, None)) for spec in parse_all(text)]
 
 
 def hidden(kind: type) -> set[str]:
@@ -163,14 +169,15 @@ class EncoderExpression(eqx.Module):
 def agent_expression(text: str) -> Callable[..., AbstractOnPolicyAgent]:
     """Returns a function that makes the agent of an expression from the arguments that another algorithm supplies."""
     spec, kind = parse(text), AbstractOnPolicyAgent
-    return call(spec, constructor(spec, kind), _value, {}, hidden(kind), partial=True)
+    value = functools.partial(_value, loaded=loaded(spec, None))
+    return call(spec, constructor(spec, kind), value, {}, hidden(kind), partial=True)
 
 
 def loaded(spec: Spec, load: Load | None) -> dict[str, Any]:
     """Returns the parts of other networks that an expression names, by their own expressions."""
     if spec.name == PRETRAINED:
         if load is None:
-            raise InputError(f"{spec} is not allowed here: give it as a cell, an encoder or a memory.")
+            raise InputError(f"{spec} is not allowed here: give it as a cell, an encoder or a memory, or to ReturnSpreadDetector.")
         return {str(spec): load(spec)}
     values = [*spec.positional, *(value for _, value in spec.named)]
     return {name: part for value in values if isinstance(value, Spec) for name, part in loaded(value, load).items()}
@@ -197,18 +204,20 @@ def check_names(spec: Spec, kind: type) -> None:
             check_names(value, AbstractCell)
 
 
-def _make(spec: Spec, kind: type) -> Any:
-    return call(spec, constructor(spec, kind), _value, {}, hidden(kind))
+def _make(spec: Spec, kind: type, loaded: Mapping[str, Any]) -> Any:
+    return call(spec, constructor(spec, kind), functools.partial(_value, loaded=loaded), {}, hidden(kind))
 
 
-def _value(value: Any, annotation: Any) -> Any:
+def _value(value: Any, annotation: Any, *, loaded: Mapping[str, Any]) -> Any:
     """Returns the value of an argument."""
     if not isinstance(value, Spec):
         return value
+    if value.name == PRETRAINED:
+        return loaded[str(value)]
     kind = kind_of(annotation)
     if kind is None:
         raise InputError(f"'{value}' is not allowed here: give a number, a string, True, False or None.")
-    return _make(value, kind)
+    return _make(value, kind, loaded)
 
 
 def _cell(spec: Spec, input_size: int, key: PRNGKeyArray, loaded: Mapping[str, Any]) -> AbstractCell:
@@ -219,7 +228,7 @@ def _cell(spec: Spec, input_size: int, key: PRNGKeyArray, loaded: Mapping[str, A
 
         def value(value, annotation):
             nested = isinstance(value, Spec) and kind_of(annotation) is AbstractCell
-            return _cell(value, input_size, key, loaded) if nested else _value(value, annotation)
+            return _cell(value, input_size, key, loaded) if nested else _value(value, annotation, loaded=loaded)
 
         return call(spec, made, value, {"input_size": input_size, "key": key})
     if spec.named:
@@ -240,7 +249,7 @@ def _encoder(spec: Spec, space: Any, key: PRNGKeyArray, loaded: Mapping[str, Any
     def value(value, annotation):
         if isinstance(value, Spec) and kind_of(annotation) is AbstractEncoder:
             return lambda space, *, key: _encoder(value, space, key, loaded)
-        return _value(value, annotation)
+        return _value(value, annotation, loaded=loaded)
 
     return call(spec, constructor(spec, AbstractEncoder), value, {"space": space, "key": key})
 
