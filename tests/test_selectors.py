@@ -143,9 +143,9 @@ def test_return_spread_detector_scores_the_return_of_the_action(key):
     found = detector.scores(state, episodes, prediction_errors(data, memory, episodes))
     carry = network.memory.initial()
     for step in range(int(episodes.mask[0].sum())):
-        observation, action = jax.tree.map(lambda leaf: leaf[0, step], tuple(episodes.inputs))
-        carry, output = network.memory(carry, network.encoder(observation))
-        assert jnp.isclose(found[0, step], jnp.std(network.head(output)[action]))
+        carry, output = network.memory(carry, network.encoder(episodes.inputs.observation[0, step]))
+        quantiles = network.head(output)[episodes.inputs.action[0, step]]
+        assert jnp.isclose(found[0, step], jnp.std(quantiles))
     assert jnp.all(found[~episodes.mask] == 0)
     fitted = detector.after_update(detector.fit(state, episodes, key), memory)
     assert all(jnp.array_equal(a, b) for a, b in zip(arrays(fitted), arrays(network), strict=True))

@@ -52,7 +52,9 @@ class ReturnSpreadDetector(AbstractDetector):
     def _shape(self, data: AbstractEpisodeSource) -> tuple[int, ...] | None:
         """The shape of the network's output on the episodes of a source, or None if it does not accept them."""
         try:
-            found = eqx.filter_eval_shape(lambda: _returns(self.network, data.draw(1, jax.random.key(0)).inputs.observation))
+            found = eqx.filter_eval_shape(
+                lambda: _returns(self.network, data.draw(1, jax.random.key(0)).inputs.observation)
+            )
         except (TypeError, ValueError):
             return None
         return found.shape[2:] if isinstance(found, jax.ShapeDtypeStruct) else None

@@ -177,7 +177,9 @@ def loaded(spec: Spec, load: Load | None) -> dict[str, Any]:
     """Returns the parts of other networks that an expression names, by their own expressions."""
     if spec.name == PRETRAINED:
         if load is None:
-            raise InputError(f"{spec} is not allowed here: give it as a cell, an encoder or a memory, or to ReturnSpreadDetector.")
+            raise InputError(
+                f"{spec} is not allowed here: give it as a cell, an encoder or a memory, or to ReturnSpreadDetector."
+            )
         return {str(spec): load(spec)}
     values = [*spec.positional, *(value for _, value in spec.named)]
     return {name: part for value in values if isinstance(value, Spec) for name, part in loaded(value, load).items()}

@@ -62,10 +62,11 @@ ITEMS = [
     Item("memup/two-colors", "Two-Colors (fig. 4b)",
         "The steps that a policy survives, at most 1,050; without a thing it is 100. A column shows for the first 45 steps "
         "which of two colours heals. MemUP trains a memory on random play, with gradients of a single step, three targets "
-        "and γ = 0.8; then a policy reads it. PPO trains the rivals, on as many steps as MemUP and PPO have together. "
-        "`--scale paper` is in ViZDoom.",
+        "and γ = 0.8; then a policy reads it. By the returns of QR-DQN: the surprise is the spread of the returns that a "
+        "QR-DQN without memory expects, otherwise the prediction error. PPO trains the rivals, on as many steps as MemUP "
+        "and PPO have together. `--scale paper` is in ViZDoom.",
         colors, {"world": ("TwoColors()", "TwoColors()", "Doom('two-colors')"), "effort": COLORS},
-        minutes=(2, 120, 3000), metric=LIVED, levels={"optimum": 1050.0}, smoke=(0, 1, 2)),
+        minutes=(2, 120, 3000), metric=LIVED, levels={"optimum": 1050.0}, smoke=(0, 2, 3)),
     *(
         Item(f"memup/{name}{suffix}", f"{title}{far} (fig. 2)", SUPERVISED + text + of_length,
             partial(by_length, problem), {"lengths": lengths, **effort}, minutes=(1, minutes, 3000), metric=metric,

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from farback.papers.engine import runs
 from farback.papers.engine.item import Case
 from farback.papers.engine.runs import Words
-from farback.papers.memup.stages import in_stages
+from farback.papers.memup.stages import Stage, in_stages
 from farback.runs.config import configure
 
 SEED = 100
@@ -52,7 +52,7 @@ class Effort(NamedTuple):
 
 
 def colors(world: str, effort: Effort) -> list[Case]:
-    """MemUP with two policies, and rivals whose memory PPO trains, on as many steps as MemUP and PPO together.
+    """MemUP with two policies and two detectors. PPO trains the memory of the rivals, on as many steps as MemUP and PPO.
 
     **Arguments:**
 
@@ -65,13 +65,23 @@ def colors(world: str, effort: Effort) -> list[Case]:
         "memup", **first, encoder=PICTURES, optimizer=runs.clipped_adam(1e-3), log_every=max(1, effort.passes // 100)
     )
     remembered = effort.passes * effort.batch * effort.steps
-    reader = f"MLP({effort.units}, layers=1)"
+    ppo, qr_dqn = PPO | Words(optimizer=PPO_OPTIMIZER), QR_DQN | Words(optimizer=QR_OPTIMIZER, quantiles=effort.quantiles)
 
-    def stages(name: str, algorithm: str, words: Words, steps: int) -> Case:
-        policy = configure(
-            algorithm, **words, env=world, encoder=PICTURES, cell=reader, log_every=max(1, steps // (100 * 256))
-        )
-        return in_stages(name, memory, policy, (remembered, steps), seeds, effort.episodes)
+    def stage(name: str, algorithm: str, words: Words, steps: int, **reads: str) -> Stage:
+        reader, every = f"MLP({effort.units}, layers=1)", max(1, steps // (100 * 256))
+        config = configure(algorithm, **words, env=world, encoder=PICTURES, cell=reader, log_every=every)
+        return Stage(name, config, steps, reads)
+
+    surprised = Stage("memory", memory, remembered)
+    acting = stage("policy", "ppo", ppo, effort.acted, memory="Pretrained({memory})")
+    replaying = stage("policy", "dqn", qr_dqn, effort.replayed, memory="Pretrained({memory})")
+    expecting = stage("returns", "dqn", qr_dqn, effort.replayed)
+    spread = surprised._replace(reads={"detector": "ReturnSpreadDetector(Pretrained({returns}, 'network'))"})
+    ways = {
+        "MemUP and PPO": (surprised, acting),
+        "MemUP and QR-DQN": (surprised, replaying),
+        "MemUP by the returns of QR-DQN, and QR-DQN": (expecting, spread, replaying),
+    }
 
     def rival(cell: str, window: int) -> Case:
         updates = max(2, (remembered + effort.acted) // (COPIES * WINDOW))
@@ -79,7 +89,5 @@ def colors(world: str, effort: Effort) -> list[Case]:
         training = runs.configured("ppo", updates, **words, optimizer=PPO_OPTIMIZER, seed=SEED, seeds=effort.seeds)
         return Case(f"PPO, {cell}, window {window}", runs.evaluation(training, runs.metrics(effort.episodes)))
 
-    ppo, qr_dqn = PPO | Words(optimizer=PPO_OPTIMIZER), QR_DQN | Words(optimizer=QR_OPTIMIZER, quantiles=effort.quantiles)
     rivals = [rival(cell, window) for cell, windows in RIVALS.items() for window in windows]
-    by_ppo = stages("MemUP and PPO", "ppo", ppo, effort.acted)
-    return [by_ppo, stages("MemUP and QR-DQN", "dqn", qr_dqn, effort.replayed), *rivals]
+    return [*(in_stages(name, stages, seeds, effort.episodes) for name, stages in ways.items()), *rivals]

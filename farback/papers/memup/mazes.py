@@ -6,7 +6,7 @@ from farback.papers.engine import runs
 from farback.papers.engine.finals import below
 from farback.papers.engine.item import Case
 from farback.papers.engine.runs import Words
-from farback.papers.memup.stages import EPISODES, in_stages
+from farback.papers.memup.stages import EPISODES, Stage, in_stages
 from farback.runs.config import configure
 
 ERROR, PREDICTED = "charts/last_prediction_error", 0.1**2
@@ -75,8 +75,11 @@ def solved(
     first = configure(**words, log_every=max(1, passes // 100))
     sizes = {"sequence_length": 1, "num_envs": copies, "window": episode, "log_every": 1}
     second = configure("ppo", env=maze(corridor), cell="MLP(64, layers=2)", **POLICY | sizes)
-    steps = passes * batch * windows * window, rollouts * copies * episode
-    return [in_stages(f"MemUP and PPO, window {window}", first, second, steps, range(seeds))]
+    stages = (
+        Stage("memory", first, passes * batch * windows * window),
+        Stage("policy", second, rollouts * copies * episode, {"memory": "Pretrained({memory})"}),
+    )
+    return [in_stages(f"MemUP and PPO, window {window}", stages, range(seeds))]
 
 
 def mazes(rivals: Sequence[str], **maze_of: int) -> list[Case]:
