@@ -70,6 +70,7 @@ class Metric(NamedTuple):
 
 RETURN, NATS = Metric("charts/episodic_return", "return"), Metric("losses/loss", "nats a step")
 ACCURACY, SQUARED_ERROR = Metric("charts/accuracy", "accuracy"), Metric("charts/squared_error", "squared error")
+LENGTH = Metric("charts/episodic_length", "steps of an episode")
 
 
 class Item(NamedTuple):

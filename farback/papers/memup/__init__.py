@@ -3,7 +3,7 @@
 from functools import partial
 
 from farback.papers.engine.finals import root, updates_below
-from farback.papers.engine.item import ACCURACY, RETURN, SQUARED_ERROR, Item, Metric
+from farback.papers.engine.item import ACCURACY, LENGTH, RETURN, SQUARED_ERROR, Item, Metric
 from farback.papers.memup.colors import Effort as ColorsEffort
 from farback.papers.memup.colors import colors
 from farback.papers.memup.limits import COSTS, LONGEST, costs, longest
@@ -40,9 +40,8 @@ LENGTHS = (
 WINDOWS, MANY, FEW = (1, 5, 10, 50, 100), (1, 4, 9, 14, 19), (1, 2, 3, 4, 5)
 CHANCE = {"optimum": 4.0, "chance": 0.5}
 
-LIVED = Metric("charts/episodic_length", "steps survived")
-COLORS = (ColorsEffort(4, 2, 4, 16, 16_384, 2_048, 2, 1, 8), ColorsEffort(64, 60, 64, 256, 2_000_000, 500_000, 32, 5, 100),
-          ColorsEffort(256, 1_000, 64, 1050, 10_000_000, 10_000_000, 200, 5, 100))
+COLORS = (ColorsEffort(4, 2, 4, 16, 16_384, 2_048, 2, 1, 8), ColorsEffort(64, 24, 256, 128, 1_500_000, 500_000, 32, 5, 100),
+          ColorsEffort(256, 300, 256, 1050, 10_000_000, 10_000_000, 200, 5, 100))
 
 ITEMS = [
     Item("memup/tmaze", "T-maze LNR-1000 (fig. 4a)",
@@ -66,7 +65,7 @@ ITEMS = [
         "QR-DQN without memory expects, otherwise the prediction error. PPO trains the rivals, on as many steps as MemUP "
         "and PPO have together. `--scale paper` is in ViZDoom.",
         colors, {"world": ("TwoColors()", "TwoColors()", "Doom('two-colors')"), "effort": COLORS},
-        minutes=(2, 120, 3000), metric=LIVED, levels={"optimum": 1050.0}, smoke=(0, 2, 3)),
+        minutes=(2, 120, 3000), metric=LENGTH, levels={"optimum": 1050.0}, smoke=(0, 2, 3)),
     *(
         Item(f"memup/{name}{suffix}", f"{title}{far} (fig. 2)", SUPERVISED + text + of_length,
             partial(by_length, problem), {"lengths": lengths, **effort}, minutes=(1, minutes, 3000), metric=metric,

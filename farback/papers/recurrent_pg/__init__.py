@@ -6,7 +6,7 @@ from typing import Any
 
 from farback.envs import AbstractEnv, CartPole, Eat, Ladder, NoisyRecall, RepeatPrevious, TMaze
 from farback.papers.engine.finals import steps_to
-from farback.papers.engine.item import RETURN, Case, Item, Metric
+from farback.papers.engine.item import LENGTH, RETURN, Case, Item, Metric
 from farback.papers.engine.runs import Words, clipped_adam, configured, log
 
 TITLE = "Recurrent policy gradients"
@@ -166,7 +166,7 @@ ITEMS = [
         "The slides end at 100 steps, with credit through all of them. Here the length starts at 6 and grows by 5 "
         "whenever it is mastered. The table shows the length that episodes have reached.",
         recall_past, {"length": (12, 200, 500), "effort": efforts(8, 48_000, 400_000)}, minutes=(1, 3, 300),
-        metric=Metric("charts/episodic_length", "steps of an episode"),
+        metric=LENGTH,
         levels={"the goal": 200.0, "the slides' longest": 100.0}, smoke=(-1,)),
     BY_PPO,
     BY_PPO._replace(name="recurrent-pg/solved-steps", title="Steps until PPO has solved them",

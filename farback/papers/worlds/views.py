@@ -11,7 +11,7 @@ from farback.envs import Maze, MemoryMaze, TakeCover, TwoColors, Watermaze
 from farback.envs.raycast import players
 from farback.envs.raycast.base import AbstractRaycastEnv
 from farback.envs.raycast.players import Player, at_random, play
-from farback.papers.engine.item import RETURN, Case, Metric, Place
+from farback.papers.engine.item import LENGTH, RETURN, Case, Place
 from farback.papers.engine.runs import computed
 from farback.reports.figures import figure
 from farback.reports.record import Record
@@ -25,7 +25,6 @@ WORLDS: dict[str, tuple[AbstractRaycastEnv, Player]] = {
     "TakeCover": (TakeCover(), players.dodge),
 }
 """Each world, and the player that sees its state."""
-LENGTH = Metric("charts/episodic_length", "steps of an episode")
 GROUPS, SHOWN = 5, 6
 """The groups of episodes that an interval is over, and the pictures of each world."""
 
