@@ -79,8 +79,8 @@ ITEMS = [
         minutes=(2, 15, 400), metric=RETURN, smoke=(3,), across=draw_grid),
     *(
         Item(f"dau/{name}", f"{title} over time steps (fig. 8.2)",
-            "The return of the policy without noise, in 10 seconds and in Gymnasium's units, after some hours of all 256 "
-            f"copies together. Observations are normalised. {text} Unscaled: as above.",
+            "The return of the policy without noise, in 10 seconds and in Gymnasium's units, after "
+            f"{presets['hours'][1]:g} hours (`--scale laptop`) of all 256 copies together. Observations are normalised. {text} Unscaled: as above.",
             partial(over_time_steps, world, only=("DAU", "DDPG, unscaled")), NETWORK | presets,
             minutes=(2, minutes, 50 * minutes), metric=RETURN, smoke=(0,), across=draw_grid)
         for name, title, text, world, minutes, presets in (
@@ -88,9 +88,10 @@ ITEMS = [
              {"steps": ((0.02, 0.01), (0.01, 0.005), (0.01, 0.005, 0.002, 0.001)), "hours": (0.02, 6.0, 17.8),
               "seeds": (1, 2, 5)}),
             *((name, title, "The physics has the same time step in all columns.", world, minutes,
-               {"steps": ((0.05, 0.02), (0.05, 0.02), (0.05, 0.02, 0.01, 0.005, 0.002)), "hours": (0.05, 20.0, 142.0),
+               {"steps": ((0.05, 0.02), (0.05, 0.02), (0.05, 0.02, 0.01, 0.005, 0.002)), "hours": (0.05, hours, 142.0),
                 "physics": (0.01, 0.01, 0.001), "seeds": (1, 2, 5)})
-              for name, title, world, minutes in (("cheetah", "Half cheetah", CHEETAH, 60), ("ant", "Ant", ANT, 100))),
+              for name, title, world, hours, minutes in (
+                  ("cheetah", "Half cheetah", CHEETAH, 20.0, 45), ("ant", "Ant", ANT, 8.0, 60))),
         )
     ),
     Item("dau/remembering", "Pendulum without speeds over time steps",
