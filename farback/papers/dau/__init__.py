@@ -80,7 +80,8 @@ ITEMS = [
     *(
         Item(f"dau/{name}", f"{title} over time steps (fig. 8.2)",
             "The return of the policy without noise, in 10 seconds and in Gymnasium's units, after "
-            f"{presets['hours'][1]:g} hours (`--scale laptop`) of all 256 copies together. Observations are normalised. {text} Unscaled: as above.",
+            f"{presets['hours'][1]:g} hours (`--scale laptop`) of all 256 copies together. Observations are normalised. "
+            f"{text} Unscaled: as above.",
             partial(over_time_steps, world, only=("DAU", "DDPG, unscaled")), NETWORK | presets,
             minutes=(2, minutes, 50 * minutes), metric=RETURN, smoke=(0,), across=draw_grid)
         for name, title, text, world, minutes, presets in (
