@@ -9,6 +9,7 @@ from farback import cells as cells
 from farback import encoders as encoders
 from farback import envs as envs
 from farback import estimators as estimators
+from farback import evolution as evolution
 from farback import memup as memup
 from farback import strategies as strategies
 from farback import tasks as tasks
@@ -16,7 +17,6 @@ from farback.acting import AbstractPolicy as AbstractPolicy
 from farback.agents import PPO as PPO
 from farback.agents import TRPO as TRPO
 from farback.agents import ActorCriticNetwork as ActorCriticNetwork
-from farback.agents import OptimalBaseline as OptimalBaseline
 from farback.agents import PolicyGradient as PolicyGradient
 from farback.algorithm import AbstractAlgorithm as AbstractAlgorithm
 from farback.cell import AbstractCell as AbstractCell

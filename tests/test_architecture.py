@@ -22,7 +22,7 @@ FLOORS = [
     {"encoders", "heads", "acting", "replay"},
     {"learner"},
     {"segmentwise_artbp", "agents", "strategies"},
-    {"memup"},
+    {"memup", "evolution"},
     {"runs"},
     {"sweeps", "reports"},
     {"papers"},
@@ -30,7 +30,7 @@ FLOORS = [
     {"__main__"},
 ]
 HEIGHT = {room: height for height, floor in enumerate(FLOORS) for room in floor}
-NAMESPACES = ("acting", "agents", "cells", "encoders", "envs", "estimators", "memup", "strategies", "tasks")
+NAMESPACES = ("acting", "agents", "cells", "encoders", "envs", "estimators", "evolution", "memup", "strategies", "tasks")
 WITHOUT_REFERENCE = {"SkipConcat", "Chain", "Parallel", "Stateless", "Sharded", "Frozen"}
 """Cells and estimators that no paper describes."""
 

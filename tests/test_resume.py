@@ -17,6 +17,7 @@ CURRICULUM = "Curriculum(NoisyRecall(9), 'length', 5, 1, -9.0, episodes=1)"
 MEMUP = {"data": "RandomEpisodes(TMaze(3, extra=1))", "cell": "LSTM(3)", "batch_size": 2, "window": 2}
 
 # One line per algorithm: its name in the command line, and the arguments of a small run.
+EVOLUTION = {"env": "TMaze(3)", "cell": "GRU(3)", "population": 6, "episodes": 2}
 RUNS = {
     "supervised": ("supervised", TASK | {"estimator": "UORO()", "window": 2}),
     "segmentwise-artbp": ("segmentwise-artbp", TASK | {"estimator": "ARTBP(3)", "longest": 8}),
@@ -56,6 +57,8 @@ RUNS = {
         "dau",
         BOX | {"env": "Pusher(seconds=0.5)", "burn_in": 1},
     ),
+    "cma-es": ("cma-es", EVOLUTION | {"seeds": 2}),
+    "openai-es": ("openai-es", EVOLUTION | {"ranks": True}),
     "tabular-q": ("tabular-q", {"env": "Ladder(3)", "num_envs": 2, "window": 7}),
     "ppo-curriculum": ("ppo", ENV | {"env": CURRICULUM, "window": 8}),
 }

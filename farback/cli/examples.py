@@ -58,6 +58,14 @@ EXAMPLES = {
         "--env 'Ladder(5)' --total-steps 20_000",
         "--env 'Detour()' --gamma 0.4 --on-policy --step-size 'LinearSchedule(0.5, 0.05, 100)' --total-steps 20_000",
     ),
+    "cma-es": (
+        "--env 'CartPole()' --cell 'MLP(4)' --population 16 --episodes 4 --total-steps 400_000",
+        "--env 'CartPole(speeds=False)' --cell 'GRU(4)' --population 16 --episodes 2 --diagonal --total-steps 200_000",
+    ),
+    "openai-es": (
+        "--env 'CartPole()' --cell 'MLP(8)' --population 32 --episodes 4 --optimizer 'adam(0.05)' --total-steps 800_000",
+        "--env 'TMaze(5)' --cell 'GRU(8)' --population 32 --ranks --noise 0.3 --total-steps 20_000",
+    ),
     "memory-actor-critic": (
         "--env 'HighLow(10)' --cell 'LSTM(8)' --first-size 32 --second-size 32 --sequence-length 2 --write-optimizer "
         "'adam(1e-4)' --within-episodes --total-steps 10_000",

@@ -28,6 +28,7 @@ from farback.agents import (
     TabularQ,
 )
 from farback.algorithm import AbstractAlgorithm
+from farback.evolution import CMAES, ActionNetwork, OpenAIES
 from farback.learner import ReadoutNetwork, Supervised
 from farback.memup import MemUP, MemUPAgent, PredictorNetwork
 from farback.ops.optimizers import Optimizer
@@ -60,6 +61,8 @@ ALGORITHMS = {
     "dau": Registered(DAU, DAUNetwork),
     "tabular-q": Registered(TabularQ, QTableNetwork),
     "sac": Registered(SAC, SACNetwork),
+    "cma-es": Registered(CMAES, ActionNetwork),
+    "openai-es": Registered(OpenAIES, ActionNetwork),
     "memory-actor-critic": Registered(MemoryActorCritic, MemoryActorCriticNetwork),
 }
 """The algorithms by the names of their commands."""

@@ -135,16 +135,23 @@ class Config:
         """Returns the program of the run. Devices split the seeds if their number allows it, or else the batch."""
         if not 1 <= devices <= jax.device_count():
             raise InputError(f"devices = {devices}: this machine has {jax.device_count()}; give 1 to {jax.device_count()}.")
-        batch = next(name for name in ("num_envs", "batch_size") if name in self.arguments)
-        size = self.arguments[batch]
-        if self.seeds % devices and int(size or 1) % devices:
-            raise InputError(
-                f"devices = {devices} divides neither seeds = {self.seeds} nor {batch} = {size}: give a divisor of one."
-            )
+        if self.seeds % devices:
+            self._check_batch(devices)
         seeds = range(self.seed, self.seed + self.seeds)
         if self.seeds % devices:
             return Program(self.build(devices), seeds, self.log_every or 1)
         return Program(self.build(), seeds, self.log_every or 1, devices)
+
+    def _check_batch(self, devices: int) -> None:
+        """Refuses devices that do not divide the batch either."""
+        if "estimator" not in self.arguments:
+            raise InputError(f"devices = {devices} does not divide seeds = {self.seeds}: give a divisor.")
+        batch = next(name for name in ("num_envs", "batch_size") if name in self.arguments)
+        size = self.arguments[batch]
+        if int(size or 1) % devices:
+            raise InputError(
+                f"devices = {devices} divides neither seeds = {self.seeds} nor {batch} = {size}: give a divisor of one."
+            )
 
 
 def configure(algorithm: str, **words: Any) -> Config:
