@@ -74,7 +74,8 @@ def test_cma_es_makes_the_update_of_the_equations(diagonal, key):
     """Two updates, against the tutorial's equations in NumPy."""
     agent, mean = cma_es(population=6, initial_scale=0.3, diagonal=diagonal), jnp.array([0.5, -1.0, 2.0])
     rates = agent.rates(3)
-    assert np.isclose(rates.weights.sum(), 1)
+    assert np.isclose(rates.weights[:3].sum(), 1)
+    assert (rates.weights[3:] < 0).all()
     assert rates.interval == 1
     search = agent.begin(mean)
     m, sigma, c, p_sigma, p_c = np.asarray(mean), 0.3, np.eye(3), np.zeros(3), np.zeros(3)
@@ -82,17 +83,22 @@ def test_cma_es_makes_the_update_of_the_equations(diagonal, key):
         candidates = agent.ask(search, mean, jax.random.fold_in(key, generation))
         returns = jnp.sin(7 * candidates.sum(axis=1))
         search, mean, charts = agent.tell(search, mean, candidates, returns)
-        y = (np.asarray(candidates)[np.argsort(-np.asarray(returns))[:3]] - m) / sigma
-        step = rates.weights @ y
-        values, axes = np.linalg.eigh(c)
-        white = axes @ np.diag(values**-0.5) @ axes.T @ step
+        y = (np.asarray(candidates)[np.argsort(-np.asarray(returns))] - m) / sigma
+        step = rates.weights[:3] @ y[:3]
+        before, (values, axes) = c, np.linalg.eigh(c)
+        root = axes @ np.diag(values**-0.5) @ axes.T
+        white = root @ step
         p_sigma = (1 - rates.path_step) * p_sigma + np.sqrt(rates.path_step * (2 - rates.path_step) * rates.mass) * white
         norm = np.linalg.norm(p_sigma)
         h = float(norm / np.sqrt(1 - (1 - rates.path_step) ** (2 * generation)) < (1.4 + 2 / 4) * rates.length)
         p_c = (1 - rates.path_rank) * p_c + h * np.sqrt(rates.path_rank * (2 - rates.path_rank) * rates.mass) * step
         lost = (1 - h) * rates.path_rank * (2 - rates.path_rank)
-        c = (1 - rates.rank_one - rates.rank_mu) * c + rates.rank_one * (np.outer(p_c, p_c) + lost * c)
-        c = c + rates.rank_mu * sum(w * np.outer(each, each) for w, each in zip(rates.weights, y, strict=True))
+        scaled = [
+            w if w > 0 else w * 3 / np.linalg.norm(root @ each) ** 2 for w, each in zip(rates.weights, y, strict=True)
+        ]
+        c = (1 - rates.rank_one - rates.rank_mu * rates.weights.sum()) * c
+        c = c + rates.rank_one * (np.outer(p_c, p_c) + lost * before)
+        c = c + rates.rank_mu * sum(w * np.outer(each, each) for w, each in zip(scaled, y, strict=True))
         c = np.diag(np.diag(c)) if diagonal else c
         m, sigma = m + sigma * step, sigma * np.exp(min(1, rates.path_step / rates.damping * (norm / rates.length - 1)))
         np.testing.assert_allclose(mean, m, rtol=1e-12)

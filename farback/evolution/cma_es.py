@@ -19,8 +19,9 @@ from farback.types import InputError
 class Rates(NamedTuple):
     """The constants of an update, by the number of parameters n and of candidates λ.
 
-    - `weights`: the weights of the best ⌊λ/2⌋ candidates, which sum to 1.
-    - `mass`: μ_eff, the effective number of candidates.
+    - `weights`: the weights w_i of all candidates, from the best to the worst. Those of the best half are positive and sum
+      to 1, the others are negative.
+    - `mass`: μ_eff, the effective number of candidates in the best half.
     - `path_step`, `path_rank`: the rates c_σ and c_c of the two paths.
     - `damping`: d_σ.
     - `rank_one`, `rank_mu`: the rates c_1 and c_μ of the covariance matrix.
@@ -59,17 +60,18 @@ class CMASearch(eqx.Module):
 
 
 class CMAES(AbstractEvolution):
-    """CMA-ES: draws candidates from a normal distribution, whose mean, scale and covariance matrix adapt to the best half.
+    """CMA-ES: draws candidates from a normal distribution, whose mean, scale and covariance matrix adapt to their order.
 
-        θ_k = m + σ y_k,  y_k ~ N(0, C);      sorted by their returns, with weights w_i of the best ⌊λ/2⌋,
-        m  ← m + σ y,  y = Σ_i w_i y_i
+        θ_k = m + σ y_k,  y_k ~ N(0, C);      y_1, y_2, … from the best return to the worst, with weights w_i,
+        m  ← m + σ y,  y = Σ_i w_i y_i for w_i > 0
         p_σ ← (1 − c_σ) p_σ + √(c_σ (2 − c_σ) μ_eff) C^(−1/2) y,      σ ← σ exp(min(1, c_σ/d_σ (‖p_σ‖ / E‖N(0, I)‖ − 1)))
         p_c ← (1 − c_c) p_c + h √(c_c (2 − c_c) μ_eff) y
-        C  ← (1 − c_1 − c_μ) C + c_1 (p_c p_cᵀ + (1 − h) c_c (2 − c_c) C) + c_μ Σ_i w_i y_i y_iᵀ
+        C  ← (1 − c_1 − c_μ Σ_i w_i) C + c_1 (p_c p_cᵀ + (1 − h) c_c (2 − c_c) C) + c_μ Σ_i w°_i y_i y_iᵀ
 
-    where h is 1, or 0 while p_σ is long. Use it for up to a thousand parameters, such as those of a linear controller
-    that reads a pretrained network. The eigendecomposition of C costs O(n³) and is made every few generations; with
-    `diagonal`, C is diagonal, its rates are (n + 2)/3 times as large, and a generation costs O(n).
+    where h is 1, or 0 while p_σ is long, and w°_i is w_i, or n w_i / ‖C^(−1/2) y_i‖² where w_i < 0. Use it for up to a
+    thousand parameters, such as those of a linear controller that reads a pretrained network. The eigendecomposition of C
+    costs O(n³) and is made every few generations; with `diagonal`, C is diagonal, its rates are (n + 2)/3 times as large,
+    and a generation costs O(n).
 
     **Arguments:**
 
@@ -118,20 +120,21 @@ class CMAES(AbstractEvolution):
     ) -> tuple[CMASearch, Float[Array, " parameters"], dict[str, Float[Array, ""]]]:
         rates = self.rates(len(mean))
         weights = jnp.asarray(rates.weights, mean.dtype)
-        best = candidates[jnp.argsort(-returns)[: len(weights)]]
-        steps = (best - mean) / search.scale
-        step, generation = weights @ steps, search.generation + 1
+        steps = (candidates[jnp.argsort(-returns)] - mean) / search.scale
+        step, generation = jnp.maximum(weights, 0) @ steps, search.generation + 1
         path_step = _followed(search.path_step, _whitened(search, step), rates.path_step, rates.mass)
         length = jnp.linalg.norm(path_step)
         begun = jnp.sqrt(1 - (1 - rates.path_step) ** (2 * generation.astype(mean.dtype)))
         short = length / begun < (1.4 + 2 / (len(mean) + 1)) * rates.length
         path_rank = _followed(search.path_rank, jnp.where(short, step, 0), rates.path_rank, rates.mass)
-        kept = 1 - rates.rank_one - rates.rank_mu
+        lengths = jnp.sum(jax.vmap(_whitened, (None, 0))(search, steps) ** 2, axis=1)
+        scaled = jnp.where(weights < 0, weights * len(mean) / lengths, weights)
+        kept = 1 - rates.rank_one - rates.rank_mu * float(rates.weights.sum())
         kept += jnp.where(short, 0, rates.rank_one * rates.path_rank * (2 - rates.path_rank))
         if search.axes is None:
-            learnt = rates.rank_one * path_rank**2 + rates.rank_mu * weights @ steps**2
+            learnt = rates.rank_one * path_rank**2 + rates.rank_mu * scaled @ steps**2
         else:
-            learnt = rates.rank_one * jnp.outer(path_rank, path_rank) + rates.rank_mu * (weights * steps.T) @ steps
+            learnt = rates.rank_one * jnp.outer(path_rank, path_rank) + rates.rank_mu * (scaled * steps.T) @ steps
         covariance = kept * search.covariance + learnt
         scale = search.scale * jnp.exp(jnp.minimum(1, rates.path_step / rates.damping * (length / rates.length - 1)))
         axes, lengths = _decomposed(search, covariance, generation % rates.interval == 0)
@@ -141,16 +144,17 @@ class CMAES(AbstractEvolution):
 
     def rates(self, n: int) -> Rates:
         """The constants for n parameters."""
-        half = self.population // 2
-        raw = np.log((self.population + 1) / 2) - np.log(np.arange(1, half + 1))
-        weights = raw / raw.sum()
-        mass = float(1 / np.sum(weights**2))
+        raw = np.log((self.population + 1) / 2) - np.log(np.arange(1, self.population + 1))
+        best, worst = np.maximum(raw, 0), np.minimum(raw, 0)
+        mass, negative_mass = (float(part.sum() ** 2 / np.sum(part**2)) for part in (best, worst))
         path_step = (mass + 2) / (n + mass + 5)
         path_rank = (4 + mass / n) / (n + 4 + 2 * mass / n)
         damping = 1 + 2 * max(0.0, math.sqrt((mass - 1) / (n + 1)) - 1) + path_step
         faster = (n + 2) / 3 if self.diagonal else 1.0
         rank_one = min(1.0, faster * 2 / ((n + 1.3) ** 2 + mass))
         rank_mu = min(1 - rank_one, faster * 2 * (mass - 2 + 1 / mass) / ((n + 2) ** 2 + mass))
+        negative = min(1 + rank_one / rank_mu, 1 + 2 * negative_mass / (mass + 2), (1 - rank_one - rank_mu) / (n * rank_mu))
+        weights = best / best.sum() - negative * worst / worst.sum()
         length = math.sqrt(n) * (1 - 1 / (4 * n) + 1 / (21 * n**2))
         interval = max(1, math.floor(1 / (10 * n * (rank_one + rank_mu))))
         return Rates(weights, mass, path_step, path_rank, damping, rank_one, rank_mu, length, interval)
