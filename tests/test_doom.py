@@ -248,6 +248,24 @@ def test_an_engine_that_dies_truncates_a_trial(made):
     assert env.step(0)[3] is False
 
 
+def test_an_engine_that_dies_between_two_episodes_of_a_trial_truncates_it(made, monkeypatch):
+    env = made("maze", episodes=3, cells=3, horizon=2)
+    env.reset(seed=0)
+    env.step(0)
+    step = env.env.step
+
+    def step_and_die(action):
+        found = step(action)
+        kill(env.env.engine.home)
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(env.env, "step", step_and_die)
+        assert env.step(0)[2:4] == (False, True)
+    assert env.reset()[0]["observation"].any()
+    assert env.step(0)[3] is False
+
+
 def test_no_engine_outlives_its_process():
     """Whatever ends the process: the engine ends too."""
     script = textwrap.dedent("""

@@ -79,7 +79,7 @@ def colors(world: str, effort: Effort) -> list[Case]:
     spread = surprised._replace(reads={"detector": "ReturnSpreadDetector(Pretrained({returns}, 'network'))"})
     ways = {
         "MemUP and PPO": (surprised, acting),
-        "MemUP and QR-DQN": (surprised, replaying),
+        "MemUP and QR-DQN": (surprised._replace(case="MemUP and PPO"), replaying),
         "MemUP by the returns of QR-DQN, and QR-DQN": (expecting, spread, replaying),
     }
 

@@ -20,12 +20,14 @@ class Stage(NamedTuple):
     - `config`: its configuration.
     - `steps`: its total steps.
     - `reads`: arguments that read earlier stages, as expressions with `{name}` for the directory of a stage.
+    - `case`: the case that the run of this stage belongs to, if it is another one.
     """
 
     name: str
     config: Config
     steps: int
     reads: Mapping[str, str] = {}
+    case: str = ""
 
 
 def in_stages(name: str, stages: Sequence[Stage], seeds: Sequence[int], episodes: int = EPISODES) -> Case:
@@ -36,19 +38,20 @@ def in_stages(name: str, stages: Sequence[Stage], seeds: Sequence[int], episodes
     - `episodes`: the episodes that score a policy.
     """
 
-    def train(seed: int, at: Place) -> list[Row]:
-        directories = {stage.name: repr(str(at.home / stage.name)) for stage in stages}
+    def train(seed: int, place: Place) -> list[Row]:
+        homes = {stage.name: place.of(stage.case or name).home / f"seed-{seed}" / stage.name for stage in stages}
+        directories = {stage: repr(str(home)) for stage, home in homes.items()}
         for stage in stages:
             read = {argument: text.format(**directories) for argument, text in stage.reads.items()}
             config = stage.config.replace(seed=seed, total_steps=stage.steps, **read)
-            run_config(config, at.home / stage.name, listeners=[at.listener(at.title)], warn=at.warn)
-        run = load(at.home / stages[-1].name, warn=at.warn)
+            run_config(config, homes[stage.name], listeners=[place.listener(place.title)], warn=place.warn)
+        run = load(homes[stages[-1].name], warn=place.warn)
         found = means(run.evaluate(episodes=episodes)[seed])
         return [{"update": run.facts["update"], "step": sum(stage.steps for stage in stages), "seed": seed, **found}]
 
     def measure(place: Place) -> Measured:
-        each = [(seed, place._replace(home=place.home / f"seed-{seed}")) for seed in seeds]
-        parts = [runs.kept(at.home / "scores.json", lambda seed=seed, at=at: train(seed, at)) for seed, at in each]
+        stored = {seed: place.home / f"seed-{seed}" / "scores.json" for seed in seeds}
+        parts = [runs.kept(path, lambda seed=seed: train(seed, place)) for seed, path in stored.items()]
         return Measured([row for rows in parts for row in rows])
 
     return Case(name, measure)
