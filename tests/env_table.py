@@ -14,6 +14,7 @@ from farback.envs import (
     CartPole,
     Curriculum,
     Detour,
+    DoublePole,
     Eat,
     GaussianBandit,
     HighLow,
@@ -122,6 +123,12 @@ def upright(memory, observation):
     return memory, (observation[2] + 0.5 * observation[3] + 0.05 * observation[0] + 0.1 * observation[1] > 0).astype(int)
 
 
+def both_upright(memory, observation):
+    """The linear-quadratic regulator of the poles near upright."""
+    gain = jnp.array([1.22, 1.22, 7.37, -4.19, 6.11, -1.11])
+    return memory, jnp.clip(-gain @ observation, -1, 1)[None]
+
+
 def stay_on_the_slope(memory, observation):
     return memory, (observation[0] < -0.125).astype(int)
 
@@ -155,6 +162,8 @@ ROWS = [
     Row(Target(force=True), 25),
     Row(CartPole(), 500, Policy(None, upright), Policy(None, upright)),
     Row(CartPole(speeds=False, dt=0.01, seconds=0.3), 30),
+    Row(DoublePole(), 1000, Policy(None, both_upright), Policy(None, both_upright)),
+    Row(DoublePole(speeds=False, seconds=0.3), 15),
     Row(Pendulum(), 200),
     Row(Hill(), 100, Policy(None, stay_on_the_slope), Policy(None, stay_on_the_slope)),
     Row(Pusher(dt=0.2, seconds=4.0), 20, go_to_the_origin(Pusher(dt=0.2)), go_to_the_origin(Pusher(dt=0.2))),

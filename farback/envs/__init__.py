@@ -13,6 +13,7 @@ from farback.envs.cartpole import CartPole as CartPole
 from farback.envs.check import check as check
 from farback.envs.detour import Detour as Detour
 from farback.envs.doom.doom import Doom as Doom
+from farback.envs.double_pole import DoublePole as DoublePole
 from farback.envs.eat import Eat as Eat
 from farback.envs.high_low import HighLow as HighLow
 from farback.envs.hill import Hill as Hill

@@ -12,6 +12,7 @@ from farback.envs.base import AbstractEnv
 from farback.envs.bridges.to_gymnasium import GymEnv, GymVectorEnv
 from farback.envs.cartpole import CartPole
 from farback.envs.detour import Detour
+from farback.envs.double_pole import DoublePole
 from farback.envs.eat import Eat
 from farback.envs.high_low import HighLow
 from farback.envs.hill import Hill
@@ -31,7 +32,7 @@ from farback.envs.tmaze import TMaze
 from farback.envs.wrappers.previous_action_reward import PreviousActionReward
 
 WITH_DEFAULTS = (
-    *(CartPole, Detour, Eat, HighLow, Hill, Ladder, Pendulum, Pusher, RepeatPrevious, TabularMDP, Target),
+    *(CartPole, Detour, DoublePole, Eat, HighLow, Hill, Ladder, Pendulum, Pusher, RepeatPrevious, TabularMDP, Target),
     *(Maze, MemoryMaze, TakeCover, TwoColors, Watermaze),
 )
 ENVS: dict[type[AbstractEnv], dict[str, Any]] = {
