@@ -79,10 +79,10 @@ class CarRacing(AbstractEnv):
 
         def frame(_, carried):
             (visited, car, time), (total, terminated, truncated) = carried
-            touches = touching(track, wheels(car))
-            now = visited | jnp.any(touches, axis=1)
+            touched, on_road = touching(track, wheels(car))
+            now = visited | touched
             new = jnp.sum(now) - jnp.sum(visited)
-            moved = drive(car, action, jnp.any(touches, axis=0))
+            moved = drive(car, action, on_road)
             lost = jnp.any(jnp.abs(moved.place) > PLAYFIELD)
             reward = 1000 * new.astype(total.dtype) / track.tiles.astype(total.dtype) - FRAME_COST
             reward = jnp.where(lost, LOST, reward)
