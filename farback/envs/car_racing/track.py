@@ -34,20 +34,20 @@ class Track(NamedTuple):
     """A closed road. Tile i lies between the points i and i + 1 of the centre line; arrays are padded to `MOST_TILES`.
 
     - `points`: the centre line. The first point is the last one again.
-    - `angles`: the direction in which the road goes at each point, in radians from the direction of y to the left.
+    - `across`: the unit vectors across the road at each point, to the right.
     - `kerbs`: the side of each tile's kerb: −1 for left, 1 for right, 0 for none.
     - `tiles`: the number of tiles.
     """
 
     points: Float[Array, "points 2"]
-    angles: Float[Array, " points"]
+    across: Float[Array, "points 2"]
     kerbs: Int[Array, " tiles"]
     tiles: Int[Array, ""]
 
     @property
-    def across(self) -> Float[Array, "points 2"]:
-        """The unit vectors across the road, to the right."""
-        return jnp.stack([jnp.cos(self.angles), jnp.sin(self.angles)], axis=1)
+    def angles(self) -> Float[Array, " points"]:
+        """The direction in which the road goes at each point, in radians from the direction of y to the left."""
+        return jnp.arctan2(self.across[:, 1], self.across[:, 0])
 
     @property
     def is_tile(self) -> Bool[Array, " tiles"]:
@@ -143,4 +143,5 @@ def _lap(walk) -> tuple[Track, Bool[Array, ""]]:
     def behind(values):
         return jnp.concatenate([values[tiles - 1][None], values])
 
-    return Track(behind(points), behind(angles), kerbs, tiles), closed
+    across = jnp.stack([jnp.cos(angles), jnp.sin(angles)], axis=1)
+    return Track(behind(points), behind(across), kerbs, tiles), closed
