@@ -67,7 +67,7 @@ class CarRacing(AbstractEnv):
         return self._begin(state.track)
 
     def _begin(self, track):
-        car = Car.at_rest(track.points[1], track.angles[1])
+        car = Car.at_rest(track.points[:, 1], track.angles[1])
         return CarRacingState(track, jnp.zeros(MOST_TILES, bool), car, jnp.zeros((), int))
 
     def observe(self, state: CarRacingState) -> UInt8[Array, "size size 3"]:

@@ -60,21 +60,21 @@ def _road(track, visited, car, size, rows) -> UInt8[Array, "rows columns"]:
     """What each pixel of the field shows."""
     across, ahead = axes(car.angle)
     right, down = across * (size / WIDTH), ahead * (-size / HEIGHT)
-    apart = track.points - car.place
-    line = (_along(apart.T, right) + size / 2, _along(apart.T, down) + CAR_AT * size)
-    width = _along(track.across.T, right), _along(track.across.T, down)
+    apart = track.points - car.place[:, None]
+    line = (_along(apart, right) + size / 2, _along(apart, down) + CAR_AT * size)
+    width = _along(track.across, right), _along(track.across, down)
     tiles = _first(_in_view(line, width, size, rows) & track.is_tile, TILES)
     there, tiles = tiles < MOST_TILES, jnp.minimum(tiles, MOST_TILES - 1)
-    lines = jnp.stack([*line, *width], axis=1)
-    near, far, side = lines[tiles], lines[tiles + 1], track.kerbs[tiles].astype(apart.dtype)
+    lines = jnp.stack([*line, *width])
+    near, far, side = lines[:, tiles], lines[:, tiles + 1], track.kerbs[tiles].astype(apart.dtype)
     shade = jnp.where(visited[tiles], FLAT, FLAT + tiles % 3)
     codes = jnp.concatenate([shade, jnp.where(tiles % 2 == 0, WHITE, RED)]).astype(jnp.uint8)
     inner = jnp.concatenate([jnp.full(TILES, -HALF_WIDTH), side * HALF_WIDTH])
     outer = jnp.concatenate([jnp.full(TILES, HALF_WIDTH), side * (HALF_WIDTH + KERB)])
     chosen = _first(jnp.concatenate([there, there & (side != 0)]), POLYGONS)
     there, chosen = chosen < 2 * TILES, jnp.minimum(chosen, 2 * TILES - 1)
-    near, far, inner, outer = near[chosen % TILES], far[chosen % TILES], inner[chosen], outer[chosen]
-    corners = [end[:, :2] + by[:, None] * end[:, 2:] for end, by in ((near, inner), (near, outer), (far, outer), (far, inner))]
+    near, far, inner, outer = near[:, chosen % TILES], far[:, chosen % TILES], inner[chosen], outer[chosen]
+    corners = [end[:2] + by * end[2:] for end, by in ((near, inner), (near, outer), (far, outer), (far, inner))]
     begin, length = _spans(jnp.stack(corners), there, size, rows)
     column = jnp.arange(size).astype(begin.dtype)
 
@@ -115,13 +115,13 @@ def _first(chosen: Bool[Array, " all"], count: int) -> Int[Array, " count"]:
     return jnp.full(count, len(chosen)).at[places].set(jnp.arange(len(chosen)), mode="drop", unique_indices=True)
 
 
-def _spans(corners: Float[Array, "4 polygons 2"], there: Bool[Array, " polygons"], size: int, rows: int):
+def _spans(corners: Float[Array, "4 2 polygons"], there: Bool[Array, " polygons"], size: int, rows: int):
     """The first pixel of each polygon in each row, and the number of its pixels."""
     middles = jnp.arange(float(rows)) + 0.5
     low = jnp.full((len(there), rows), math.inf)
     high = -low
     for corner in range(4):
-        (x, y), (next_x, next_y) = corners[corner].T[..., None], corners[corner - 1].T[..., None]
+        (x, y), (next_x, next_y) = corners[corner, ..., None], corners[corner - 1, ..., None]
         crosses = (y <= middles) != (next_y <= middles)
         slope = (next_x - x) / jnp.where(next_y == y, 1.0, next_y - y)
         place = x + (middles - y) * slope

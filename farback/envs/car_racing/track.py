@@ -33,21 +33,21 @@ GATE = -math.pi / CHECKPOINTS
 class Track(NamedTuple):
     """A closed road. Tile i lies between the points i and i + 1 of the centre line; arrays are padded to `MOST_TILES`.
 
-    - `points`: the centre line. The first point is the last one again.
-    - `across`: the unit vectors across the road at each point, to the right.
+    - `points`: x and y of the centre line. The first point is the last one again.
+    - `across`: x and y of the unit vectors across the road at each point, to the right.
     - `kerbs`: the side of each tile's kerb: −1 for left, 1 for right, 0 for none.
     - `tiles`: the number of tiles.
     """
 
-    points: Float[Array, "points 2"]
-    across: Float[Array, "points 2"]
+    points: Float[Array, "2 points"]
+    across: Float[Array, "2 points"]
     kerbs: Int[Array, " tiles"]
     tiles: Int[Array, ""]
 
     @property
     def angles(self) -> Float[Array, " points"]:
         """The direction in which the road goes at each point, in radians from the direction of y to the left."""
-        return jnp.arctan2(self.across[:, 1], self.across[:, 0])
+        return jnp.arctan2(self.across[1], self.across[0])
 
     @property
     def is_tile(self) -> Bool[Array, " tiles"]:
@@ -140,8 +140,8 @@ def _lap(walk) -> tuple[Track, Bool[Array, ""]]:
     kerbed = sum((rolled(hard, -by).astype(int) for by in range(1, LONG)), hard.astype(int)) > 0
     kerbs = jnp.where(kerbed & (index < tiles), -jnp.sign(turns).astype(int), 0)
 
-    def behind(values):
+    def closed_line(values):
         return jnp.concatenate([values[tiles - 1][None], values])
 
-    across = jnp.stack([jnp.cos(angles), jnp.sin(angles)], axis=1)
-    return Track(behind(points), behind(across), kerbs, tiles), closed
+    line, angles = closed_line(points), closed_line(angles)
+    return Track(line.T, jnp.stack([jnp.cos(angles), jnp.sin(angles)]), kerbs, tiles), closed
