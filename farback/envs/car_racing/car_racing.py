@@ -1,7 +1,7 @@
 """Drive a car around a random track, seen from above."""
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -62,7 +62,7 @@ class CarRacing(AbstractEnv):
     - `repeat`: the number of frames for which a step acts. Its reward is the sum of theirs.
     - `horizon`: the number of frames of the longest episode.
 
-    Reference: `CarRacing` of Towers et al., *Gymnasium: a standard interface for reinforcement learning environments*, 2024.
+    Reference: Towers et al., *Gymnasium: a standard interface for reinforcement learning environments*, 2024.
     """
 
     size: int = 64

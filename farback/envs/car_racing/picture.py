@@ -198,7 +198,7 @@ def _with_car(seen, car, size):
 
 
 def _indicators(car, size, strip) -> UInt8[Array, "strip columns 3"]:
-    """White for the speed, blue for the rolling of the wheels, green for the steering, red for the spin, as in Gymnasium."""
+    """White for the speed, blue for the rolling of the wheels, green for the steering, and red for the spin."""
     speed = jnp.linalg.norm(car.velocity)
     heights = jnp.concatenate([0.02 * speed[None], 0.01 * car.rolling])
     places = jnp.array([5.0, 7.0, 8.0, 9.0, 10.0])

@@ -1,7 +1,7 @@
 """Random tracks: closed roads made of tiles."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -67,6 +67,9 @@ def draw_track(key: PRNGKeyArray) -> Track:
     The second lap is the track, if its ends meet.
     """
 
+    def once(key) -> Any:
+        return _lap(_walk(_checkpoints(key)))
+
     def again(carried):
         _, closed, attempt, _ = carried
         return ~closed & (attempt < ATTEMPTS)
@@ -74,11 +77,11 @@ def draw_track(key: PRNGKeyArray) -> Track:
     def draw(carried):
         *_, attempt, key = carried
         key, draw_key = jax.random.split(key)
-        return *_lap(_walk(_checkpoints(draw_key))), attempt + 1, key
+        return *once(draw_key), attempt + 1, key
 
-    key, draw_key = jax.random.split(key)
-    first = *_lap(_walk(_checkpoints(draw_key))), jnp.ones((), int), key
-    return jax.lax.while_loop(again, draw, first)[0]
+    empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(once, key))
+    track, *_ = jax.lax.while_loop(again, draw, (*empty, jnp.zeros((), int), key))
+    return track
 
 
 def _checkpoints(key):
