@@ -80,7 +80,7 @@ def draw_track(key: PRNGKeyArray) -> Track:
         return *once(draw_key), attempt + 1, key
 
     empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(once, key))
-    track, *_ = jax.lax.while_loop(again, draw, (*empty, jnp.zeros((), int), key))
+    track: Any = jax.lax.while_loop(again, draw, (*empty, jnp.zeros((), int), key))[0]
     return track
 
 
