@@ -11,6 +11,7 @@ import numpy as np
 from farback.envs import (
     AbstractEnv,
     Bandit,
+    CarRacing,
     CartPole,
     Curriculum,
     Detour,
@@ -158,6 +159,7 @@ ROWS = [
     Row(TakeCover(horizon=12), 12),
     Row(TwoColors(shown=3, horizon=12), 12),
     Row(Watermaze(horizon=12), 12),
+    Row(CarRacing(16, repeat=5, horizon=12), 3),
     Row(Target(), 25, Policy(np.zeros(2, np.float32), go_to_target), Policy(None, go_to_the_middle)),
     Row(Target(force=True), 25),
     Row(CartPole(), 500, Policy(None, upright), Policy(None, upright)),

@@ -9,6 +9,7 @@ from farback.envs.bridges.from_gymnasium import Gymnasium as Gymnasium
 from farback.envs.bridges.gymnax import Gymnax as Gymnax
 from farback.envs.bridges.to_gymnasium import GymEnv as GymEnv
 from farback.envs.bridges.to_gymnasium import GymVectorEnv as GymVectorEnv
+from farback.envs.car_racing.car_racing import CarRacing as CarRacing
 from farback.envs.cartpole import CartPole as CartPole
 from farback.envs.check import check as check
 from farback.envs.detour import Detour as Detour

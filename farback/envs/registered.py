@@ -10,6 +10,7 @@ import gymnasium
 from farback.envs.bandit import Bandit, GaussianBandit
 from farback.envs.base import AbstractEnv
 from farback.envs.bridges.to_gymnasium import GymEnv, GymVectorEnv
+from farback.envs.car_racing.car_racing import CarRacing
 from farback.envs.cartpole import CartPole
 from farback.envs.detour import Detour
 from farback.envs.double_pole import DoublePole
@@ -32,8 +33,8 @@ from farback.envs.tmaze import TMaze
 from farback.envs.wrappers.previous_action_reward import PreviousActionReward
 
 WITH_DEFAULTS = (
-    *(CartPole, Detour, DoublePole, Eat, HighLow, Hill, Ladder, Pendulum, Pusher, RepeatPrevious, TabularMDP, Target),
-    *(Maze, MemoryMaze, TakeCover, TwoColors, Watermaze),
+    *(CarRacing, CartPole, Detour, DoublePole, Eat, HighLow, Hill, Ladder, Pendulum, Pusher, RepeatPrevious, TabularMDP),
+    *(Maze, MemoryMaze, TakeCover, Target, TwoColors, Watermaze),
 )
 ENVS: dict[type[AbstractEnv], dict[str, Any]] = {
     TMaze: {"corridor": 10},
