@@ -6,7 +6,6 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from gymnasium.spaces import Box, Discrete, Space
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -15,7 +14,7 @@ from farback.acting.policy import PolicyState
 from farback.agents.trunk import trunk
 from farback.cell import AbstractCell, reset
 from farback.envs.base import AbstractEnv
-from farback.envs.spaces import HashableSpace
+from farback.envs.spaces import HashableSpace, width
 from farback.network import AbstractEncoder, Network
 from farback.types import InputError
 
@@ -41,14 +40,14 @@ class ActionHead(eqx.Module):
                 f"ActionHead gives actions of a Box of floats or of Discrete, and these are of {action_space}: train this "
                 f"environment with PPO."
             )
-        size = int(action_space.n) if isinstance(action_space, Discrete) else int(np.prod(action_space.shape))
-        self.linear = eqx.nn.Linear(features, size, key=key)
+        self.linear = eqx.nn.Linear(features, width(action_space), key=key)
         self.action_space = HashableSpace(action_space)
 
     def __call__(self, x: Float[Array, " features"]) -> Array:
         vector, space = self.linear(x), self.action_space.unwrapped
         if isinstance(space, Discrete):
             return int(space.start) + jnp.argmax(vector)
+        assert isinstance(space, Box)
         low, high = (jnp.asarray(bound, vector.dtype) for bound in (space.low, space.high))
         return jnp.clip(vector.reshape(space.shape), low, high)
 

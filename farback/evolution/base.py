@@ -48,11 +48,12 @@ class AbstractEvolution(AbstractAgent):
 
     The log has `charts/population_return`, the mean return of all candidates; `charts/episodic_return`, that of the mean
     parameters in fresh worlds; and `charts/best_return`, that of the best candidate of the generation in fresh worlds.
-    Parameters that are frozen, such as those of a `Pretrained` memory, stay as they are.
+    The steps of an update count every episode at its longest. Parameters that are frozen, such as those of a `Pretrained`
+    memory, stay as they are.
 
     A subclass has the fields below and defines `begin`, `ask` and `tell`.
 
-    - `env`: the environment, on this machine's device, such as CartPole().
+    - `env`: the environment, in JAX, such as CartPole().
     - `network`: the network, a maker `network(env, key=key)` such as an `ActionNetwork`.
     - `population`: the number of candidates.
     - `episodes`: the number of episodes of each candidate.

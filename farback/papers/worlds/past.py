@@ -1,6 +1,6 @@
 """Ways to remember what was seen far outside of the window, each for the same time."""
 
-from farback.papers.engine.item import Case, Measured, Place
+from farback.papers.engine.item import Case, Measure, Measured, Place
 from farback.papers.engine.runs import Words, clipped_adam, configured, evaluation_after, log_of_seconds, metrics
 from farback.runs.config import configure
 from farback.runs.directory import write_config
@@ -9,10 +9,10 @@ SEED = 100
 """The first of the seeds that are reported; settings are chosen on others."""
 WORLD = "TwoColors()"
 SEEN = Words(encoder="Conv(stride=(4, 2), features=64)")
-PPO = SEEN | Words(algorithm="ppo", env=WORLD, num_envs=64, minibatches=8, epochs=3, shared_memory=True)
-PPO |= {"optimizer": clipped_adam(1e-3, 0.5), "entropy_coef": 0.01, "log_every": 1}
-MEMUP = SEEN | Words(algorithm="memup", data=f"RandomEpisodes({WORLD}, 128, 0.8)", selector="TopK(3)", window=1)
-MEMUP |= {"optimizer": clipped_adam(1e-3), "log_every": 1}
+ACTING = Words(env=WORLD, num_envs=64, minibatches=8, epochs=3, shared_memory=True, entropy_coef=0.01)
+PPO = SEEN | ACTING | Words(algorithm="ppo", optimizer=clipped_adam(1e-3, 0.5), log_every=1)
+RANDOM_PLAY = Words(data=f"RandomEpisodes({WORLD}, 128, 0.8)", selector="TopK(3)", window=1)
+MEMUP = SEEN | RANDOM_PLAY | Words(algorithm="memup", optimizer=clipped_adam(1e-3), log_every=1)
 WAYS = {
     "LSTM, 16 steps": Words(cell="LSTM({})", window=16),
     "LSTM, 256 steps": Words(cell="LSTM({})", window=256),
@@ -45,7 +45,7 @@ def past(units: int, batch: int, minutes: float, seeds: int, episodes: int) -> l
             rows += evaluation_after(configured(updates=1, **PPO, **read, seed=seed), seconds / 2, score)(policy).rows
         return Measured(rows)
 
-    def by_ppo(words: Words) -> Case:
+    def by_ppo(words: Words) -> Measure:
         words = words | Words(cell=words["cell"].format(units), seed=SEED, seeds=seeds)
         return evaluation_after(configured(updates=1, **PPO, **words), seeds * seconds, score)
 
