@@ -10,7 +10,7 @@ from tables import flat
 
 from farback.agents import QNetwork
 from farback.cells import GRU
-from farback.envs import Pendulum, PreviousActionReward, TMaze
+from farback.envs import CartPole, Pendulum, TMaze
 from farback.memup import (
     PredictionErrorDetector,
     QuantileSpreadDetector,
@@ -160,7 +160,7 @@ def arrays(tree):
     [
         (Pendulum(), 3, "compares the returns of discrete actions, but the actions of RandomEpisodes are Box"),
         (TMaze(6), 1, r"has an output of the shape \(2, 1\)"),
-        (PreviousActionReward(TMaze(6)), 3, "does not accept these observations"),
+        (CartPole(), 3, "does not accept these observations"),
     ],
 )
 def test_return_spread_detector_refuses_networks_that_do_not_fit(env, quantiles, message, key):
