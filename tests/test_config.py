@@ -281,3 +281,11 @@ def test_another_learning_rate_compiles_nothing_in_a_new_process(tmp_path):
     assert train("three", "--cell", "GRU(4)") > first
     assert json.loads((tmp_path / "one" / "config.json").read_text())["farback"] == 2
     assert read_config(tmp_path / "two").arguments["optimizer"] == "adam(0.001)"
+
+
+@pytest.mark.parametrize("algorithm", ["tabular-q", "cma-es"])
+def test_devices_of_an_algorithm_without_an_estimator_divide_the_seeds(algorithm, monkeypatch):
+    monkeypatch.setattr(jax, "device_count", lambda: 4)
+    config = configure(algorithm, env="Ladder(3)", seeds=3)
+    with pytest.raises(InputError, match="devices = 2 does not divide seeds = 3: give a divisor"):
+        config.program(2)
