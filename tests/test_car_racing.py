@@ -3,6 +3,7 @@
 import functools
 from typing import Any
 
+import Box2D
 import gymnasium
 import jax
 import jax.numpy as jnp
@@ -21,8 +22,6 @@ from farback.envs.car_racing.picture import _first
 from farback.envs.car_racing.track import HALF_WIDTH, MOST_TILES, STEP, Track, draw_track
 from farback.envs.raycast import players
 from farback.types import InputError
-
-Box2D = pytest.importorskip("Box2D")
 
 
 @functools.cache
@@ -167,7 +166,7 @@ SCRIPTS = {
 WITHIN = {"place": 0.25, "angle": 0.012, "velocity": 0.7, "rolling": 1.2, "steering": 0.03}
 """How far our car may be from Gymnasium's after some 100 units of way, at up to 90 units a second."""
 ON_GRASS = 4
-"""On grass cars slide more, and may be so many times as far apart."""
+"""The factor of these tolerances on grass, where cars slide more."""
 
 
 def driven_by_gymnasium(actions, on_road):

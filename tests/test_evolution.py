@@ -1,4 +1,4 @@
-"""Evolution strategies: their equations, what they find, and the returns that they are told."""
+"""Evolution strategies: their equations, what they find, and the returns that they learn from."""
 
 import functools
 

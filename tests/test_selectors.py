@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from memup_models import EPISODES, memup, predictor
+from states import arrays
 from tables import flat
 
 from farback.agents import QNetwork
@@ -149,10 +150,6 @@ def test_return_spread_detector_scores_the_return_of_the_action(key):
     assert jnp.all(found[~episodes.mask] == 0)
     fitted = detector.after_update(detector.fit(state, episodes, key), memory)
     assert all(jnp.array_equal(a, b) for a, b in zip(arrays(fitted), arrays(network), strict=True))
-
-
-def arrays(tree):
-    return jax.tree.leaves(eqx.filter(tree, eqx.is_array))
 
 
 @pytest.mark.parametrize(

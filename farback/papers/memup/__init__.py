@@ -65,7 +65,7 @@ ITEMS = [
         "QR-DQN without memory expects, otherwise the prediction error. PPO trains the rivals, on as many steps as MemUP "
         "and PPO have together. `--scale paper` is in ViZDoom.",
         colors, {"world": ("TwoColors()", "TwoColors()", "Doom('two-colors')"), "effort": COLORS},
-        minutes=(2, 120, 3000), metric=LENGTH, levels={"optimum": 1050.0}, smoke=(0, 2, 3)),
+        minutes=(2, 240, 3000), metric=LENGTH, levels={"optimum": 1050.0}, smoke=(0, 2, 3)),
     *(
         Item(f"memup/{name}{suffix}", f"{title}{far} (fig. 2)", SUPERVISED + text + of_length,
             partial(by_length, problem), {"lengths": lengths, **effort}, minutes=(1, minutes, 3000), metric=metric,

@@ -2,17 +2,16 @@
 
 from farback.papers.engine.item import Case, Measure, Measured, Place
 from farback.papers.engine.runs import Words, clipped_adam, configured, evaluation_after, log_of_seconds, metrics
+from farback.papers.memup.colors import PICTURES, PPO, PPO_OPTIMIZER
 from farback.runs.config import configure
 from farback.runs.directory import write_config
 
 SEED = 100
 """The first of the seeds that are reported; settings are chosen on others."""
 WORLD = "TwoColors()"
-SEEN = Words(encoder="Conv(stride=(4, 2), features=64)")
-ACTING = Words(env=WORLD, num_envs=64, minibatches=8, epochs=3, shared_memory=True, entropy_coef=0.01)
-PPO = SEEN | ACTING | Words(algorithm="ppo", optimizer=clipped_adam(1e-3, 0.5), log_every=1)
-RANDOM_PLAY = Words(data=f"RandomEpisodes({WORLD}, 128, 0.8)", selector="TopK(3)", window=1)
-MEMUP = SEEN | RANDOM_PLAY | Words(algorithm="memup", optimizer=clipped_adam(1e-3), log_every=1)
+ACTING = PPO | Words(algorithm="ppo", env=WORLD, encoder=PICTURES, optimizer=PPO_OPTIMIZER, log_every=1)
+RANDOM_PLAY = Words(data=f"RandomEpisodes({WORLD}, 128, 0.8)", encoder=PICTURES, selector="TopK(3)", window=1)
+MEMUP = RANDOM_PLAY | Words(algorithm="memup", optimizer=clipped_adam(1e-3), log_every=1)
 WAYS = {
     "LSTM, 16 steps": Words(cell="LSTM({})", window=16),
     "LSTM, 256 steps": Words(cell="LSTM({})", window=256),
@@ -41,12 +40,12 @@ def past(units: int, batch: int, minutes: float, seeds: int, episodes: int) -> l
             memory.home.mkdir(parents=True, exist_ok=True)
             write_config(memory.home, configure(**words))
             log_of_seconds(configured(updates=1, **words), seconds / 2)(memory)
-            read = Words(memory=f"Pretrained({str(memory.home)!r})", cell=f"MLP({units}, layers=1)", window=128)
-            rows += evaluation_after(configured(updates=1, **PPO, **read, seed=seed), seconds / 2, score)(policy).rows
+            read = Words(memory=f"Pretrained({str(memory.home)!r})", cell=f"MLP({units}, layers=1)")
+            rows += evaluation_after(configured(updates=1, **ACTING, **read, seed=seed), seconds / 2, score)(policy).rows
         return Measured(rows)
 
     def by_ppo(words: Words) -> Measure:
         words = words | Words(cell=words["cell"].format(units), seed=SEED, seeds=seeds)
-        return evaluation_after(configured(updates=1, **PPO, **words), seeds * seconds, score)
+        return evaluation_after(configured(updates=1, **(ACTING | words)), seeds * seconds, score)
 
     return [Case("MemUP, 1 step", by_memup), *(Case(name, by_ppo(words)) for name, words in WAYS.items())]
